@@ -1,0 +1,717 @@
+"""The one table of failure codes: what every log line, abort and refusal of Wardgate carries.
+
+A leaf: it imports nothing of Wardgate and all may import it. `docs/codes.md` is generated from it (`make codes`).
+Numbers are never used again for another meaning.
+
+    1xx configuration   2xx network and processes   3xx TLS and certificates
+    4xx upper layer     5xx policy                  6xx custody
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Side(Enum):
+    """Which side of the box has to act."""
+
+    BOX = "box"
+    MODALITY = "modality"
+    HOSPITAL = "hospital"
+    PEER = "peer"  # whichever side called or was called; the log line names it
+    NETWORK = "network"
+
+
+class Level(Enum):
+    """How loud: `INFO` is normal work, `WARN` passes but should be looked at, `ERROR` refused or lost something."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class Entry(NamedTuple):
+    """One row: the sentence says what happened and under which rule, `action` what a person does about it."""
+
+    number: int
+    side: Side
+    level: Level
+    sentence: str
+    action: str
+
+
+def _row(number: int, side: Side, level: Level, sentence: str, action: str) -> Entry:
+    return Entry(number, side, level, sentence, action)
+
+
+class Code(Enum):
+    """Failure codes by name; `Code.X.value` is its `Entry`, `str(Code.X)` its printed form, such as `WG401`."""
+
+    # 1xx configuration
+    CONFIG_SYNTAX = _row(101, Side.BOX, Level.ERROR, "the configuration is not valid TOML", "mend the line named")
+    CONFIG_UNREADABLE = _row(102, Side.BOX, Level.ERROR, "the configuration file cannot be read", "check the path and its permissions")
+    CONFIG_UNKNOWN_WORD = _row(
+        103, Side.BOX, Level.ERROR, "a word that the configuration does not know", "mend or remove it; docs/configuration.md lists all"
+    )
+    CONFIG_MISSING = _row(104, Side.BOX, Level.ERROR, "a word that must be there is missing", "add it")
+    CONFIG_TYPE = _row(105, Side.BOX, Level.ERROR, "a value has the wrong type", "write it as the mistake says")
+    CONFIG_BOUNDS = _row(106, Side.BOX, Level.ERROR, "a value is outside its bounds", "choose one inside them")
+    CONFIG_VALUE = _row(107, Side.BOX, Level.ERROR, "a value is not one that this word may have", "choose one that the mistake names")
+    CONFIG_DUPLICATE = _row(108, Side.BOX, Level.ERROR, "a name is used twice", "rename one")
+    CONFIG_LISTEN_CLASH = _row(
+        109,
+        Side.BOX,
+        Level.ERROR,
+        "one listening endpoint is claimed twice and a caller could not be told apart",
+        "use another port, or the same transport with source addresses that do not overlap",
+    )
+    CONFIG_FILE = _row(
+        110, Side.BOX, Level.ERROR, "a file that the configuration names cannot be used", "check the path and its permissions"
+    )
+    CONFIG_KEY_EXPOSED = _row(
+        111, Side.BOX, Level.ERROR, "a private key may be used by other accounts", "chmod 600 the key, its owner the gateway's account"
+    )
+    CONFIG_NOT_BUILT = _row(112, Side.BOX, Level.ERROR, "a function that is not built yet", "use what the mistake names")
+    CONFIG_UNSAFE_NEEDED = _row(
+        113, Side.BOX, Level.ERROR, "something insecure is asked for without its unsafe switch", "do without it, or set the switch named"
+    )
+    CONFIG_PROFILE = _row(114, Side.BOX, Level.ERROR, "a secure transport profile that cannot be had", "use B.12 or B.13 of PS3.15")
+    CONFIG_CONTRADICTION = _row(115, Side.BOX, Level.ERROR, "two words of the configuration contradict each other", "change one of them")
+    CONFIG_TOO_LARGE = _row(116, Side.BOX, Level.ERROR, "the configuration is larger than the gateway takes", "split it over several boxes")
+    CONFIG_CERTIFICATE_EXPIRES = _row(117, Side.BOX, Level.WARN, "a certificate of the box will expire soon", "enrol it again")
+    CONFIG_UNSAFE = _row(118, Side.BOX, Level.WARN, "an unsafe switch is on", "set it back as soon as the reason for it is gone")
+    CONFIG_CERTIFICATE_EXPIRED = _row(119, Side.BOX, Level.ERROR, "a certificate of the box has expired", "enrol it again")
+    CONFIG_KEY_UNUSABLE = _row(120, Side.BOX, Level.ERROR, "a private key cannot be used", "give the kind of key that the mistake names")
+    # 2xx network and processes
+    STARTED = _row(201, Side.BOX, Level.INFO, "the gateway listens", "nothing")
+    STOPPING = _row(
+        202, Side.BOX, Level.INFO, "the gateway was told to stop; running associations may end", "nothing; a second signal stops at once"
+    )
+    STOPPED = _row(203, Side.BOX, Level.INFO, "the gateway has stopped", "nothing")
+    RELOADED = _row(204, Side.BOX, Level.INFO, "a new generation serves; the old one drains", "nothing")
+    DRAINED = _row(205, Side.BOX, Level.INFO, "a worker ended its last association and left", "nothing")
+    RELOAD_REFUSED = _row(
+        206, Side.BOX, Level.ERROR, "the new configuration was refused; the old one goes on", "mend it (wardgate check) and reload"
+    )
+    WORKER_DIED = _row(
+        207, Side.BOX, Level.ERROR, "a worker died with its associations; another takes its place", "report it with the lines above it"
+    )
+    WRITER_DIED = _row(208, Side.BOX, Level.ERROR, "the custody writer died; another takes its place", "report it with the lines above it")
+    START_FAILED = _row(209, Side.BOX, Level.ERROR, "a process could not start", "see the detail and the lines above it")
+    LISTEN_FAILED = _row(
+        210, Side.BOX, Level.ERROR, "a listening endpoint cannot be opened", "check the address and what else uses the port"
+    )
+    DRAIN_TIMEOUT = _row(
+        211,
+        Side.BOX,
+        Level.WARN,
+        "associations still ran at the end of the drain time and were ended",
+        "raise limits.drain_seconds if the study was long",
+    )
+    NEEDS_RESTART = _row(
+        212, Side.BOX, Level.ERROR, "this change needs a restart and was not taken over", "restart the gateway at a quiet moment"
+    )
+    STATUS_UNREACHABLE = _row(
+        213, Side.BOX, Level.ERROR, "no running gateway answers on its status socket", "start it, or run as its account"
+    )
+    RUN_DIR_FAILED = _row(214, Side.BOX, Level.ERROR, "the run directory cannot be used", "check box.run_dir and its owner")
+    ALREADY_RUNNING = _row(
+        215, Side.BOX, Level.ERROR, "another gateway runs with this run directory", "stop it first, or give this one another box.run_dir"
+    )
+    CHILD_FAILED = _row(216, Side.BOX, Level.WARN, "a helper process of the master failed", "see the lines above it; it is tried again")
+    SILENT_CLIENT = _row(
+        250,
+        Side.PEER,
+        Level.WARN,
+        "the caller connected and sent nothing; an ISCL initiator waits like this for the acceptor to speak first (PS3.15 B.2)",
+        "find out what calls here; an ISCL peer needs a port of its own",
+    )
+    CLEAR_ON_TLS_PORT = _row(
+        251,
+        Side.PEER,
+        Level.ERROR,
+        "DICOM in clear arrived where TLS is declared (one transport a port, PS3.15 B.12)",
+        "switch TLS on at the peer, or let it call the plain port",
+    )
+    TLS_ON_CLEAR_PORT = _row(
+        252,
+        Side.PEER,
+        Level.ERROR,
+        "TLS arrived where plain DICOM is declared (one transport a port, PS3.15 B.12)",
+        "switch TLS off at the peer, or let it call the TLS port",
+    )
+    HTTP_ON_DICOM_PORT = _row(
+        253, Side.PEER, Level.ERROR, "HTTP arrived on a DICOM port", "point the browser, monitor or DICOMweb client somewhere else"
+    )
+    SSH_ON_DICOM_PORT = _row(254, Side.PEER, Level.ERROR, "an SSH greeting arrived on a DICOM port", "correct the port at the peer")
+    GARBAGE_ON_PORT = _row(
+        255, Side.PEER, Level.WARN, "the first bytes are neither DICOM nor TLS", "find out what calls here (a port scanner, a wrong port)"
+    )
+    OBSOLETE_TLS_HELLO = _row(
+        256, Side.PEER, Level.ERROR, "an SSL 2.0 greeting arrived; nothing older than TLS 1.2 is spoken (RFC 8996)", "update the peer"
+    )
+    # 3xx TLS and certificates
+    PROFILE_UNKNOWN = _row(300, Side.BOX, Level.ERROR, "no TLS profile of that name exists in PS3.15 Annex B", "name B.12 or B.13")
+    PROFILE_REFUSED = _row(
+        301,
+        Side.BOX,
+        Level.ERROR,
+        "this profile is not spoken: it needs TLS 1.0 with 3DES or SHA-1, which is neither safe nor possible here (RFC 8996)",
+        "use B.12; put a box in front of the old peer too",
+    )
+    PROFILE_RETIRED = _row(
+        302, Side.BOX, Level.WARN, "a retired profile is in use (unsafe_allow_retired_profile)", "move this peer to B.12"
+    )
+    PROFILE_RETIRED_REFUSED = _row(
+        303,
+        Side.BOX,
+        Level.ERROR,
+        "the profile is retired and was not allowed",
+        "use B.12, or set unsafe_allow_retired_profile for this one old peer",
+    )
+    PROFILE_SUITES_MISSING = _row(
+        304,
+        Side.BOX,
+        Level.ERROR,
+        "the profile is not really met: suites that it requires are not offered by this OpenSSL as configured",
+        "claim B.12, or run with the OPENSSL_CONF that the gateway makes and an OpenSSL that has them",
+    )
+    PROFILE_SUITES_FORBIDDEN = _row(
+        305,
+        Side.BOX,
+        Level.ERROR,
+        "the profile is not really met: suites outside of it are offered",
+        "report it: the gateway sets the suites itself",
+    )
+    PROFILE_CERTIFICATES = _row(
+        306,
+        Side.BOX,
+        Level.ERROR,
+        "the profile is not really met: as server it needs an ECDSA and an RSA certificate",
+        "add the missing kind of certificate to this party",
+    )
+    OWN_CERTIFICATE_UNREADABLE = _row(
+        307,
+        Side.BOX,
+        Level.ERROR,
+        "the own certificate chain or key cannot be loaded, or they do not belong together",
+        "correct the files or their permissions",
+    )
+    ANCHORS_UNREADABLE = _row(
+        308, Side.BOX, Level.ERROR, "the trust anchors cannot be loaded or are none", "correct the file: PEM, one or more CA certificates"
+    )
+    OWN_CERTIFICATE_WEAK = _row(
+        309,
+        Side.BOX,
+        Level.ERROR,
+        "the own certificate is weaker than the profile allows (key size or signature hash)",
+        "enrol a certificate with RSA of 2048 bits or more or EC of 256 or more, signed with SHA-256 or better",
+    )
+    OWN_CERTIFICATE_EXPIRED = _row(358, Side.BOX, Level.ERROR, "the own certificate has expired", "renew it")
+    TLS_FAILED = _row(
+        310, Side.PEER, Level.ERROR, "the TLS handshake failed", "read the detail; compare versions, suites and certificates of both sides"
+    )
+    TLS_PEER_NOT_TLS = _row(
+        311,
+        Side.PEER,
+        Level.ERROR,
+        "the peer answered something that is not TLS; it probably speaks plain DICOM on this port",
+        "switch TLS on at the peer, or correct the port",
+    )
+    TLS_VERSION_MISMATCH = _row(
+        312,
+        Side.PEER,
+        Level.ERROR,
+        "no TLS version in common; 1.2 is the oldest allowed (RFC 8996)",
+        "update the peer or allow TLS 1.2 there",
+    )
+    TLS_NO_COMMON_SUITE = _row(
+        313,
+        Side.PEER,
+        Level.ERROR,
+        "no cipher suite in common with the profile",
+        "let the peer offer the ECDHE AES-GCM suites; give the box an ECDSA and an RSA certificate",
+    )
+    TLS_NO_CLIENT_CERTIFICATE = _row(
+        314,
+        Side.PEER,
+        Level.ERROR,
+        "the caller sent no certificate; mutual authentication is required",
+        "give the caller a certificate of the CA that is named here as its anchor",
+    )
+    TLS_ENDED_IN_HANDSHAKE = _row(
+        315,
+        Side.PEER,
+        Level.ERROR,
+        "the peer closed the connection in the middle of the TLS handshake",
+        "read the log of the peer: it did not say why",
+    )
+    TLS_INTEGRITY = _row(
+        316,
+        Side.NETWORK,
+        Level.ERROR,
+        "TLS integrity failure: a record was forged or damaged; the connection is dropped (PS3.15 B.12)",
+        "look for a fault or an intruder on the network between",
+    )
+    TLS_TRUNCATED = _row(
+        317,
+        Side.PEER,
+        Level.WARN,
+        "the connection ended without the TLS close_notify",
+        "nothing when it was after the release; else look at the peer or the network",
+    )
+    CHAIN_UNTRUSTED = _row(
+        318,
+        Side.PEER,
+        Level.ERROR,
+        "the peer's certificate does not lead to the anchors of this party",
+        "name the right CA in anchors, or give the peer a certificate of that CA",
+    )
+    CHAIN_INVALID = _row(319, Side.PEER, Level.ERROR, "the peer's certificate chain is not valid", "read the detail; enrol the peer again")
+    PEER_DISTRUSTS_US = _row(
+        320,
+        Side.PEER,
+        Level.ERROR,
+        "the peer does not know the CA of our certificate (alert unknown_ca)",
+        "install the CA of the box at the peer",
+    )
+    PEER_SAYS_EXPIRED = _row(
+        321,
+        Side.PEER,
+        Level.ERROR,
+        "the peer says that our certificate has expired",
+        "renew the certificate of the box; compare the clocks",
+    )
+    PEER_SAYS_REVOKED = _row(322, Side.PEER, Level.ERROR, "the peer says that our certificate is revoked", "enrol the box again")
+    PEER_REJECTS_CERTIFICATE = _row(
+        323,
+        Side.PEER,
+        Level.ERROR,
+        "the peer rejects our certificate (alert bad, unsupported or unknown certificate)",
+        "read the log of the peer: name, usage, or it is not registered there",
+    )
+    PEER_HANDSHAKE_FAILURE = _row(
+        324,
+        Side.PEER,
+        Level.ERROR,
+        "the peer broke the handshake off (alert handshake_failure): suites, certificate kind or a missing certificate",
+        "compare the suites; peers with TLS 1.2 may need an RSA certificate on the box",
+    )
+    PEER_WANTS_CERTIFICATE = _row(
+        325, Side.BOX, Level.ERROR, "the peer requires a client certificate and got none", "give this party a certificate"
+    )
+    PEER_DENIES_ACCESS = _row(
+        326,
+        Side.PEER,
+        Level.ERROR,
+        "the peer knows our certificate and denies access (alert access_denied)",
+        "register the box at the peer",
+    )
+    PEER_ALERT = _row(327, Side.PEER, Level.ERROR, "the peer sent a fatal TLS alert", "read the detail and the log of the peer")
+    PEER_SAYS_DECRYPT_ERROR = _row(
+        328,
+        Side.PEER,
+        Level.ERROR,
+        "the peer could not verify a signature or decrypt (alert decrypt_error or bad_record_mac)",
+        "check that certificate and key of the box belong together; then suspect the network",
+    )
+    TLS_WEAK = _row(
+        329,
+        Side.PEER,
+        Level.ERROR,
+        "keys, hashes or parameters of the peer are below the security level",
+        "enrol the peer with RSA of 2048 bits or EC of 256, signed with SHA-256",
+    )
+    CERTIFICATE_EXPIRED = _row(340, Side.PEER, Level.ERROR, "a certificate of the peer has expired", "renew it; compare the clocks")
+    CERTIFICATE_NOT_YET_VALID = _row(
+        341, Side.PEER, Level.ERROR, "a certificate of the peer is not valid yet", "compare the clocks of the box and of the CA"
+    )
+    CERTIFICATE_REVOKED = _row(
+        342, Side.PEER, Level.ERROR, "a certificate of the peer is revoked", "enrol the peer again; find out why it was revoked"
+    )
+    CRL_MISSING = _row(
+        343,
+        Side.BOX,
+        Level.ERROR,
+        "no usable CRL of an issuer and crl_policy requires one",
+        "add the CRL file or its URL; look why the download fails",
+    )
+    CRL_STALE = _row(
+        344,
+        Side.BOX,
+        Level.ERROR,
+        "the CRL of an issuer is past its nextUpdate",
+        'renew the file, look why the download fails, or accept the risk with stale_crl = "warn"',
+    )
+    CRL_STALE_ACCEPTED = _row(
+        345,
+        Side.BOX,
+        Level.WARN,
+        'accepted on a CRL that is past its nextUpdate (stale_crl = "warn")',
+        "renew the file, look why the download fails",
+    )
+    CERTIFICATE_KEY_WEAK = _row(
+        346,
+        Side.PEER,
+        Level.ERROR,
+        "a key in the certificate chain of the peer is too small: RSA under 2048 bits, EC under 256, or another kind",
+        "enrol the peer with a stronger key",
+    )
+    CERTIFICATE_HASH_WEAK = _row(
+        347,
+        Side.PEER,
+        Level.ERROR,
+        "a certificate of the peer is signed with less than SHA-256",
+        "enrol the peer with a CA that signs with SHA-256 or better",
+    )
+    CERTIFICATE_WRONG_NAME = _row(
+        348,
+        Side.PEER,
+        Level.ERROR,
+        "no name in the certificate of the peer (subjectAltName) is one of those configured",
+        "correct names, or enrol the peer under its right name",
+    )
+    CERTIFICATE_NOT_PINNED = _row(
+        349,
+        Side.PEER,
+        Level.ERROR,
+        "the certificate of the peer is not one of the fingerprints configured",
+        "add the new fingerprint if the peer renewed its certificate",
+    )
+    CERTIFICATE_WRONG_ANCHOR = _row(
+        350,
+        Side.PEER,
+        Level.ERROR,
+        "the chain of the peer ends at a CA that is not named for this AE title",
+        "correct anchors, or enrol the peer with its own CA",
+    )
+    CERTIFICATE_WRONG_AE = _row(
+        351,
+        Side.PEER,
+        Level.ERROR,
+        "the certificate is not bound to the AE title that the peer uses",
+        "correct the AE title at the peer, or ae_titles and names here",
+    )
+    CERTIFICATE_WRONG_USAGE = _row(
+        352,
+        Side.PEER,
+        Level.ERROR,
+        "the extended key usage of the certificate does not allow this TLS role",
+        "enrol the peer with clientAuth and serverAuth",
+    )
+    RESUMED_UNKNOWN = _row(
+        353,
+        Side.BOX,
+        Level.ERROR,
+        "a resumed session whose certificate chain is no longer remembered; refused, the peer should call with a full handshake",
+        "nothing when it happens once",
+    )
+    CERTIFICATE_NOT_BOUND = _row(
+        354,
+        Side.BOX,
+        Level.ERROR,
+        "neither names nor fingerprints bind a certificate to this party",
+        "name the SAN or the fingerprint of the peer",
+    )
+    CERTIFICATE_MALFORMED = _row(355, Side.PEER, Level.ERROR, "a certificate of the peer cannot be parsed", "enrol the peer again")
+    SUITE_OUTSIDE_PROFILE = _row(
+        356,
+        Side.PEER,
+        Level.ERROR,
+        "the handshake chose a suite or version outside the profile of this party",
+        "correct the suites at the peer",
+    )
+    CRL_UNREADABLE = _row(370, Side.BOX, Level.ERROR, "a CRL file cannot be read or parsed", "correct the file: one CRL, PEM or DER")
+    CRL_WRONG_SIGNER = _row(
+        371,
+        Side.BOX,
+        Level.ERROR,
+        "a CRL is not signed by the issuer that it names, or with a weak hash; it is ignored",
+        "fetch it again from the CA; suspect a forgery",
+    )
+    CRL_FETCH_FAILED = _row(
+        372, Side.NETWORK, Level.WARN, "a CRL could not be downloaded; the old one stays", "look at the URL, the network and the CA"
+    )
+    CRL_FETCHED = _row(373, Side.BOX, Level.INFO, "a CRL was downloaded", "nothing")
+    CRL_URL_REFUSED = _row(374, Side.BOX, Level.WARN, "a CRL distribution point is not http:// and is not used", "give the CRL as a file")
+    CRL_OLDER = _row(
+        375,
+        Side.NETWORK,
+        Level.WARN,
+        "a downloaded CRL is older than the one held; it is ignored",
+        "look for a stale cache or a replay between the box and the CA",
+    )
+    # 4xx upper layer and relay
+    LOG_SPACE_OUT = _row(
+        427,
+        Side.BOX,
+        Level.ERROR,
+        "no custody log space for one more instance; the association was aborted before it left the box",
+        "free space under custody.log",
+    )
+    RECORD_FAILED = _row(
+        428,
+        Side.BOX,
+        Level.ERROR,
+        "no durable record; the sender got A700 although the other side may hold the instance",
+        "look at the custody lines above; let the sender send it again",
+    )
+    CUSTODY_REFUSED = _row(
+        429,
+        Side.BOX,
+        Level.ERROR,
+        "the custody log took no open entry; the association was rejected",
+        "look at the custody lines: disk full, or the writer is gone",
+    )
+    PDU_INVALID = _row(
+        401,
+        Side.PEER,
+        Level.ERROR,
+        "bytes that PS3.8 does not permit; the association was aborted",
+        "report the clause named to the maker of that side",
+    )
+    UPPER_LAYER_DEFECT = _row(402, Side.BOX, Level.ERROR, "the gateway broke a rule of PS3.8 itself", "report it with the lines above it")
+    DIMSE_INVALID = _row(
+        403,
+        Side.PEER,
+        Level.ERROR,
+        "a command set that PS3.7 does not permit; the association was aborted",
+        "report the clause named to the maker of that side",
+    )
+    CONTEXT_NOT_ACCEPTED = _row(
+        404,
+        Side.PEER,
+        Level.ERROR,
+        "a message on a presentation context that was not accepted; the association was aborted",
+        "report it to the maker of that side; if policy left the context out, see sop_classes",
+    )
+    UNEXPECTED_PDU = _row(
+        405,
+        Side.PEER,
+        Level.ERROR,
+        "a PDU that does not fit the state of the association (PS3.8 9.2)",
+        "report it to the maker of that side",
+    )
+    REQUEST_LATE = _row(
+        406, Side.PEER, Level.ERROR, "no whole A-ASSOCIATE-RQ within its time", "look what the caller sends; limits.associate_seconds"
+    )
+    ANSWER_LATE = _row(
+        407,
+        Side.PEER,
+        Level.ERROR,
+        "no answer to the A-ASSOCIATE-RQ within its time",
+        "look whether the called side is overloaded; limits.associate_seconds",
+    )
+    IDLE = _row(
+        408,
+        Side.PEER,
+        Level.WARN,
+        "nothing passed either way for too long; the association was aborted",
+        "raise limits.idle_seconds if that side thinks that long",
+    )
+    RELEASE_LATE = _row(409, Side.PEER, Level.WARN, "the release was not finished within its time", "nothing, unless it happens often")
+    PEER_ABORTED = _row(
+        410, Side.PEER, Level.WARN, "one side aborted the association (A-ABORT); passed on", "look at the log of the side named"
+    )
+    PEER_REJECTED = _row(
+        411,
+        Side.PEER,
+        Level.WARN,
+        "the called side rejected the association (A-ASSOCIATE-RJ); passed on",
+        "look at the log of the side named",
+    )
+    LEG_LOST = _row(
+        412,
+        Side.NETWORK,
+        Level.WARN,
+        "a connection ended in the middle of an association",
+        "look at the side named and the network between",
+    )
+    TOO_MANY_STORES = _row(
+        413,
+        Side.PEER,
+        Level.ERROR,
+        "more C-STORE requests under way than are followed",
+        "lower the asynchronous operations window of that side",
+    )
+    CONNECT_FAILED = _row(
+        414,
+        Side.PEER,
+        Level.ERROR,
+        "the called side cannot be reached",
+        "check that it runs, its address and port, and the network between",
+    )
+    CONNECT_LATE = _row(
+        415,
+        Side.PEER,
+        Level.ERROR,
+        "the called side did not take the connection within its time",
+        "check the network between; limits.connect_seconds",
+    )
+    HANDSHAKE_LATE = _row(
+        416,
+        Side.PEER,
+        Level.ERROR,
+        "the TLS handshake was not finished within its time",
+        "look at the side named; limits.handshake_seconds",
+    )
+    TOO_MANY_FROM_PEER = _row(
+        417, Side.PEER, Level.ERROR, "too many connections from one address", "look what it opens; limits.connections_per_peer"
+    )
+    TOO_MANY_ASSOCIATIONS = _row(418, Side.BOX, Level.ERROR, "too many associations at once", "limits.associations; another box")
+    NO_LINK = _row(
+        419,
+        Side.PEER,
+        Level.ERROR,
+        "no link of this port names the address that called",
+        "correct addresses in the configuration, or find out what calls here",
+    )
+    DRAIN_CUT = _row(
+        420,
+        Side.BOX,
+        Level.WARN,
+        "the association was aborted because the gateway stops and its time was over",
+        "nothing; limits.drain_seconds",
+    )
+    ASSOCIATION_BEGAN = _row(421, Side.BOX, Level.INFO, "association accepted", "nothing")
+    ASSOCIATION_ENDED = _row(422, Side.BOX, Level.INFO, "association ended", "nothing")
+    WOULD_REFUSE = _row(
+        423, Side.BOX, Level.WARN, "policy would have refused this (enforce = false)", "correct the policy before it is enforced"
+    )
+    CONTEXT_LEFT_OUT = _row(424, Side.BOX, Level.INFO, "policy left presentation contexts out", "nothing; sop_classes names what may pass")
+    PDU_TOO_LONG_FOR_PEER = _row(
+        425,
+        Side.PEER,
+        Level.WARN,
+        "a P-DATA-TF longer than the receiver announced; passed on (PS3.8 D.1)",
+        "report it to the maker of that side",
+    )
+    WORKER_DEFECT = _row(426, Side.BOX, Level.ERROR, "a defect of the gateway ended an association", "report it with the detail")
+    PDU_TOO_LONG = _row(
+        440, Side.PEER, Level.ERROR, "a PDU is longer than its limit", "check that the peer speaks DICOM; raise the limit if it is right"
+    )
+    PDU_TOO_MANY = _row(
+        441, Side.PEER, Level.ERROR, "a PDU holds more items than its limit", "report it to the maker of the sending system"
+    )
+    PDU_UNKNOWN_TYPE = _row(
+        442, Side.PEER, Level.ERROR, "a PDU type that PS3.8 does not define", "check that the peer speaks DICOM on this port"
+    )
+    CONTEXT_ANSWER_UNASKED = _row(
+        443,
+        Side.PEER,
+        Level.ERROR,
+        "an answer to a presentation context that was left out",
+        "report it to the maker of the answering system",
+    )
+    # 5xx policy
+    CALLING_AE_REFUSED = _row(
+        501, Side.PEER, Level.ERROR, "the calling AE title is not one that the link allows", "add it to ae_titles, or mend it at the caller"
+    )
+    CALLED_AE_REFUSED = _row(
+        502,
+        Side.PEER,
+        Level.ERROR,
+        "the called AE title is not one that the link reaches",
+        "add it to a peer's ae_titles, or mend it at the caller",
+    )
+    DIRECTION_REFUSED = _row(
+        503, Side.PEER, Level.ERROR, "the link does not let this side open associations", "add the direction to the link if it should"
+    )
+    SOP_CLASS_REFUSED = _row(
+        504, Side.PEER, Level.WARN, "a SOP class that the link does not allow was left out", "add its UID to sop_classes if it should pass"
+    )
+    NO_CONTEXT_LEFT = _row(
+        505,
+        Side.PEER,
+        Level.ERROR,
+        "no presentation context is left that the link allows",
+        "add a SOP class to sop_classes if it should pass",
+    )
+    NO_ROUTE = _row(506, Side.BOX, Level.ERROR, "the party called has no connect endpoint", "add connect to it if it should be reached")
+    # 6xx custody
+    CUSTODY_STARTED = _row(601, Side.BOX, Level.INFO, "the custody writer serves", "nothing")
+    CUSTODY_STOPPED = _row(602, Side.BOX, Level.INFO, "the custody writer has ended", "nothing")
+    CUSTODY_YIELD = _row(603, Side.BOX, Level.INFO, "a new custody writer asked for the log; this one goes", "nothing")
+    CUSTODY_TAKEOVER = _row(604, Side.BOX, Level.INFO, "another custody writer has the log; it is asked to go", "nothing")
+    CUSTODY_WORKER_LOST = _row(
+        605, Side.BOX, Level.WARN, "a worker went away; its open entries are closed with outcome unknown", "see why it died"
+    )
+    CUSTODY_UNCLAIMED = _row(
+        606,
+        Side.BOX,
+        Level.WARN,
+        "no worker came back for open entries; they are closed with outcome unknown",
+        "look for the instances at the PACS",
+    )
+    CUSTODY_WRITE_FAILED = _row(
+        607,
+        Side.BOX,
+        Level.ERROR,
+        "a custody record could not be written; whoever waits for it is told so",
+        "check the disk: space, health",
+    )
+    CUSTODY_REPAIRED = _row(
+        608,
+        Side.BOX,
+        Level.WARN,
+        "the log was read back from the disk after a failed write and goes on in a new file",
+        "check the health of the disk",
+    )
+    CUSTODY_TORN_TAIL = _row(
+        609, Side.BOX, Level.INFO, "a write cut off by a crash was dropped; nobody had been told that it was durable", "nothing"
+    )
+    CUSTODY_DAMAGED = _row(
+        610,
+        Side.BOX,
+        Level.ERROR,
+        "the custody log contradicts what was acknowledged; the writer refuses it and changes nothing",
+        "keep the directory as evidence, begin a new log, find the cause",
+    )
+    CUSTODY_WAL_MISSING = _row(
+        611,
+        Side.BOX,
+        Level.WARN,
+        "the log has a checkpoint but no write-ahead file; records not yet signed may be gone",
+        "find who removed it",
+    )
+    CUSTODY_SEAL_FAILED = _row(
+        612,
+        Side.BOX,
+        Level.WARN,
+        "no checkpoint could be made; records are durable but not signed, and it is tried again",
+        "check space and the signing key",
+    )
+    CUSTODY_CONTRADICTION = _row(
+        613,
+        Side.BOX,
+        Level.ERROR,
+        "the tiles do not agree with the last checkpoint; nothing more is signed",
+        "keep the directory as evidence, run wardtool custody verify",
+    )
+    CUSTODY_LOCKED = _row(614, Side.BOX, Level.ERROR, "the log directory cannot be locked", "stop the other custody writer")
+    CUSTODY_CANNOT_START = _row(615, Side.BOX, Level.ERROR, "the custody writer cannot begin", "read the detail: directory, key, space")
+    CUSTODY_NOT_DURABLE = _row(
+        616,
+        Side.BOX,
+        Level.WARN,
+        "custody records are not synced before the response: a power cut loses the last ones",
+        "set durable to group",
+    )
+    CUSTODY_STRANGER = _row(
+        617,
+        Side.BOX,
+        Level.ERROR,
+        "a process of another user, or one too many, called the custody writer and was turned away",
+        "find that process",
+    )
+    CUSTODY_WIRE = _row(
+        618,
+        Side.BOX,
+        Level.ERROR,
+        "a packet to the custody writer is malformed; the connection is dropped",
+        "report it: a defect of the worker",
+    )
+
+    def __str__(self) -> str:
+        return f"WG{self.value.number:03d}"

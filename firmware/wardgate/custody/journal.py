@@ -1,0 +1,234 @@
+"""The writer's heart without its sockets: items become frames in a batch, `commit` makes the batch durable with one sync.
+
+After a failed write or sync the batch is lost and so is the file (the kernel may drop pages it could not write, and say so only
+once): `repair` reads back from the disk what was acknowledged and goes on in a new file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from wardgate.custody import wire
+from wardgate.custody.clock import Clock
+from wardgate.custody.frames import OVERHEAD, Kind, encode
+from wardgate.custody.ledger import admit
+from wardgate.custody.record import MAX_RECORD, close_record
+from wardgate.custody.recover import Damaged, Recovered, Segment, recover
+from wardgate.custody.state import CLOSE_ROOM, Entry, State
+from wardgate.custody.wal import CHUNK, Wal, create
+from wardgate.custody.wire import NO_INDEX, Status
+
+_OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
+_BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
+_REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
+_NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
+_OK: Final = int(Status.OK)
+
+
+class Journal:
+    """The write-ahead files of one log directory and the state that they give. `directory` is locked by the caller."""
+
+    def __init__(self, directory: str, sync: bool, checkpoint_size: int) -> None:
+        self.directory = directory
+        self._sync = sync
+        self._clock = Clock()
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self.broken = False
+        self.prepared: Wal | None = None  # the next file, made ready beside the loop
+        self.signed = checkpoint_size
+        self._begin(recover(directory, checkpoint_size))
+
+    def _begin(self, found: Recovered) -> None:
+        self.state: State = found.state
+        self.segments: list[Segment] = found.segments
+        self.torn, self.missing = found.torn, found.missing
+        self._next_number = found.next_number
+        head = encode(0, self.state.next_index, Kind.STATE, wire.NO_ASSOCIATION, 0, self.state.encode())
+        wal = create(self.directory, self.take_number(), len(head) + self.state.reserved + CHUNK // 4)
+        wal.write(head)
+        wal.sync()
+        self.wal: Wal = wal
+        self._wal_start = self.state.next_index
+        self.durable = self.state.next_index
+        self._old_bytes = sum(os.stat(segment.path).st_size for segment in self.segments)
+
+    def take_number(self) -> int:
+        """Return a number for a new file, never given before."""
+        self._next_number += 1
+        return self._next_number - 1
+
+    @property
+    def unsealed(self) -> int:
+        """Bytes of write-ahead files that no checkpoint covers yet."""
+        return self._old_bytes + self.wal.position
+
+    @property
+    def pending(self) -> bool:
+        """Is there something to commit?"""
+        return bool(self._batch)
+
+    def submit(self, owner: object, kind: int, association: bytes, seq: int, payload: bytes) -> tuple[int, int]:
+        """Put a STORE or CLOSE into the batch: (status, index), true once `commit` returned. Other kinds: see `begin`, `extend`."""
+        state = self.state
+        entry = state.open.get(association)
+        if entry is None or entry.owner is not owner or seq <= entry.last_seq:
+            again = self._again(owner, entry or state.closed.get(association), seq) if seq else _REFUSED
+            if entry is None or again is not None:
+                return again or _REFUSED
+        size = len(payload)
+        if size > MAX_RECORD or not payload.startswith(_BEGINS[kind]):
+            return _REFUSED
+        need = size + OVERHEAD
+        if kind == _STORE:
+            if need + CLOSE_ROOM > entry.reserved and not self._more(entry, need + CLOSE_ROOM - entry.reserved):
+                return _NO_SPACE
+            entry.stores += 1
+        elif need > entry.reserved and not self._more(entry, need - entry.reserved):
+            return _NO_SPACE
+        index = state.next_index
+        state.next_index = index + 1
+        entry.reserved -= need
+        state.reserved -= need
+        entry.note(seq, index)
+        self._batch.append(encode(self.wal.synced, index, kind, association, seq, payload))
+        self._batch_bytes += need
+        if kind == _CLOSE:
+            state.end(entry)
+        return _OK, index
+
+    def begin(self, owner: object, association: bytes, seq: int, payload: bytes) -> tuple[int, int]:
+        """Put an OPEN into the batch and reserve its space: (status, index)."""
+        state = self.state
+        known = state.open.get(association) or state.closed.get(association)
+        if known is not None:
+            return self._again(owner, known, 0) or _REFUSED
+        reserve = wire.decode_reserve(payload)
+        need = len(payload) + OVERHEAD
+        if seq or need > MAX_RECORD + OVERHEAD + 4 or not payload.startswith(_BEGINS[_OPEN], 4):
+            return _REFUSED
+        if not self._admit(reserve + CLOSE_ROOM + need):
+            return _NO_SPACE
+        self._batch.append(encode(self.wal.synced, state.next_index, _OPEN, association, 0, payload))
+        self._batch_bytes += need
+        entry = state.begin(association, reserve)
+        entry.owner = owner
+        return _OK, entry.opened
+
+    def extend(self, owner: object, association: bytes, payload: bytes) -> tuple[int, int]:
+        """Reserve more for an open association: (status, no index)."""
+        entry = self.state.open.get(association)
+        if entry is None or self._again(owner, entry, entry.last_seq + 1) is not None:
+            return _REFUSED
+        more = wire.decode_reserve(payload)
+        if not self._more(entry, more + OVERHEAD + 4):
+            return _NO_SPACE
+        entry.reserved -= OVERHEAD + 4
+        self.state.reserved -= OVERHEAD + 4
+        self._batch.append(encode(self.wal.synced, self.state.next_index, _RESERVE, association, 0, wire.encode_reserve(more)))
+        self._batch_bytes += OVERHEAD + 4
+        return _OK, NO_INDEX
+
+    def give_up(self, entry: Entry, why: str) -> None:
+        """Close an entry whose worker is gone: instances after its last record have an unknown outcome."""
+        now, quality = self._clock.now()
+        record = close_record(entry.association, now, quality, entry.stores, why, entry.last_index)
+        # The frame repeats the last sequence number: the next one is the worker's, and if it comes after all it is refused.
+        self._batch.append(encode(self.wal.synced, self.state.next_index, _CLOSE, entry.association, entry.last_seq, record))
+        self._batch_bytes += len(record) + OVERHEAD
+        self.state.next_index += 1
+        self.state.end(entry)
+
+    def commit(self) -> None:
+        """Write the batch and sync it. Raises `OSError`: nothing of the batch counts, `broken` is set, call `repair` later."""
+        if not self._batch:
+            return
+        data = b"".join(self._batch)
+        self._batch.clear()
+        self._batch_bytes = 0
+        try:
+            self.wal.write(data)
+            if self._sync:
+                self.wal.sync()
+        except OSError:
+            self.broken = True
+            raise
+        self.durable = self.state.next_index
+
+    def drop(self) -> None:
+        """Forget the batch: used while `broken`."""
+        self._batch.clear()
+        self._batch_bytes = 0
+
+    def repair(self) -> None:
+        """Read back what was acknowledged, begin a new file. Raises `OSError` (try again later), `Damaged` (do not)."""
+        self.drop()
+        owners = {entry.association: entry.owner for entry in self.state.open.values() if entry.owner is not None}
+        if self.prepared is not None:  # recovery removes what is only prepared
+            self.prepared.close()
+            self.prepared = None
+        found = recover(self.directory, self.signed, self.durable)
+        if found.state.next_index != self.durable:
+            raise Damaged(f"{self.durable} records were acknowledged, the disk has {found.state.next_index}")
+        old = self.wal
+        self._next_number = max(self._next_number, found.next_number)
+        self._begin(found._replace(next_number=self._next_number))
+        old.close()
+        for entry in self.state.open.values():
+            entry.owner = owners.get(entry.association)
+        self.broken = False
+
+    def rotate(self) -> None:
+        """Go on in the prepared file, with a state frame first; the batch must be empty. Raises `OSError`; then nothing changed."""
+        state, prepared = self.state, self.prepared
+        if prepared is None:
+            raise OSError(11, "the next write-ahead file is not ready")
+        prepared.position = 0
+        head = encode(0, state.next_index, Kind.STATE, wire.NO_ASSOCIATION, 0, state.encode())
+        prepared.reserve(len(head) + state.reserved)
+        if self.wal.synced != self.wal.position:
+            self.wal.sync()
+        prepared.write(head)  # synced together with the first batch; without one the old files say the same
+        old, self.wal, self.prepared = self.wal, prepared, None
+        self.segments.append(Segment(old.path, self._wal_start, state.next_index))
+        self._wal_start = state.next_index
+        self._old_bytes += old.position
+        os.ftruncate(old.fd, old.position)
+        old.close()
+
+    def sealed(self, size: int) -> None:
+        """A checkpoint covers `size` records: forget the files that it makes superfluous (the sealer removed them)."""
+        self.signed = size
+        self.segments = [segment for segment in self.segments if segment.stop > size]
+        self._old_bytes = sum(os.stat(segment.path).st_size for segment in self.segments)
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        try:
+            if not self.broken:
+                self.wal.sync()
+        finally:
+            self.wal.close()
+
+    def _again(self, owner: object, entry: Entry | None, seq: int) -> tuple[int, int] | None:
+        """Answer an item that was written before or may not be written; None: go on. An entry of nobody becomes `owner`'s."""
+        if entry is None:
+            return _REFUSED
+        if entry.association in self.state.open and entry.owner is None:
+            entry.owner = owner
+        if seq <= entry.last_seq and (seq > 0 or entry.owner is owner):
+            return _OK, entry.place(seq)
+        if entry.owner is not owner or entry.association not in self.state.open:
+            return _REFUSED
+        return None
+
+    def _more(self, entry: Entry, size: int) -> bool:
+        if not self._admit(size):
+            return False
+        entry.reserved += size
+        self.state.reserved += size
+        return True
+
+    def _admit(self, size: int) -> bool:
+        return admit(self.directory, self.wal, self.state.reserved + self._batch_bytes, self.unsealed, size)

@@ -1,0 +1,72 @@
+"""The custody writer's command line, parsed by hand: the process is measured by its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wardgate.custody.note import NoteError, check_name
+
+USAGE = (
+    "python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE [--durable group|none]"
+    " [--checkpoint-seconds N] [--checkpoint-records N] [--reclaim-seconds N] [--control-fd N] [--uid N] [--fresh]"
+)
+
+
+class UsageError(Exception):
+    """The command line is wrong."""
+
+
+class Options(NamedTuple):
+    """What the writer was told."""
+
+    log: str
+    socket: str
+    origin: str
+    key: str
+    durable: str = "group"
+    checkpoint_seconds: float = 60.0
+    checkpoint_records: int = 4096
+    reclaim_seconds: float = 15.0
+    control_fd: int = -1
+    uid: int = -1
+    fresh: bool = False
+
+
+_NUMBERS = {"checkpoint_seconds": float, "checkpoint_records": int, "reclaim_seconds": float, "control_fd": int, "uid": int}
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Return the options. Raises `UsageError`."""
+    found: dict[str, object] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, _, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not word.startswith("--") or name not in Options._fields or name in found:
+            raise UsageError(f"{word!r} is not an option, or stands twice\n{USAGE}")
+        if name == "fresh":
+            found[name] = True
+            continue
+        if not value:
+            if not rest:
+                raise UsageError(f"{word} needs a value\n{USAGE}")
+            value = rest.pop(0)
+        try:
+            found[name] = _NUMBERS[name](value) if name in _NUMBERS else value
+        except ValueError:
+            raise UsageError(f"{word}: {value!r} is no number\n{USAGE}") from None
+    missing = [name for name in ("log", "socket", "origin", "key") if name not in found]
+    if missing:
+        raise UsageError(f"--{' --'.join(missing)} missing\n{USAGE}")
+    if found.get("durable", "group") not in ("group", "none"):
+        raise UsageError("--durable is group or none")
+    options = Options(**found)  # type: ignore[arg-type]
+    if not 0 < options.checkpoint_seconds <= 86400 or not 0 < options.checkpoint_records <= 1_000_000:
+        raise UsageError("--checkpoint-seconds is 0 to 86400, --checkpoint-records 1 to 1000000")
+    try:
+        check_name(options.origin)
+    except NoteError as error:
+        raise UsageError(f"--origin: {error}") from error
+    return options

@@ -1,0 +1,144 @@
+"""Makes a checkpoint: records from the write-ahead files become tiles, the tree head is signed. Runs in a thread beside the loop.
+
+Order on disk: tiles and their directories, then the checkpoint under its name, then only are the write-ahead files removed.
+Each run begins from the tiles of the last checkpoint and refuses to go on when they do not give its root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
+from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, add_signature, key_from_spki
+from wardgate.custody.recover import Damaged, Segment, records_of
+from wardgate.custody.tiles import MAX_BUNDLE, TileBuilder, TileError
+
+if TYPE_CHECKING:
+    from wardgate.signer import Signer
+
+_PACE_RECORDS: Final = 32
+_PACE_SECONDS: Final = 0.001  # given to the loop after so many records: group commit goes on meanwhile
+_NO_SPACE: Final = 28  # ENOSPC
+
+
+def read_checkpoint(directory: str) -> Checkpoint | None:
+    """Return the checkpoint of a log directory as it says (not verified); None when there is none. Raises `Damaged`."""
+    try:
+        note = read_file(os.path.join(directory, "checkpoint"), MAX_NOTE)
+    except FileNotFoundError:
+        return None
+    try:
+        return peek_checkpoint(note)
+    except NoteError as error:
+        raise Damaged(f"the checkpoint file cannot be read: {error}") from error
+
+
+def claim_key(directory: str, origin: str, signer: Signer) -> VerifierKey:
+    """Return the verifier key and keep it in the file `vkey`; a log that began under another key raises `NoteError`."""
+    key = key_from_spki(origin, signer.public_key())
+    path = os.path.join(directory, "vkey")
+    try:
+        known = read_file(path, 4096).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        write_durably(path, key.text.encode() + b"\n")
+        sync_directory(directory)
+        return key
+    if known != key.text:
+        raise NoteError(f"the log belongs to the key {known[:200]}, the key given is {key.text}")
+    return key
+
+
+class Sealer:
+    """Makes checkpoints of one log directory. Not for two threads at once."""
+
+    def __init__(self, directory: str, key: VerifierKey, signer: Signer) -> None:
+        self._directory = directory
+        self._key = key
+        self._signer = signer
+
+    def seal(self, segments: list[Segment], paced: bool = True) -> int:
+        """Cover all records of `segments` by a new checkpoint, remove the files; return its size.
+
+        Raises `OSError` (nothing is lost, try again), `Damaged`, `TileError`, `NoteError` (the log contradicts itself).
+        """
+        before = read_checkpoint(self._directory) or Checkpoint(self._key.name, 0, b"")
+        builder = TileBuilder.load(self._read, before.size)
+        if before.size and (builder.root() != before.root or before.origin != self._key.name):
+            raise Damaged(f"the tiles do not give the root of the checkpoint of {before.size} records of {before.origin}")
+        size = segments[-1].stop if segments else before.size
+        if size > before.size or not before.root:
+            self._write(builder, segments, size, paced)
+        for segment in segments:
+            with contextlib.suppress(OSError):  # a file left behind is seen to be covered at the next start
+                os.unlink(segment.path)
+        sync_directory(self._directory)
+        return size
+
+    def _write(self, builder: TileBuilder, segments: list[Segment], size: int, paced: bool) -> None:
+        directories: set[str] = set()
+        filled: list[str] = []
+        for count, (_, record) in enumerate(records_of(segments, builder.size, size)):
+            for path, data in builder.append(record):
+                self._put(path, data, directories)
+                filled.append(path)
+            if paced and count % _PACE_RECORDS == 0:
+                time.sleep(_PACE_SECONDS)
+        for path, data in builder.partial():
+            self._put(path, data, directories)
+        for directory in sorted(directories):
+            sync_directory(directory)
+        text = Checkpoint(self._key.name, size, builder.root()).text
+        from wardgate.signer import Scheme
+
+        note = add_signature(text, self._key, self._signer.sign(text.encode(), Scheme.ED25519))
+        write_durably(os.path.join(self._directory, "checkpoint"), note.encode())
+        sync_directory(self._directory)
+        for path in filled:  # a full tile takes the place of its partial ones (tlog-tiles, Partial Tiles)
+            _remove_tree(os.path.join(self._directory, path + ".p"))
+
+    def _put(self, path: str, data: bytes, directories: set[str]) -> None:
+        full = os.path.join(self._directory, path)
+        parent = os.path.dirname(full)
+        if parent not in directories:
+            os.makedirs(parent, 0o750, exist_ok=True)
+            while len(parent) >= len(self._directory):
+                directories.add(parent)
+                parent = os.path.dirname(parent)
+        try:
+            write_durably(full, data)
+        except OSError as error:
+            if error.errno != _NO_SPACE:
+                raise
+            self._prune()
+            write_durably(full, data)
+
+    def _prune(self) -> None:
+        """Remove partial tiles that the last checkpoint does not need: only when the disk is full."""
+        checkpoint = read_checkpoint(self._directory)
+        keep = {path for path, _ in TileBuilder.load(self._read, checkpoint.size).partial()} if checkpoint else set()
+        for place, _, names in os.walk(os.path.join(self._directory, "tile")):
+            if not place.endswith(".p"):
+                continue
+            for name in names:
+                path = os.path.join(place, name)
+                if os.path.relpath(path, self._directory) not in keep:
+                    os.unlink(path)
+
+    def _read(self, path: str) -> bytes:
+        return read_file(os.path.join(self._directory, path), MAX_BUNDLE)
+
+
+def _remove_tree(path: str) -> None:
+    try:
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+
+
+__all__ = ["Damaged", "NoteError", "Sealer", "TileError", "claim_key", "read_checkpoint"]

@@ -1,0 +1,537 @@
+"""The custody writer: one process, one epoll loop, one sync for all that the workers sent meanwhile (group commit).
+
+`python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE ...` (see `options`).
+A worker that goes leaves its open entries closed as "outcome unknown"; a writer that comes waits for its workers to reclaim theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from wardgate.codes import Code
+from wardgate.custody import wire
+from wardgate.custody.connection import Connection, is_allowed
+from wardgate.custody.files import lock
+from wardgate.custody.journal import Journal
+from wardgate.custody.ledger import free_bytes
+from wardgate.custody.note import NoteError
+from wardgate.custody.options import Options, UsageError, parse_options
+from wardgate.custody.recover import Damaged
+from wardgate.custody.seal import Sealer, TileError, claim_key, read_checkpoint
+from wardgate.custody.wal import CHUNK, Wal, create
+from wardgate.custody.wire import ANSWER, NO_INDEX, Op, Status
+from wardgate.log import Log
+
+_OPEN, _STORE, _CLOSE, _RESERVE, _HELLO, _YIELD = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.HELLO, Op.YIELD))
+_OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFUSED)
+_MAX_CONNECTIONS: Final = 256
+_RETRY_SECONDS: Final = 1.0
+_TERM_SECONDS: Final = 5.0
+_YIELD_SECONDS: Final = 10.0
+_SMALL_FILE: Final = 65536
+_NEVER: Final = float("inf")
+
+
+class Writer:
+    """The loop. Owns the lock, the journal, the listening socket; the sealer works in a thread beside it."""
+
+    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, listener: socket.socket) -> None:
+        self._options = options
+        self._log = log
+        self._journal = journal
+        self._sealer = sealer
+        self._listener = listener
+        self._has_checkpoint = journal.signed > 0
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._dirty: list[Connection] = []  # have answers
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._job: threading.Thread | None = None
+        self._done: list[Callable[[], None]] = []
+        self._sealed_at = time.monotonic()
+        self._checkpoint_time = 0.0
+        self._retry_at = 0.0
+        self._repair_at = _NEVER
+        self._reclaim_at = _NEVER
+        self._stop_at = _NEVER
+        self._leaving = False
+        self._yielded: Connection | None = None
+        self._master_gone = False
+        self.status = 0
+
+    def run(self) -> None:
+        """Serve until told to go; returns with everything synced."""
+        epoll = self._epoll
+        epoll.register(self._listener.fileno(), select.EPOLLIN)
+        epoll.register(self._wake_read, select.EPOLLIN)
+        if self._options.control_fd >= 0:
+            epoll.register(self._options.control_fd, select.EPOLLIN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        if self._journal.state.open:
+            self._reclaim_at = time.monotonic() + (0.0 if self._options.fresh else self._options.reclaim_seconds)
+        self._prepare()
+        while not self._leaving:
+            self._turn(epoll.poll(self._timeout()))
+        if self._yielded is None:
+            self._last_checkpoint()
+        else:
+            self._join()
+
+    def close(self) -> None:
+        """Close what is open. The lock is released by the caller, last."""
+        with contextlib.suppress(OSError):
+            self._journal.close()
+        for connection in self._connections.values():
+            connection.socket.close()
+        self._listener.close()
+        self._epoll.close()
+
+    def _turn(self, events: list[tuple[int, int]]) -> None:
+        connections = self._connections
+        if self._journal.durable == self._journal.signed:
+            self._sealed_at = time.monotonic()  # `checkpoint_seconds` count from the first record that is not signed
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is not None:
+                if mask & select.EPOLLOUT:
+                    self._send(connection)
+                if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                    self._read(connection)
+            elif fd == self._wake_read:
+                self._woken()
+            elif fd == self._listener.fileno():
+                self._accept()
+            else:
+                self._control(fd)
+        if self._journal.pending:
+            self._commit()
+        for connection in self._dirty:
+            self._send(connection)
+        self._dirty.clear()
+        if self._journal.pending:  # a connection was lost while we answered
+            self._commit()
+        if self._yielded is not None:
+            self._leaving = True
+            return
+        self._timers()
+
+    # --- items -----------------------------------------------------------------------------------------------------
+
+    def _read(self, connection: Connection) -> None:
+        packet = connection.receive()
+        if packet is None:
+            return
+        if not packet:
+            self._lost(connection)
+            return
+        if not connection.answers:
+            self._dirty.append(connection)
+        add = connection.answers.append
+        pack = ANSWER.pack
+        journal = self._journal
+        submit = journal.submit
+        try:
+            for op, request, association, seq, payload in wire.decode_items(packet):
+                if op in (_STORE, _CLOSE):
+                    status, index = submit(connection, op, association, seq, payload)
+                elif op == _OPEN:
+                    status, index = journal.begin(connection, association, seq, payload)
+                elif op == _RESERVE:
+                    status, index = journal.extend(connection, association, payload)
+                else:
+                    status, index = self._other(connection, op, payload)
+                add(pack(request, status, index))
+        except wire.WireError as error:
+            self._log.event(Code.CUSTODY_WIRE, connection.name, detail=error)
+            self._lost(connection)
+
+    def _other(self, connection: Connection, op: int, payload: bytes) -> tuple[int, int]:
+        if op == _HELLO:
+            name, associations = wire.decode_hello(payload)
+            connection.name = name
+            connection.is_worker = True
+            for association in associations:
+                entry = self._journal.state.open.get(association)
+                if entry is not None and entry.owner is None:
+                    entry.owner = connection
+            return _OK, NO_INDEX
+        if op == _YIELD:
+            self._log.event(Code.CUSTODY_YIELD)
+            self._yielded = connection
+            return _OK, NO_INDEX
+        if op == Op.STAT:
+            connection.packets.append(wire.REPORT_KIND + self._report())
+            return _OK, NO_INDEX
+        return _REFUSED, NO_INDEX
+
+    def _commit(self) -> None:
+        journal = self._journal
+        if not journal.broken:
+            try:
+                journal.commit()
+                return
+            except OSError as error:
+                self._log.event(Code.CUSTODY_WRITE_FAILED, detail=error)
+                self._repair_at = time.monotonic()
+        journal.drop()
+        for connection in self._dirty:
+            connection.answers = [
+                ANSWER.pack(request, status or _IO_ERROR, NO_INDEX) for request, status, _ in map(ANSWER.unpack, connection.answers)
+            ]
+
+    def _lost(self, connection: Connection) -> None:
+        """A connection ended: nobody will say what became of its instances."""
+        self._epoll.unregister(connection.fd)
+        del self._connections[connection.fd]
+        connection.socket.close()
+        connection.answers.clear()
+        connection.packets.clear()
+        entries = [entry for entry in self._journal.state.open.values() if entry.owner is connection]
+        if entries:
+            self._log.event(Code.CUSTODY_WORKER_LOST, connection.name, open_entries=len(entries))
+        if not self._journal.broken:
+            for entry in entries:
+                self._journal.give_up(entry, "worker-lost")
+        if self._master_gone and not self._has_workers():
+            self._stop_at = time.monotonic()
+
+    def _give_up_orphans(self, why: str) -> None:
+        alive = set(self._connections.values())
+        entries = [entry for entry in self._journal.state.open.values() if entry.owner not in alive]
+        if entries:
+            self._log.event(Code.CUSTODY_UNCLAIMED, open_entries=len(entries))
+            for entry in entries:
+                self._journal.give_up(entry, why)
+            self._commit()
+
+    # --- sockets ---------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        if not is_allowed(sock, self._options.uid) or len(self._connections) >= _MAX_CONNECTIONS:
+            self._log.event(Code.CUSTODY_STRANGER)
+            sock.close()
+            return
+        connection = Connection(sock)
+        self._connections[connection.fd] = connection
+        self._epoll.register(connection.fd, select.EPOLLIN)
+
+    def _send(self, connection: Connection) -> None:
+        if connection.fd not in self._connections:
+            return
+        blocked = connection.send()
+        if blocked is None:
+            self._lost(connection)
+        elif blocked != connection.blocked:
+            connection.blocked = blocked
+            self._epoll.modify(connection.fd, select.EPOLLIN | (select.EPOLLOUT if blocked else 0))
+
+    def _has_workers(self) -> bool:
+        return any(connection.is_worker for connection in self._connections.values())
+
+    def _control(self, fd: int) -> None:
+        """The master says when to stop; the end of this descriptor means that it died."""
+        try:
+            data = os.read(fd, 4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if b'"do":"stop"' in data:
+            self._on_signal(0, None)
+        if not data:
+            self._epoll.unregister(fd)
+            self._master_gone = True
+            if not self._has_workers():
+                self._stop_at = time.monotonic()
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stop_at = min(self._stop_at, time.monotonic() + (_TERM_SECONDS if self._has_workers() else 0.0))
+        self._master_gone = True  # from now on the last worker's end is ours
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        while self._done:
+            self._join()
+            self._done.pop(0)()
+
+    def _seal_due(self) -> float:
+        journal = self._journal
+        waiting = journal.durable - journal.signed
+        if self._job is not None or journal.prepared is None or journal.broken:
+            return _NEVER
+        if waiting == 0:
+            return _NEVER if self._has_checkpoint else self._retry_at  # an empty log gets its first checkpoint at once
+        if waiting >= self._options.checkpoint_records:
+            return self._retry_at
+        return max(self._sealed_at + self._options.checkpoint_seconds, self._retry_at)
+
+    def _prepare_due(self) -> float:
+        idle = self._job is None and self._journal.prepared is None and not self._journal.broken
+        return self._retry_at if idle else _NEVER
+
+    def _timeout(self) -> float:
+        due = min(self._seal_due(), self._prepare_due(), self._stop_at)
+        if not self._journal.broken:
+            due = min(due, self._reclaim_at)
+        elif self._job is None:
+            due = min(due, self._repair_at)
+        return -1 if due == _NEVER else max(0.0, due - time.monotonic())
+
+    def _timers(self) -> None:
+        now = time.monotonic()
+        if self._repair_at <= now and self._job is None:
+            self._repair()
+        if self._reclaim_at <= now and not self._journal.broken:
+            self._reclaim_at = _NEVER
+            self._give_up_orphans("writer-restarted")
+        if self._prepare_due() <= now:
+            self._prepare()
+        elif self._seal_due() <= now:
+            self._seal()
+        if self._stop_at <= now:
+            self._leaving = True
+
+    def _repair(self) -> None:
+        self._repair_at = time.monotonic() + _RETRY_SECONDS
+        try:
+            self._journal.repair()
+        except OSError as error:
+            self._log.event(Code.CUSTODY_WRITE_FAILED, "repair", detail=error)
+            return
+        except Damaged as error:
+            self._log.event(Code.CUSTODY_DAMAGED, detail=error)
+            self.status = 4
+            self._leaving = True
+            return
+        self._repair_at = _NEVER
+        self._log.event(Code.CUSTODY_REPAIRED, durable=self._journal.durable)
+        if self._reclaim_at == _NEVER:
+            self._give_up_orphans("worker-lost")
+        self._prepare()
+
+    # --- beside the loop -------------------------------------------------------------------------------------------
+
+    def _start(self, work: Callable[[], Callable[[], None]]) -> None:
+        """Run `work` in a thread; what it returns runs in the loop afterwards."""
+
+        def body() -> None:
+            self._done.append(work())
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_write, b"d")
+
+        self._job = threading.Thread(target=body, name="sealer")
+        self._job.start()
+
+    def _join(self) -> None:
+        if self._job is not None:
+            self._job.join()
+            self._job = None
+
+    def _prepare(self) -> None:
+        """Make the next write-ahead file ready."""
+        journal = self._journal
+        number, size = journal.take_number(), journal.state.reserved + CHUNK
+        self._start(lambda: self._prepared(number, size))
+
+    def _prepared(self, number: int, size: int) -> Callable[[], None]:
+        wal: Wal | None = None
+        problem = ""
+        for attempt in (size, _SMALL_FILE):
+            try:
+                wal = create(self._journal.directory, number, attempt)
+                break
+            except OSError as error:  # no room for it: the file in use goes on, signing waits
+                problem = str(error)
+
+        def after() -> None:
+            self._journal.prepared = wal
+            if wal is None:
+                self._log.event(Code.CUSTODY_SEAL_FAILED, detail=problem)
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+        return after
+
+    def _seal(self) -> None:
+        journal = self._journal
+        try:
+            journal.rotate()
+        except OSError as error:
+            self._seal_failed(error)
+            return
+        segments = list(journal.segments)
+        number, size = journal.take_number(), journal.state.reserved + CHUNK
+
+        def work() -> Callable[[], None]:
+            try:
+                sealed = self._sealer.seal(segments)
+            except (OSError, Damaged, TileError, NoteError, ValueError) as error:
+                problem = error
+                prepared = self._prepared(number, size)
+
+                def failed() -> None:
+                    self._take_checkpoint()
+                    prepared()
+                    self._seal_failed(problem)
+
+                return failed
+            prepared = self._prepared(number, size)
+
+            def succeeded() -> None:
+                journal.sealed(sealed)
+                self._has_checkpoint = True
+                self._sealed_at = time.monotonic()
+                self._checkpoint_time = time.time()
+                prepared()
+
+            return succeeded
+
+        self._start(work)
+
+    def _take_checkpoint(self) -> None:
+        """After a failure the new checkpoint may still be in place: believe the directory."""
+        with contextlib.suppress(OSError, Damaged):
+            checkpoint = read_checkpoint(self._journal.directory)
+            if checkpoint is not None and checkpoint.size > self._journal.signed:
+                self._journal.sealed(checkpoint.size)
+
+    def _seal_failed(self, error: Exception) -> None:
+        fatal = isinstance(error, (Damaged, TileError, NoteError))
+        self._log.event(Code.CUSTODY_CONTRADICTION if fatal else Code.CUSTODY_SEAL_FAILED, detail=error)
+        self._retry_at = time.monotonic() + (60.0 if fatal else _RETRY_SECONDS)
+
+    def _last_checkpoint(self) -> None:
+        """Sign what is durable, without haste but at once: the loop has ended."""
+        while self._job is not None:
+            self._join()
+            while self._done:
+                self._done.pop(0)()
+        journal = self._journal
+        if journal.broken or journal.durable == journal.signed:
+            return
+        try:
+            journal.rotate()
+            journal.sealed(self._sealer.seal(list(journal.segments), paced=False))
+        except (OSError, Damaged, TileError, NoteError, ValueError) as error:
+            self._seal_failed(error)
+
+    def _report(self) -> bytes:
+        import json
+
+        journal = self._journal
+        return json.dumps(
+            {
+                "durable": journal.durable,
+                "signed": journal.signed,
+                "checkpoint_time": self._checkpoint_time or None,
+                "free_bytes": free_bytes(journal.directory),
+                "open_entries": len(journal.state.open),
+                "reserved_bytes": journal.state.reserved,
+                "workers": sum(connection.is_worker for connection in self._connections.values()),
+                "sync": self._options.durable,
+                "broken": journal.broken,
+            }
+        ).encode()
+
+
+def take_lock(options: Options, log: Log) -> int:
+    """Lock the log directory, asking a writer that holds it to go. Raises `BlockingIOError` after ten seconds."""
+    try:
+        return lock(options.log)
+    except BlockingIOError:
+        log.event(Code.CUSTODY_TAKEOVER)
+    from wardgate.custody.client import WriterGone, ask
+
+    deadline = time.monotonic() + _YIELD_SECONDS
+    with contextlib.suppress(WriterGone):
+        ask(options.socket, Op.YIELD, _YIELD_SECONDS)
+    while True:
+        try:
+            return lock(options.log)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def listen(path: str) -> socket.socket:
+    """Return the listening socket at `path`, in place of one that nobody serves any more."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    mask = os.umask(0o077)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(mask)
+    sock.listen(128)
+    return sock
+
+
+def main(arguments: list[str]) -> int:
+    """Run the writer. Exit status: 0 asked to go, 2 usage, 3 cannot begin, 4 the log contradicts itself."""
+    try:
+        options = parse_options(arguments)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    log = Log("custody")
+    sys.setswitchinterval(0.001)  # the sealer's thread may not keep the loop waiting
+    try:
+        os.makedirs(options.log, 0o750, exist_ok=True)
+        lock_fd = take_lock(options, log)
+    except OSError as error:
+        log.event(Code.CUSTODY_LOCKED, options.log, detail=error)
+        return 3
+    try:
+        from wardgate.signer import FileSigner
+
+        signer = FileSigner(Path(options.key))
+        sealer = Sealer(options.log, claim_key(options.log, options.origin, signer), signer)
+        checkpoint = read_checkpoint(options.log)
+        journal = Journal(options.log, options.durable == "group", checkpoint.size if checkpoint else 0)
+    except (Damaged, NoteError) as error:
+        log.event(Code.CUSTODY_DAMAGED, detail=error)
+        return 4
+    except (OSError, ValueError, TypeError) as error:
+        log.event(Code.CUSTODY_CANNOT_START, detail=error)
+        return 3
+    if journal.torn:
+        log.event(Code.CUSTODY_TORN_TAIL, bytes_dropped=journal.torn, durable=journal.durable)
+    if journal.missing:
+        log.event(Code.CUSTODY_WAL_MISSING, signed=journal.signed)
+    if options.durable == "none":
+        log.event(Code.CUSTODY_NOT_DURABLE)
+    writer = Writer(options, log, journal, sealer, listen(options.socket))
+    log.event(Code.CUSTODY_STARTED, durable=journal.durable, signed=journal.signed, open_entries=len(journal.state.open))
+    if options.control_fd >= 0:
+        os.write(options.control_fd, b'{"is":"ready"}')
+    try:
+        writer.run()
+    finally:
+        writer.close()
+        os.close(lock_fd)
+    log.event(Code.CUSTODY_STOPPED, durable=journal.durable, signed=journal.signed)
+    return writer.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""One line an event, on standard error: time, code, sentence, fields. No patient data, no secret, no data set byte."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+from wardgate.codes import Code, Level
+
+_LOUD: Final = {Level.INFO: "info", Level.WARN: "WARN", Level.ERROR: "ERROR"}
+_RATE_SECONDS: Final = 10.0
+_RATE_LINES: Final = 20
+_MAX_KEYS: Final = 4096
+
+
+class Log:
+    """Writes events; repeats of one code about one peer beyond 20 in 10 seconds are counted and summed up, not printed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._seen: dict[tuple[Code, str], list[float]] = {}  # (window start, lines, swallowed)
+
+    def event(self, code: Code, peer: str = "", **fields: object) -> None:
+        """Write one event. `peer` (address or AE title) is what the rate limit counts by."""
+        now = time.monotonic()
+        window = self._seen.get((code, peer))
+        if window is None or now - window[0] > _RATE_SECONDS:
+            if len(self._seen) >= _MAX_KEYS:
+                self._seen.clear()
+            if window is not None and window[2]:
+                fields["repeated"] = int(window[2])
+            self._seen[(code, peer)] = window = [now, 0, 0]
+        window[1] += 1
+        if window[1] > _RATE_LINES:
+            window[2] += 1
+            return
+        if peer:
+            fields = {"peer": peer, **fields}
+        entry = code.value
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        tail = "".join(f" {key}={printable(value)}" for key, value in fields.items())
+        action = "" if entry.level is Level.INFO else f" -> {entry.action}"
+        sys.stderr.write(f"{stamp} {self._name} {_LOUD[entry.level]} {code} {entry.sentence}{tail}{action}\n")
+        sys.stderr.flush()
+
+
+def printable(value: object) -> str:
+    """Return `value` as one word: quoted when it has blanks, with every control byte escaped, at most 300 characters."""
+    text = str(value)
+    if len(text) > 300:
+        text = text[:297] + "..."
+    if text.isprintable() and " " not in text and text:
+        return text
+    return '"' + "".join(c if c.isprintable() and c != '"' else f"\\x{ord(c):02x}" for c in text) + '"'

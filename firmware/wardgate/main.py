@@ -1,0 +1,51 @@
+"""The command `wardgate`: what acts on the box. Kept free of heavy imports, because `run` stays in this process."""
+
+from __future__ import annotations
+
+import sys
+
+USAGE = """\
+usage: wardgate check -c FILE            name every mistake of a configuration
+       wardgate run -c FILE              run the gateway in the foreground
+       wardgate status -c FILE [--json]  show what the running gateway does
+       wardgate codes                    list the failure codes
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 good, 1 bad, 2 wrongly called."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0 if words else 2
+    command, rest = words[0], words[1:]
+    as_json = command == "status" and "--json" in rest
+    if as_json:
+        rest = [word for word in rest if word != "--json"]
+    if command == "codes" and not rest:
+        from wardgate.codes_page import listing
+
+        sys.stdout.write(listing())
+        return 0
+    if command not in ("check", "run", "status") or len(rest) != 2 or rest[0] not in ("-c", "--config"):
+        sys.stderr.write(USAGE)
+        return 2
+    return _with_file(command, rest[1], as_json)
+
+
+def _with_file(command: str, path: str, as_json: bool) -> int:
+    if command == "run":
+        from wardgate.master.supervisor import Supervisor
+
+        return Supervisor(path).run()
+    if command == "check":
+        from wardgate.policy.check import check
+
+        return check(path, sys.stdout)
+    from wardgate.master.show import show
+
+    return show(path, as_json, sys.stdout, sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

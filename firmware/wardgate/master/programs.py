@@ -1,0 +1,23 @@
+"""Which programs the master starts. Tests give others."""
+
+from __future__ import annotations
+
+import sys
+
+_MODULE = (sys.executable, "-P", "-m")  # -P: never import from the folder the master was started in
+
+
+class Programs:
+    """Command lines: `resolve` and `crl_fetch` get the file's path appended, `worker` and `writer` their control descriptor."""
+
+    def __init__(
+        self,
+        resolve: tuple[str, ...] = (*_MODULE, "wardgate.policy.resolve"),
+        writer: tuple[str, ...] = (*_MODULE, "wardgate.custody.writer"),
+        worker: tuple[str, ...] = (*_MODULE, "wardgate.relay.worker"),
+        crl_fetch: tuple[str, ...] = (*_MODULE, "wardgate.transport.crlfetch"),
+    ) -> None:
+        self.resolve = resolve
+        self.writer = writer
+        self.worker = worker
+        self.crl_fetch = crl_fetch

@@ -1,0 +1,129 @@
+"""`wardgate status`: asks the running gateway and the custody writer, and prints it for a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from wardgate.codes import Code
+from wardgate.log import printable
+
+_SECONDS = 5.0
+_MAX_BYTES = 4 << 20
+
+
+def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
+    """Print the status of the gateway of the configuration at `path`. Returns 1 when none answers."""
+    from wardgate.policy import load
+    from wardgate.policy.mistakes import ConfigErrors
+
+    try:
+        run_dir = str(load(path, check_files=False).box.run_dir)
+    except ConfigErrors as errors:
+        err.write(f"{errors}\n")
+        return 1
+    try:
+        status = ask_master(os.path.join(run_dir, "status.sock"))
+    except (OSError, ValueError) as error:
+        code = Code.STATUS_UNREACHABLE
+        err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
+        return 1
+    status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
+    if as_json:
+        json.dump(status, out, indent=2)
+        out.write("\n")
+    else:
+        out.writelines(f"{line}\n" for line in lines(status, time.time()))
+    return 0
+
+
+def ask_master(path: str) -> dict[str, Any]:
+    """Return the master's status. Raises `OSError`, `ValueError`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_SECONDS)
+        sock.connect(path)
+        data = bytearray()
+        while chunk := sock.recv(65536):
+            data += chunk
+            if len(data) > _MAX_BYTES:
+                raise ValueError("the answer is too long")
+    answer = json.loads(data)
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is not a status")
+    return answer
+
+
+def ask_writer(path: str) -> dict[str, Any] | None:
+    """Return the writer's own report (STAT), None when it does not answer."""
+    from wardgate.custody import wire
+
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(_SECONDS)
+            sock.connect(path)
+            sock.send(wire.encode_item(wire.Op.STAT, 1, wire.NO_ASSOCIATION, 0, b""))
+            packet = sock.recv(wire.MAX_PACKET)
+        report = json.loads(packet[1:]) if packet[:1] == wire.REPORT_KIND else None
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def lines(status: dict[str, Any], now: float) -> Iterator[str]:
+    """Yield the lines for a person. `now` is Unix seconds."""
+    yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
+    for text in status["unsafe"]:
+        yield f"UNSAFE: {text}"
+    totals = dict(status["totals"])
+    for name, counters in sorted(totals.pop("links", {}).items()):
+        yield f"link {name}: {_pairs(counters)}"
+    codes = totals.pop("codes", {})
+    if totals:
+        yield f"workers: {_pairs(totals)}"
+    if codes:
+        yield f"events by code: {_pairs(dict(sorted(codes.items())))}"
+    custody = status.get("custody")
+    yield "custody: the writer does not answer" if custody is None else f"custody: {_custody(custody)}"
+    for link, party, chain, not_after in status["certificates"]:
+        yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
+    yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"
+    writer = status["writer"]
+    yield "writer: none" if writer is None else f"writer: pid {writer['pid']}, {writer['state']}, {_mib(writer['memory_bytes'])}"
+    for generation in status["generations"]:
+        yield f"generation {generation['generation']}: {generation['phase']}"
+        for worker in generation["workers"]:
+            silent = "" if worker["answers"] else ", does not answer"
+            yield f"  worker {worker['worker']}: pid {worker['pid']}, {worker['state']}, {_mib(worker['memory_bytes'])}{silent}"
+    for when, code, text in status["errors"]:
+        yield f"{_time(when)} {code} {text}"
+
+
+def _custody(report: dict[str, Any]) -> str:
+    """Durable (on disk) and signed (under a checkpoint) are different things; both are shown."""
+    rest = dict(report)
+    durable, signed, when = rest.pop("durable", 0), rest.pop("signed", 0), rest.pop("checkpoint_time", None)
+    last = _time(when) if isinstance(when, int | float) and when > 0 else "none since start"
+    return f"{durable} records durable, {signed} signed, {durable - signed} not signed yet; last checkpoint {last}; {_pairs(rest)}"
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _pairs(table: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{str(key).replace('_', ' ')} {_pairs(value) if isinstance(value, dict) else printable(value)}" for key, value in table.items()
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
+    return f"{days} d {rest // 3600:02d}:{rest % 3600 // 60:02d}:{rest % 60:02d}"

@@ -1,0 +1,340 @@
+"""The master itself: configuration, writer, generations, signals, status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from enum import Enum
+
+from wardgate.codes import Code
+from wardgate.master import rundir
+from wardgate.master.asking import Asking, own_memory
+from wardgate.master.children import Children, memory_bytes
+from wardgate.master.events import Events
+from wardgate.master.generation import Generation, Phase
+from wardgate.master.listeners import ListenError, Listeners
+from wardgate.master.loop import Loop
+from wardgate.master.programs import Programs
+from wardgate.master.resolving import Resolving
+from wardgate.master.statusport import StatusPort
+from wardgate.master.totals import add
+from wardgate.master.writer import Writer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_WRITER_STOP_SECONDS = 20.0
+
+
+class Stage(Enum):
+    """Of the master."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+class Supervisor:
+    """Runs one box until it is told to stop. `run()` returns the exit status."""
+
+    def __init__(self, path: str, programs: Programs | None = None) -> None:
+        self._path = os.path.abspath(path)
+        self._programs = programs or Programs()
+        self._loop = Loop()
+        self._children = Children()
+        self._events = Events("wardgate")
+        self._stage = Stage.STARTING
+        self._exit_status = 0
+        self._started = time.time()
+        self._lock = -1
+        self._answer: dict[str, Any] = {}
+        self._listeners: Listeners | None = None
+        self._writer: Writer | None = None
+        self._status: StatusPort | None = None
+        self._generations: list[Generation] = []
+        self._numbers = 0
+        self._past: dict[str, Any] = {}
+        self._resolving = False
+        self._reload_wanted = False
+        self._crl_pid = 0
+
+    def run(self) -> int:
+        """Serve. Returns 0 after a stop that was asked for, 1 when the box could not start."""
+        for number, call in (
+            (signal.SIGCHLD, self._children.reap),
+            (signal.SIGTERM, self._on_stop_signal),
+            (signal.SIGINT, self._on_stop_signal),
+            (signal.SIGHUP, self._on_reload_signal),
+        ):
+            self._loop.on_signal(number, call)
+        self._resolve(self._on_first_answer)
+        self._loop.run()
+        return self._exit_status
+
+    # Configuration
+
+    def _resolve(self, use: Callable[[dict[str, Any]], None]) -> None:
+        self._resolving = True
+
+        def done(answer: dict[str, Any] | None) -> None:
+            self._resolving = False
+            if answer is None:
+                self._events.event(Code.CHILD_FAILED, what="resolver")
+                answer = {"ok": False, "mistakes": []}
+            for mistake in answer.get("mistakes", []):
+                self._events.event(Code[mistake["name"]], place=mistake["place"], expected=mistake["expected"], found=mistake["found"])
+            use(answer)
+
+        try:
+            Resolving(self._loop, self._children, (*self._programs.resolve, self._path), done)
+        except OSError as error:
+            self._resolving = False
+            self._events.event(Code.START_FAILED, what="resolver", detail=error.strerror)
+            self._loop.after(0, lambda: use({"ok": False, "mistakes": []}))
+
+    def _on_first_answer(self, answer: dict[str, Any]) -> None:
+        if self._stage is not Stage.STARTING:
+            return
+        if not answer["ok"]:
+            self._give_up()
+            return
+        self._answer = answer
+        config = answer["config"]
+        self._events.rename(config["box"]["name"])
+        self._log_warnings(answer)
+        run_dir = config["box"]["run_dir"]
+        try:
+            self._lock = rundir.hold(run_dir)
+            self._status = StatusPort(self._loop, os.path.join(run_dir, "status.sock"), self._ask)
+        except rundir.AlreadyRunning:
+            self._events.event(Code.ALREADY_RUNNING, run_dir=run_dir)
+            self._give_up()
+            return
+        except (rundir.RunDirError, OSError) as error:
+            self._events.event(Code.RUN_DIR_FAILED, detail=error)
+            self._give_up()
+            return
+        from wardgate.transport.sockets import PlainSockets
+
+        self._listeners = Listeners(PlainSockets().listen)
+        self._writer = Writer(
+            config,
+            self._loop,
+            self._children,
+            self._events,
+            self._programs.writer,
+            self._on_writer_ready,
+            self._give_up,
+            self._on_writer_gone,
+        )
+        self._writer.start()
+
+    def _log_warnings(self, answer: dict[str, Any]) -> None:
+        for text in answer.get("unsafe", []):
+            self._events.event(Code.CONFIG_UNSAFE, what=text)
+        for text in answer.get("warnings", []):
+            self._events.event(Code.CONFIG_CERTIFICATE_EXPIRES, what=text)
+
+    # Generations
+
+    def _on_writer_ready(self) -> None:
+        if self._stage is Stage.STARTING and not self._generations:
+            self._new_generation(self._answer)
+
+    def _new_generation(self, answer: dict[str, Any]) -> None:
+        assert self._listeners is not None  # noqa: S101
+        self._numbers += 1
+        try:
+            if answer.get("openssl_conf"):
+                name = f"openssl-{self._numbers}.cnf"
+                answer["openssl_conf_path"] = rundir.write_file(answer["config"]["box"]["run_dir"], name, answer["openssl_conf"])
+            generation = Generation(
+                self._numbers,
+                answer,
+                self._loop,
+                self._children,
+                self._events,
+                self._listeners,
+                self._programs.worker,
+                self._on_generation_ready,
+                self._on_generation_failed,
+                self._on_generation_gone,
+            )
+            self._listeners.open(generation.endpoints)
+        except (ListenError, OSError) as error:
+            self._events.event(Code.LISTEN_FAILED if isinstance(error, ListenError) else Code.RUN_DIR_FAILED, detail=error)
+            self._refuse_generation()
+            return
+        self._generations.append(generation)
+        generation.start()
+
+    def _on_generation_ready(self, generation: Generation) -> None:
+        if self._stage is Stage.STARTING:
+            self._stage = Stage.SERVING
+            self._events.event(Code.STARTED, generation=generation.number, endpoints=",".join(generation.endpoints))
+            sys.stdout.write("READY\n")
+            sys.stdout.flush()
+            self._fetch_crls()
+        elif self._stage is Stage.SERVING:
+            self._answer = generation.answer
+            self._events.event(Code.RELOADED, generation=generation.number)
+            for old in self._generations:
+                if old is not generation:
+                    old.drain()
+            self._close_unused_listeners()
+        self._reload_if_wanted()
+
+    def _on_generation_failed(self, _generation: Generation) -> None:
+        self._refuse_generation()
+
+    def _refuse_generation(self) -> None:
+        if self._stage is Stage.STARTING:
+            self._give_up()
+        elif self._stage is Stage.SERVING:
+            self._events.event(Code.RELOAD_REFUSED)
+            self._close_unused_listeners()
+
+    def _close_unused_listeners(self) -> None:
+        if self._listeners is not None:
+            used = [g for g in self._generations if g.phase in (Phase.STARTING, Phase.SERVING)]
+            self._listeners.close_all_but([text for generation in used for text in generation.endpoints])
+
+    def _on_generation_gone(self, generation: Generation) -> None:
+        if generation in self._generations:
+            self._generations.remove(generation)
+            self._past = add(self._past, generation.past)
+            path = generation.answer.get("openssl_conf_path")
+            if path:
+                os.unlink(path)
+        if self._stage in (Stage.DRAINING, Stage.STOPPING) and not self._generations:
+            self._stop_writer()
+        else:
+            self._reload_if_wanted()
+
+    # Reload
+
+    def _on_reload_signal(self) -> None:
+        self._reload_wanted = True
+        self._reload_if_wanted()
+
+    def _reload_if_wanted(self) -> None:
+        starting = any(generation.phase in (Phase.STARTING, Phase.FAILED) for generation in self._generations)
+        if self._reload_wanted and self._stage is Stage.SERVING and not self._resolving and not starting:
+            self._reload_wanted = False
+            self._resolve(self._on_reload_answer)
+
+    def _on_reload_answer(self, answer: dict[str, Any]) -> None:
+        if self._stage is not Stage.SERVING:
+            return
+        if not answer["ok"]:
+            self._events.event(Code.RELOAD_REFUSED)
+        else:
+            now, new = self._answer["config"], answer["config"]
+            fixed = [name for name, same in (("custody", now["custody"] == new["custody"]), ("box", _same_place(now, new))) if not same]
+            if fixed:
+                self._events.event(Code.NEEDS_RESTART, what=",".join(fixed))
+                self._events.event(Code.RELOAD_REFUSED)
+            else:
+                self._log_warnings(answer)
+                self._new_generation(answer)
+        self._reload_if_wanted()
+
+    # The end
+
+    def _on_stop_signal(self) -> None:
+        if self._stage in (Stage.STARTING, Stage.DRAINING):
+            self._stop_now()
+        elif self._stage is Stage.SERVING:
+            self._stage = Stage.DRAINING
+            self._events.event(Code.STOPPING)
+            self._close_listeners()
+            for generation in list(self._generations):
+                generation.drain()
+
+    def _give_up(self) -> None:
+        """End because the box cannot start."""
+        if self._stage is not Stage.STOPPING:
+            self._exit_status = 1
+            self._stop_now()
+
+    def _stop_now(self) -> None:
+        if self._stage is Stage.STOPPING:
+            return
+        self._stage = Stage.STOPPING
+        self._close_listeners()
+        for generation in list(self._generations):
+            generation.stop()
+        if not self._generations:
+            self._stop_writer()
+
+    def _close_listeners(self) -> None:
+        if self._listeners is not None:
+            self._listeners.close_all_but(())
+
+    def _stop_writer(self) -> None:
+        if self._writer is None:
+            self._loop.after(0, self._end)
+        else:
+            self._writer.stop(_WRITER_STOP_SECONDS)
+
+    def _on_writer_gone(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._status is not None:
+            self._status.close()
+        self._events.event(Code.STOPPED)
+        self._loop.stop()
+
+    # Beside the main work
+
+    def _fetch_crls(self) -> None:
+        if self._stage is not Stage.SERVING:
+            return
+        self._loop.after(self._answer["config"]["box"]["crl_refresh_seconds"], self._fetch_crls)
+        if not self._answer.get("fetch_crls") or self._crl_pid:
+            return
+
+        def ended(how: str) -> None:
+            self._crl_pid = 0
+            if how != "exit 0":
+                self._events.event(Code.CHILD_FAILED, what="crlfetch", how=how)
+
+        try:
+            self._crl_pid = self._children.start((*self._programs.crl_fetch, self._path), ended)
+        except OSError as error:
+            self._events.event(Code.CHILD_FAILED, what="crlfetch", detail=error.strerror)
+
+    def _ask(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        def done(generations: list[dict[str, Any]], totals: dict[str, Any]) -> None:
+            writer = self._writer if self._writer is not None and self._writer.pid else None
+            errors = sorted([*self._events.last, *totals.pop("errors", [])], key=lambda e: e[0] if isinstance(e[0], int | float) else 0)
+            answer(
+                {
+                    "box": self._answer["config"]["box"]["name"],
+                    "stage": self._stage.value,
+                    "started": int(self._started),
+                    "uptime_seconds": int(time.time() - self._started),
+                    "master": own_memory(),
+                    "writer": {"pid": writer.pid, "state": writer.state.value, "memory_bytes": memory_bytes(writer.pid)}
+                    if writer is not None
+                    else None,
+                    "generations": generations,
+                    "totals": totals,
+                    "unsafe": self._answer.get("unsafe", []),
+                    "certificates": self._answer.get("certificates", []),
+                    "run_dir": self._answer["config"]["box"]["run_dir"],
+                    "errors": errors[-50:],
+                }
+            )
+
+        Asking(self._loop, self._generations, self._past, done)
+
+
+def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:
+    return bool(now["box"]["name"] == new["box"]["name"] and now["box"]["run_dir"] == new["box"]["run_dir"])

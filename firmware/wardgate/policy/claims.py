@@ -1,0 +1,154 @@
+"""Checks what a configuration claims and only the real thing can tell: TLS profiles by handshake, certificates, keys.
+
+For short-lived processes (`wardgate check`, the resolver): it loads `ssl` and `cryptography`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from wardgate.codes import Code
+from wardgate.policy.mistakes import Mistake
+from wardgate.policy.model import Config, CrlPolicy, Party
+
+SOON_DAYS: Final = 30
+_OURS: Final = "WARDGATE_OPENSSL_CONF"  # set by us in a process that was started again with its OPENSSL_CONF
+
+
+class OwnCertificate(NamedTuple):
+    """A certificate of the box; `not_after` in Unix seconds."""
+
+    link: str
+    party: str
+    chain: str
+    not_after: int
+
+    @property
+    def days_left(self) -> int:
+        """Whole days until it expires, negative afterwards."""
+        return int((self.not_after - time.time()) // 86400)
+
+
+def restart_with_openssl_conf(config: Config) -> None:
+    """Start this program again with the OPENSSL_CONF that a B.13 link needs; does not return then. OpenSSL reads it at start only."""
+    from wardgate.transport.process import openssl_conf
+
+    text = openssl_conf(config)
+    if text is None or os.environ.get(_OURS) == "1":
+        return
+    file = os.memfd_create("openssl.cnf", 0)  # stays open over exec
+    os.write(file, text.encode())
+    environment = {**os.environ, "OPENSSL_CONF": f"/proc/self/fd/{file}", _OURS: "1"}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+
+
+def check_claims(config: Config, mistakes: list[Mistake]) -> None:
+    """Add a mistake for every TLS claim that is not met and every key that cannot be used."""
+    _custody_key(config, mistakes)
+    for place, party in _parties(config):
+        if party.tls is not None:
+            _tls(party, f"{place}.tls", mistakes)
+
+
+def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
+    """Return every certificate of the box; one that cannot be read is a mistake."""
+    from cryptography import x509
+
+    found = []
+    for index, link in enumerate(config.links):
+        for place, party in _parties(config, index):
+            for number, pair in enumerate(party.tls.certificates if party.tls is not None else ()):
+                here = f"{place}.tls.certificates[{number}].chain"
+                try:
+                    leaf = x509.load_pem_x509_certificates(pair.chain.read_bytes())[0]
+                except (OSError, ValueError) as error:
+                    mistakes.append(Mistake(here, "a certificate chain, PEM", f"{pair.chain} ({error})", Code.CONFIG_FILE))
+                    continue
+                own = OwnCertificate(link.name, party.name, str(pair.chain), _unix(leaf))
+                found.append(own)
+    return found
+
+
+def expired(certificates: list[OwnCertificate]) -> list[Mistake]:
+    """Return a mistake for every certificate past its time. Not one that stops the gateway: other links may still be well."""
+    return [
+        Mistake(
+            f"link {own.link}, {own.party}",
+            "a certificate within its time",
+            f"{own.chain}, expired {time.strftime('%Y-%m-%d', time.gmtime(own.not_after))}",
+            Code.CONFIG_CERTIFICATE_EXPIRED,
+        )
+        for own in certificates
+        if own.days_left < 0
+    ]
+
+
+def wants_crls(config: Config) -> bool:
+    """Tell whether some party's CRLs may have to be fetched."""
+    return any(party.tls is not None and party.tls.crl_policy is not CrlPolicy.OFF for _, party in _parties(config))
+
+
+def days_text(days_left: int) -> str:
+    """Return `3 days left` or `expired 3 days ago`."""
+    return f"{days_left} days left" if days_left >= 0 else f"expired {-days_left} days ago"
+
+
+def expiring(certificates: list[OwnCertificate]) -> list[str]:
+    """Return a line for every certificate that has few days left."""
+    lines = (f"{own.chain} ({own.link}, {own.party}): {days_text(own.days_left)}" for own in certificates if own.days_left < SOON_DAYS)
+    return list(dict.fromkeys(lines))
+
+
+def _parties(config: Config, only: int | None = None) -> list[tuple[str, Party]]:
+    found = []
+    for index, link in enumerate(config.links):
+        if only in (None, index):
+            found.append((f"link[{index}].modality", link.modality))
+            found += [(f"link[{index}].peer[{number}]", peer) for number, peer in enumerate(link.peers)]
+    return found
+
+
+def _tls(party: Party, place: str, mistakes: list[Mistake]) -> None:
+    from wardgate.transport.context import TlsContexts
+    from wardgate.transport.errors import ProfileNotMet
+    from wardgate.transport.prove import prove_server
+
+    assert party.tls is not None  # noqa: S101
+    try:
+        contexts = TlsContexts(party.tls)
+        if party.listen:
+            server = contexts.server()
+            if server.profile.both_certificates:  # others may serve one kind of certificate: not each suite can be had then
+                prove_server(server)
+        if party.connect:
+            contexts.client()
+    except ProfileNotMet as error:
+        mistakes.append(Mistake(place, f"profile {party.tls.profile} met: {error.code.value.action}", _short(error), error.code))
+
+
+def _short(error: Any) -> str:
+    sentence = error.code.value.sentence
+    return f"{sentence}: {error.detail}" if error.detail else sentence
+
+
+def _custody_key(config: Config, mistakes: list[Mistake]) -> None:
+    from wardgate.signer import FileSigner, Scheme
+
+    try:
+        FileSigner(Path(config.custody.key)).sign(b"check", Scheme.ED25519)
+    except Exception as error:  # whatever the parser says, it is the key's file that is wrong
+        found = f"{config.custody.key} ({type(error).__name__})"
+        mistakes.append(Mistake("custody.key", "an Ed25519 private key, PKCS#8 PEM, not encrypted", found, Code.CONFIG_KEY_UNUSABLE))
+
+
+def _unix(certificate: Any) -> int:
+    if hasattr(certificate, "not_valid_after_utc"):
+        return int(certificate.not_valid_after_utc.timestamp())
+    import calendar  # cryptography before 42
+
+    return calendar.timegm(certificate.not_valid_after.timetuple())

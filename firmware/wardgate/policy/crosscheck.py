@@ -1,0 +1,144 @@
+"""Checks that words of the configuration fit each other. Works on what `shape.fill` left: a word may be missing."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+from wardgate.codes import Code
+from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
+from wardgate.policy.mistakes import Mistake
+from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
+
+_SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
+_LONGEST_SOCKET = "/custody.sock"
+
+
+def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """Add every contradiction in `data` to `mistakes`."""
+    run_dir = data.get("box", {}).get("run_dir", "")
+    if len((run_dir + _LONGEST_SOCKET).encode()) > _SOCKET_PATH_BYTES:
+        limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
+        mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
+    links = data.get("link", [])
+    _names(links, "link", mistakes)
+    for index, link in enumerate(links):
+        _link(link, f"link[{index}]", mistakes)
+    _listeners(links, mistakes)
+
+
+def _names(tables: list[dict[str, Any]], place: str, mistakes: list[Mistake]) -> None:
+    seen: dict[str, int] = {}
+    for index, table in enumerate(tables):
+        name = table.get("name")
+        if name is None:
+            continue
+        if name in seen:
+            mistakes.append(Mistake(f"{place}[{index}].name", f"another name than {place}[{seen[name]}] has", name, Code.CONFIG_DUPLICATE))
+        seen.setdefault(name, index)
+
+
+def _link(link: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
+    delivery = link.get("delivery")
+    if delivery in ("hold", "relay-then-hold"):
+        mistakes.append(Mistake(f"{place}.delivery", '"relay"; the others are not built yet', delivery, Code.CONFIG_NOT_BUILT))
+    peers = link.get("peer", [])
+    modality = link.get("modality", {})
+    _names(peers, f"{place}.peer", mistakes)
+    called: dict[str, str] = {}
+    for index, peer in enumerate(peers):
+        here = f"{place}.peer[{index}]"
+        if peer.get("name") == "modality":
+            mistakes.append(Mistake(f"{here}.name", "a name other than that of the link's other side", "modality", Code.CONFIG_DUPLICATE))
+        for title in {text.strip(" ") for text in peer.get("ae_titles", [])}:
+            if title in called:
+                expected = f"an AE title that {called[title]} does not have, or the peer could not be told"
+                mistakes.append(Mistake(f"{here}.ae_titles", expected, title, Code.CONFIG_DUPLICATE))
+            called.setdefault(title, here)
+        if peer.get("transport") == "plain" and not peer.get("unsafe_allow_clear_hospital"):
+            expected = 'transport "tls" on the hospital side, or unsafe_allow_clear_hospital = true beside it'
+            mistakes.append(Mistake(f"{here}.transport", expected, "plain", Code.CONFIG_UNSAFE_NEEDED))
+        _party(peer, here, mistakes)
+    if modality:
+        _party(modality, f"{place}.modality", mistakes)
+    _directions(link, place, modality, peers, mistakes)
+
+
+def _directions(link: dict[str, Any], place: str, modality: dict[str, Any], peers: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
+    for word, caller, callers, callee, callees in (
+        ("to-hospital", "the modality", [modality], "a peer", peers),
+        ("to-modality", "a peer", peers, "the modality", [modality]),
+    ):
+        if word not in link.get("directions", []):
+            continue
+        if not any(party.get("listen", True) for party in callers):  # left out: wrong, and named already
+            expected = f"`listen` of {caller}, because this direction is allowed"
+            mistakes.append(Mistake(f"{place}.directions", expected, word, Code.CONFIG_CONTRADICTION))
+        if not any(party.get("connect", True) for party in callees):
+            expected = f"`connect` of {callee}, because this direction is allowed"
+            mistakes.append(Mistake(f"{place}.directions", expected, word, Code.CONFIG_CONTRADICTION))
+
+
+def _party(party: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
+    transport, tls = party.get("transport"), party.get("tls")
+    if transport == "tls" and tls is None:
+        mistakes.append(Mistake(f"{place}.tls", 'a table, because transport is "tls"', "nothing", Code.CONFIG_MISSING))
+    if transport == "plain" and tls is not None:
+        mistakes.append(Mistake(f"{place}.tls", 'no table, because transport is "plain"', "a table", Code.CONFIG_CONTRADICTION))
+    if party.get("connect") and parse_endpoint(party["connect"]).port == 0:
+        mistakes.append(Mistake(f"{place}.connect", "a port from 1 to 65535", party["connect"], Code.CONFIG_BOUNDS))
+    if tls:
+        _tls(tls, f"{place}.tls", mistakes)
+
+
+def _tls(tls: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
+    profile = tls.get("profile")
+    if profile in REFUSED_PROFILES:
+        expected = f"one of {', '.join(PROFILES)}: {REFUSED_PROFILES[profile]}"
+        mistakes.append(Mistake(f"{place}.profile", expected, profile, Code.CONFIG_PROFILE))
+    elif profile in RETIRED_PROFILES and not tls.get("unsafe_allow_retired_profile"):
+        expected = "B.12 or B.13, or unsafe_allow_retired_profile = true beside it"
+        mistakes.append(Mistake(f"{place}.profile", expected, profile, Code.CONFIG_UNSAFE_NEEDED))
+    elif profile is not None and profile not in PROFILES + RETIRED_PROFILES:
+        mistakes.append(Mistake(f"{place}.profile", f"one of {', '.join(PROFILES)}", profile, Code.CONFIG_PROFILE))
+    if tls.get("mutual") is False and not tls.get("unsafe_allow_anonymous_peer"):
+        expected = "true, or unsafe_allow_anonymous_peer = true beside it"
+        mistakes.append(Mistake(f"{place}.mutual", expected, "false", Code.CONFIG_UNSAFE_NEEDED))
+    bound = tls.get("names", True) or tls.get("fingerprints", True) or tls.get("unsafe_allow_any_name")
+    if not bound:
+        expected = "a name or a fingerprint that binds the certificate to this party, or unsafe_allow_any_name = true"
+        mistakes.append(Mistake(f"{place}.names", expected, "nothing", Code.CONFIG_UNSAFE_NEEDED))
+
+
+def _listeners(links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
+    """One port carries one declared transport; who calls is told by the source address alone."""
+    seen: list[tuple[str, str, dict[str, Any]]] = []
+    for index, link in enumerate(links):
+        parties = [("modality", link.get("modality", {}))] + [(f"peer[{n}]", peer) for n, peer in enumerate(link.get("peer", []))]
+        for name, party in parties:
+            for number, text in enumerate(party.get("listen", [])):
+                place = f"link[{index}].{name}.listen[{number}]"
+                for other_place, other_text, other in seen:
+                    why = _clash(text, party, other_text, other)
+                    if why:
+                        mistakes.append(Mistake(place, f"{why} {other_place}", text, Code.CONFIG_LISTEN_CLASH))
+                seen.append((place, text, party))
+
+
+def _clash(text: str, party: dict[str, Any], other_text: str, other: dict[str, Any]) -> str | None:
+    mine, theirs = parse_endpoint(text), parse_endpoint(other_text)
+    if mine.port != theirs.port or mine.port == 0:
+        return None
+    if mine.host != theirs.host:
+        same_family = (":" in mine.host) == (":" in theirs.host)  # [::] takes IPv6 only
+        both = same_family and {mine.host, theirs.host} & ANY_HOSTS
+        return "single addresses, or all of them once, for the port shared with" if both else None
+    if party is other:
+        return "an endpoint other than"
+    if party.get("transport") != other.get("transport"):
+        return "another port, or the transport of"
+    for network in map(ip_network, party.get("addresses", [])):
+        for other_network in map(ip_network, other.get("addresses", [])):
+            if network.version == other_network.version and network.overlaps(other_network):
+                return "another port, or source addresses other than those of"
+    return None

@@ -1,0 +1,93 @@
+"""Checks the files that the configuration names: there, readable, private keys not open to other accounts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from wardgate.codes import Code
+from wardgate.policy.mistakes import Mistake
+
+_MAX_BYTES = 64 << 20  # CRLs are the largest
+
+
+def absolute_paths(data: dict[str, Any], base: Path) -> None:
+    """Make every path in `data` absolute, counted from the folder of the configuration file."""
+    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key")):
+        if data.get(table, {}).get(word):
+            data[table][word] = _absolute(data[table][word], base)
+    for _place, tls in _tls_tables(data):
+        for pair in tls.get("certificates", []):
+            pair.update({word: _absolute(text, base) for word, text in pair.items()})
+        if "anchors" in tls:
+            tls["anchors"] = _absolute(tls["anchors"], base)
+        tls["crls"] = [_absolute(text, base) for text in tls.get("crls", [])]
+
+
+def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """Add a mistake for every file of `data` that cannot be used."""
+    custody = data.get("custody", {})
+    if "key" in custody:
+        _key(custody["key"], "custody.key", mistakes)
+    if "log" in custody:
+        _log_directory(Path(custody["log"]), mistakes)
+    for place, tls in _tls_tables(data):
+        for index, pair in enumerate(tls.get("certificates", [])):
+            if "chain" in pair:
+                _file(pair["chain"], f"{place}.certificates[{index}].chain", mistakes)
+            if "key" in pair:
+                _key(pair["key"], f"{place}.certificates[{index}].key", mistakes)
+        if "anchors" in tls:
+            _file(tls["anchors"], f"{place}.anchors", mistakes)
+        for index, path in enumerate(tls.get("crls", [])):
+            _file(path, f"{place}.crls[{index}]", mistakes)
+
+
+def _tls_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for index, link in enumerate(data.get("link", [])):
+        parties = [(f"link[{index}].modality", link.get("modality", {}))]
+        parties += [(f"link[{index}].peer[{number}]", peer) for number, peer in enumerate(link.get("peer", []))]
+        found += [(f"{place}.tls", party["tls"]) for place, party in parties if party.get("tls")]
+    return found
+
+
+def _absolute(text: str, base: Path) -> str:
+    return os.path.abspath(base / text)
+
+
+def _file(path: str, place: str, mistakes: list[Mistake]) -> os.stat_result | None:
+    problem = None
+    status = None
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            problem = "not a file"
+        elif status.st_size > _MAX_BYTES:
+            problem = f"longer than {_MAX_BYTES} bytes"
+        elif status.st_size == 0:
+            problem = "empty"
+        elif not os.access(path, os.R_OK):
+            problem = "not readable by this account"
+    except OSError as error:
+        problem = error.strerror or "cannot be opened"
+    if problem is None:
+        return status
+    mistakes.append(Mistake(place, "a file that can be read", f"{path} ({problem})", Code.CONFIG_FILE))
+    return None
+
+
+def _key(path: str, place: str, mistakes: list[Mistake]) -> None:
+    status = _file(path, place, mistakes)
+    if status is not None and status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        mistakes.append(Mistake(place, "a private key of mode 0600", f"{path} (mode {mode:04o})", Code.CONFIG_KEY_EXPOSED))
+
+
+def _log_directory(path: Path, mistakes: list[Mistake]) -> None:
+    """The writer makes the directory; then the one above it must be there."""
+    place = path if path.exists() else path.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        mistakes.append(Mistake("custody.log", "a directory in which this account may write", str(path), Code.CONFIG_FILE))

@@ -1,0 +1,275 @@
+"""The configuration in its checked form: plain frozen values, made by `load`, handed to workers as JSON.
+
+Field names are the words of the TOML file; `schema` says what each means. Named tuples, not dataclasses: `dataclasses`
+imports `inspect`, which would cost every worker 2 MB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import Enum, StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path, PurePath
+from typing import Any, Final, NamedTuple
+
+from wardgate.policy.endpoint import Endpoint, parse_endpoint
+
+Network = IPv4Network | IPv6Network
+ANY: Final = "*"
+
+
+class Role(StrEnum):
+    """Which side of the box a party stands on."""
+
+    MODALITY = "modality"
+    PEER = "peer"
+
+
+class Transport(StrEnum):
+    """What carries the bytes of a party's legs."""
+
+    PLAIN = "plain"
+    TLS = "tls"
+
+
+class Direction(StrEnum):
+    """Who opens the association, seen from the link."""
+
+    TO_HOSPITAL = "to-hospital"
+    TO_MODALITY = "to-modality"
+
+
+class Delivery(StrEnum):
+    """How instances travel. Only `RELAY` is built."""
+
+    RELAY = "relay"
+
+
+class Durable(StrEnum):
+    """When a record counts as kept: after `fdatasync`, or as soon as it is handed to the kernel."""
+
+    GROUP = "group"
+    NONE = "none"
+
+
+class CrlPolicy(StrEnum):
+    """Whether a certificate passes without a CRL of its issuer."""
+
+    REQUIRE = "require"
+    IF_PRESENT = "if-present"
+    OFF = "off"
+
+
+class StaleCrl(StrEnum):
+    """What a CRL past its nextUpdate is worth."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+class Box(NamedTuple):
+    """The box itself. `workers` 0: one a core."""
+
+    name: str
+    run_dir: Path = Path("/run/wardgate")
+    workers: int = 0
+    hash_threads: int = 0
+    crl_refresh_seconds: int = 900
+
+
+class Custody(NamedTuple):
+    """The custody log. `key` is Ed25519, PKCS#8 PEM."""
+
+    log: Path
+    origin: str
+    key: Path
+    durable: Durable = Durable.GROUP
+    checkpoint_seconds: int = 60
+    checkpoint_records: int = 4096
+
+
+class Limits(NamedTuple):
+    """Bounds of everything that a peer could make grow or wait. Bytes and seconds."""
+
+    connections_per_peer: int = 128
+    associations: int = 600
+    associate_bytes: int = 1 << 20
+    pdu_bytes: int = 128 << 20
+    connect_seconds: int = 10
+    handshake_seconds: int = 20
+    associate_seconds: int = 30
+    idle_seconds: int = 600
+    release_seconds: int = 30
+    drain_seconds: int = 300
+    record_seconds: int = 10
+
+
+class CertificateFiles(NamedTuple):
+    """A certificate chain, leaf first, and its private key; both PEM."""
+
+    chain: Path
+    key: Path
+
+
+class Tls(NamedTuple):
+    """How TLS is spoken with one party, by profile name of PS3.15 Annex B."""
+
+    profile: str
+    certificates: tuple[CertificateFiles, ...]
+    anchors: Path
+    mutual: bool = True
+    names: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()  # SHA-256 of the leaf's DER, 64 lower-case hex digits
+    crls: tuple[Path, ...] = ()
+    crl_urls: tuple[str, ...] = ()
+    crl_policy: CrlPolicy = CrlPolicy.REQUIRE
+    stale_crl: StaleCrl = StaleCrl.REFUSE
+    session_resumption: bool = True
+    min_version: str = "1.2"
+    unsafe_allow_retired_profile: bool = False
+    unsafe_allow_anonymous_peer: bool = False
+    unsafe_allow_any_name: bool = False
+
+
+class Party(NamedTuple):
+    """The modality or one peer of a link. The modality's name is always `modality`."""
+
+    name: str
+    role: Role
+    ae_titles: tuple[str, ...]
+    addresses: tuple[Network, ...]
+    listen: tuple[Endpoint, ...] = ()
+    connect: Endpoint | None = None
+    transport: Transport = Transport.PLAIN
+    tls: Tls | None = None
+    unsafe_allow_clear_hospital: bool = False
+
+
+class Link(NamedTuple):
+    """One modality and the peers it may talk to."""
+
+    name: str
+    enforce: bool
+    delivery: Delivery
+    sop_classes: frozenset[str]
+    directions: frozenset[Direction]
+    modality: Party
+    peers: tuple[Party, ...]
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """The modality, then the peers."""
+        return (self.modality, *self.peers)
+
+
+class Config(NamedTuple):
+    """All of it."""
+
+    box: Box
+    custody: Custody
+    limits: Limits
+    links: tuple[Link, ...]
+
+    @property
+    def unsafe(self) -> tuple[str, ...]:
+        """Every unsafe switch that is on, with where: shown by check, at start and in the status while it is on."""
+        return tuple(_unsafe(self))
+
+
+def _unsafe(config: Config) -> Iterator[str]:
+    if config.custody.durable is Durable.NONE:
+        yield "custody: durable = none (a power cut loses records that were acknowledged)"
+    for link in config.links:
+        if not link.enforce:
+            yield f"link {link.name}: enforce = false (policy is only logged)"
+        for party in link.parties:
+            for holder in (party, party.tls):
+                for field in holder._fields if holder is not None else ():
+                    if field.startswith("unsafe_") and getattr(holder, field):
+                        yield f"link {link.name}, {party.name}: {field}"
+
+
+def to_json(config: Config) -> str:
+    """Return the configuration as JSON text that `from_json` reads."""
+    return json.dumps(_plain(config), separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Endpoint):
+        return value.text
+    if hasattr(value, "_fields"):
+        return {field: _plain(getattr(value, field)) for field in value._fields}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PurePath | IPv4Network | IPv6Network):
+        return str(value)
+    return value
+
+
+def from_json(text: str) -> Config:
+    """Return the configuration written by `to_json`. It was checked before: any error here is a bug."""
+    return build(json.loads(text))
+
+
+def as_data(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain data that JSON can hold and `build` reads."""
+    data: dict[str, Any] = _plain(config)
+    return data
+
+
+def build(data: dict[str, Any]) -> Config:
+    """Make the configuration from checked data: the words of the schema, complete, `links` and `peers` as lists."""
+    box, custody = data["box"], data["custody"]
+    return Config(
+        Box(**{**box, "run_dir": Path(box["run_dir"])}),
+        Custody(**{**custody, "log": Path(custody["log"]), "key": Path(custody["key"]), "durable": Durable(custody["durable"])}),
+        Limits(**data["limits"]),
+        tuple(_link(link) for link in data["links"]),
+    )
+
+
+def _link(data: dict[str, Any]) -> Link:
+    return Link(
+        name=data["name"],
+        enforce=data["enforce"],
+        delivery=Delivery(data["delivery"]),
+        sop_classes=frozenset(data["sop_classes"]),
+        directions=frozenset(Direction(word) for word in data["directions"]),
+        modality=_party({**data["modality"], "name": "modality"}, Role.MODALITY),
+        peers=tuple(_party(peer, Role.PEER) for peer in data["peers"]),
+    )
+
+
+def _party(data: dict[str, Any], role: Role) -> Party:
+    return Party(
+        name=data["name"],
+        role=role,
+        ae_titles=tuple(data["ae_titles"]),
+        addresses=tuple(ip_network(text, strict=False) for text in data["addresses"]),
+        listen=tuple(parse_endpoint(text) for text in data["listen"]),
+        connect=parse_endpoint(data["connect"]) if data["connect"] else None,
+        transport=Transport(data["transport"]),
+        tls=_tls(data["tls"]) if data["tls"] else None,
+        unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
+    )
+
+
+def _tls(data: dict[str, Any]) -> Tls:
+    return Tls(
+        **{
+            **data,
+            "certificates": tuple(CertificateFiles(Path(pair["chain"]), Path(pair["key"])) for pair in data["certificates"]),
+            "anchors": Path(data["anchors"]),
+            "names": tuple(data["names"]),
+            "fingerprints": tuple(data["fingerprints"]),
+            "crls": tuple(Path(text) for text in data["crls"]),
+            "crl_urls": tuple(data["crl_urls"]),
+            "crl_policy": CrlPolicy(data["crl_policy"]),
+            "stale_crl": StaleCrl(data["stale_crl"]),
+        }
+    )

@@ -1,0 +1,178 @@
+"""The words of the configuration as data: type, bounds, default, meaning. `docs/configuration.md` is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+
+class Kind(Enum):
+    """What a value must look like; the text is how it is asked for in a mistake."""
+
+    TEXT = "text"
+    INTEGER = "a whole number"
+    BOOLEAN = "true or false"
+    CHOICE = "a choice"
+    NAME = "a name of letters, digits, '-', '_' and '.'"
+    ORIGIN = "a name without blanks and without '+'"
+    PATH = "a path"
+    ENDPOINT = "an endpoint, host:port or [v6]:port"
+    NETWORK = "an IP address or network (CIDR)"
+    AE_TITLE = 'an AE title of 1 to 16 characters without backslash and control characters, or "*"'
+    SOP_CLASS = 'a SOP class UID, or "*"'
+    FINGERPRINT = "a SHA-256 fingerprint, 64 hex digits"
+    URL = "an http:// address"
+    TABLE = "a table"
+
+
+class Need(Enum):
+    """Marks a word that has no default."""
+
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of one table. `many`: an array, of at least `least` values. `table` names the table of a `Kind.TABLE`."""
+
+    name: str
+    kind: Kind
+    default: Any
+    meaning: str
+    low: int = 0
+    high: int = 0
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    least: int = 0
+    table: str = ""
+
+
+REQUIRED: Final = Need.REQUIRED
+MAX_ITEMS: Final = 1024  # of any array
+
+
+def _seconds(name: str, default: int, high: int, meaning: str) -> Word:
+    return Word(name, Kind.INTEGER, default, f"{meaning}, seconds", 1, high)
+
+
+_PARTY: Final = (
+    Word("addresses", Kind.NETWORK, REQUIRED, "from where it may call", many=True, least=1),
+    Word("listen", Kind.ENDPOINT, [], "where it calls the box", many=True),
+    Word("connect", Kind.ENDPOINT, "", "where the box reaches it"),
+    Word("transport", Kind.CHOICE, REQUIRED, "what carries its legs, listening and connecting", choices=("plain", "tls")),
+    Word("tls", Kind.TABLE, None, 'how TLS is spoken; with `transport = "tls"` only', table="tls"),
+)
+
+SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
+    "": (
+        Word("box", Kind.TABLE, REQUIRED, "the box itself", table="box"),
+        Word("custody", Kind.TABLE, REQUIRED, "the custody log", table="custody"),
+        Word("limits", Kind.TABLE, {}, "bounds of everything that a peer could make grow or wait", table="limits"),
+        Word("link", Kind.TABLE, REQUIRED, "one modality and the peers it may talk to", many=True, least=1, table="link"),
+    ),
+    "box": (
+        Word("name", Kind.NAME, REQUIRED, "name in log lines and records"),
+        Word("run_dir", Kind.PATH, "/run/wardgate", "directory of the sockets; made with mode 0700"),
+        Word("workers", Kind.INTEGER, 0, "worker processes; 0: one a core", 0, 64),
+        Word("hash_threads", Kind.INTEGER, 0, "0: SHA-256 in the loop; 1: that of big chunks beside it", 0, 1),
+        _seconds("crl_refresh_seconds", 900, 86400, "time between fetches of CRLs from distribution points"),
+    ),
+    "custody": (
+        Word("log", Kind.PATH, REQUIRED, "directory of the log"),
+        Word("origin", Kind.ORIGIN, REQUIRED, "origin line of checkpoints and name of their key, such as `ward-ct1.example.org/custody`"),
+        Word("key", Kind.PATH, REQUIRED, "Ed25519 key that signs checkpoints, PKCS#8 PEM, mode 0600"),
+        Word(
+            "durable",
+            Kind.CHOICE,
+            "group",
+            "`group`: a record is on disk (`fdatasync`) before the response passes; `none`: a power cut loses records",
+            choices=("group", "none"),
+        ),
+        _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
+        Word("checkpoint_records", Kind.INTEGER, 4096, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+    ),
+    "limits": (
+        Word("connections_per_peer", Kind.INTEGER, 128, "open connections from one source address", 1, 4096),
+        Word("associations", Kind.INTEGER, 600, "associations at once in each worker", 1, 10_000),
+        Word("associate_bytes", Kind.INTEGER, 1 << 20, "length of an A-ASSOCIATE PDU, bytes", 4096, 16 << 20),
+        Word("pdu_bytes", Kind.INTEGER, 128 << 20, "length of a P-DATA-TF PDU, bytes", 16384, (1 << 32) - 1),
+        _seconds("connect_seconds", 10, 120, "TCP connection to a party"),
+        _seconds("handshake_seconds", 20, 120, "TLS handshake"),
+        _seconds("associate_seconds", 30, 300, "from accept to a whole A-ASSOCIATE-RQ, and from RQ to AC or RJ"),
+        _seconds("idle_seconds", 600, 86400, "established association without a byte either way"),
+        _seconds("release_seconds", 30, 300, "from A-RELEASE-RQ to A-RELEASE-RP, and for the close after it"),
+        _seconds("drain_seconds", 300, 86400, "running associations after SIGTERM or reload"),
+        _seconds("record_seconds", 10, 120, "wait for the custody writer"),
+    ),
+    "link": (
+        Word("name", Kind.NAME, REQUIRED, "name in log lines, records and status"),
+        Word("enforce", Kind.BOOLEAN, True, "false: what policy would refuse is only logged. TLS and limits always hold"),
+        Word("delivery", Kind.CHOICE, "relay", "how instances travel", choices=("relay", "hold", "relay-then-hold")),
+        Word("sop_classes", Kind.SOP_CLASS, REQUIRED, "abstract syntaxes allowed; Verification must be named too", many=True, least=1),
+        Word(
+            "directions",
+            Kind.CHOICE,
+            ["to-hospital"],
+            "who may open associations",
+            choices=("to-hospital", "to-modality"),
+            many=True,
+            least=1,
+        ),
+        Word("modality", Kind.TABLE, REQUIRED, "the modality", table="link.modality"),
+        Word("peer", Kind.TABLE, REQUIRED, "one system on the hospital side", many=True, least=1, table="link.peer"),
+    ),
+    "link.modality": (
+        Word("ae_titles", Kind.AE_TITLE, REQUIRED, 'its AE titles; "*": any', many=True, least=1),
+        *_PARTY,
+    ),
+    "link.peer": (
+        Word("name", Kind.NAME, REQUIRED, "name in log lines and status"),
+        Word("ae_titles", Kind.AE_TITLE, REQUIRED, 'called AE titles by which the modality reaches it; "*": any other', many=True, least=1),
+        *_PARTY,
+        Word("unsafe_allow_clear_hospital", Kind.BOOLEAN, False, 'lets a peer have `transport = "plain"`'),
+    ),
+    "tls": (
+        Word("profile", Kind.TEXT, REQUIRED, "secure transport profile of PS3.15 Annex B: B.12, B.13; retired: B.9, B.10, B.11"),
+        Word(
+            "certificates", Kind.TABLE, REQUIRED, "the box's own certificates towards this party", many=True, least=1, table="certificate"
+        ),
+        Word("anchors", Kind.PATH, REQUIRED, "trust anchor(s) of this party, PEM"),
+        Word("mutual", Kind.BOOLEAN, True, "the party must show a certificate when it calls"),
+        Word("names", Kind.TEXT, [], "dNSName or iPAddress of its certificate; one must match", many=True),
+        Word("fingerprints", Kind.FINGERPRINT, [], "its certificate must be one of these", many=True),
+        Word("crls", Kind.PATH, [], "CRL files, PEM or DER", many=True),
+        Word("crl_urls", Kind.URL, [], "distribution points fetched besides those that certificates name", many=True),
+        Word(
+            "crl_policy",
+            Kind.CHOICE,
+            "require",
+            "`require`: a CRL of each issuer but the root's own must be there; `if-present`: only what is there counts",
+            choices=("require", "if-present", "off"),
+        ),
+        Word("stale_crl", Kind.CHOICE, "refuse", "what a CRL past its nextUpdate is worth", choices=("refuse", "warn")),
+        Word("session_resumption", Kind.BOOLEAN, True, "keep TLS sessions; certificates are judged again on each resumption"),
+        Word("min_version", Kind.CHOICE, "1.2", "lowest TLS version", choices=("1.2", "1.3")),
+        Word("unsafe_allow_retired_profile", Kind.BOOLEAN, False, "lets `profile` be B.9, B.10 or B.11"),
+        Word("unsafe_allow_anonymous_peer", Kind.BOOLEAN, False, "lets `mutual` be false"),
+        Word(
+            "unsafe_allow_any_name",
+            Kind.BOOLEAN,
+            False,
+            "lets `names` and `fingerprints` both be empty: any certificate of the anchor is taken",
+        ),
+    ),
+    "certificate": (
+        Word("chain", Kind.PATH, REQUIRED, "certificate chain, leaf first, PEM"),
+        Word("key", Kind.PATH, REQUIRED, "its private key, PEM, mode 0600"),
+    ),
+}
+
+PROFILES: Final = ("B.12", "B.13")
+RETIRED_PROFILES: Final = ("B.9", "B.10", "B.11")
+# PS3.15 Annex B of older editions: named in old conformance statements, so people will try them.
+REFUSED_PROFILES: Final = {
+    "B.1": "B.1 (TLS 1.0 with 3DES or NULL encryption) is retired and broken",
+    "B.2": "B.2 (ISCL) is not TLS and is not built yet",
+    "B.3": "B.3 (TLS 1.0 with AES-128-CBC) is retired; TLS 1.0 is broken",
+}

@@ -1,0 +1,1 @@
+"""The data path: one association, two legs, both directions, hashed as it streams (see docs/design.md)."""

@@ -1,0 +1,83 @@
+"""Takes connections from the listening sockets, within the caps, and finds who is calling."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from wardgate.codes import Code
+from wardgate.relay.association import Association
+from wardgate.relay.gate import Gate, Post
+from wardgate.relay.loop import IN
+
+ACCEPT_AT_ONCE: Final = 64  # then the other sockets have their turn
+
+
+class Admission:
+    """The listening sockets of a worker. They are shared with the other workers and never block."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._posts: dict[int, tuple[socket.socket, Post]] = {}
+        gate.loop.each_tick(self._tick)
+        self._paused = False
+
+    def open(self, sock: socket.socket, post: Post) -> None:
+        """Begin to accept on `sock`."""
+        sock.setblocking(False)
+        self._posts[sock.fileno()] = (sock, post)
+        self._gate.loop.register(sock.fileno(), lambda _events: self._accept(sock, post), IN)
+
+    def close(self) -> None:
+        """Accept no more; the listening sockets of this worker are closed."""
+        for sock, _post in self._posts.values():
+            self._gate.loop.discard(sock)
+        self._posts.clear()
+
+    def _accept(self, sock: socket.socket, post: Post) -> None:
+        gate = self._gate
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                caller, address = sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # EMFILE and the like: let what runs go on, look again at the next tick
+                gate.event(Code.TOO_MANY_ASSOCIATIONS, post.endpoint, detail=error.strerror)
+                self._pause()
+                return
+            host, port = address[0], address[1]
+            self._admit(caller, post, host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    def _admit(self, caller: socket.socket, post: Post, host: str, address: str) -> None:
+        gate = self._gate
+        callers = post.callers(host)
+        code = None
+        if not callers:
+            code = Code.NO_LINK
+        elif gate.per_peer[host] >= gate.limits.connections_per_peer:
+            code = Code.TOO_MANY_FROM_PEER
+        elif len(gate.associations) >= gate.limits.associations:
+            code = Code.TOO_MANY_ASSOCIATIONS
+        if code is not None:
+            # No byte of DICOM before the caller is known: it is closed, not rejected. The log says why.
+            gate.event(code, host, port=post.endpoint)
+            for link, _party in callers:
+                gate.links[link.name].refused += 1
+                break
+            caller.close()
+            return
+        caller.setblocking(False)
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        Association(gate, callers, caller, host, address).begin()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            for fd in self._posts:
+                self._gate.loop.modify(fd, 0)
+
+    def _tick(self) -> None:
+        if self._paused:
+            self._paused = False
+            for fd in self._posts:
+                self._gate.loop.modify(fd, IN)

@@ -1,0 +1,468 @@
+"""One association: two legs, two upper layer machines, two flows, and what happens when something ends.
+
+The box is the acceptor of the association that comes in and the requestor of the one that goes out (PS3.8 7). Each leg has its own
+state machine; what one leg *indicates* or *confirms* becomes what is *requested* or *responded* on the other. P-DATA does not go
+through the machines, it passes between the flows. `opening` holds what happens before the answer.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from wardgate.codes import Code
+from wardgate.custody.record import Flow as SentBy
+from wardgate.custody.record import Outcome
+from wardgate.edit.associate import answer
+from wardgate.relay.flow import Flow
+from wardgate.relay.gate import Gate, direction_of
+from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.opening import Opening
+from wardgate.relay.stores import Store
+from wardgate.transport.errors import TlsFailure
+from wardgate.upperlayer.errors import LocalError, PduError
+from wardgate.upperlayer.machine import Effect, Event, UpperLayer, event_of
+from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, Limits, accepted_contexts, decode
+from wardgate.upperlayer.table import State as Sta
+from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType, Role
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from wardgate.policy.model import Link, Party
+    from wardgate.relay.hasher import Buffers
+    from wardgate.relay.ledger import Ledger
+
+
+class Phase(Enum):
+    """Where an association stands. Each has its deadline; the value says what is waited for."""
+
+    SHAKING = "TLS handshake of the caller"
+    REQUEST = "A-ASSOCIATE-RQ"
+    OPENING = "connection to the called side"
+    ANSWER = "answer of the called side"
+    ESTABLISHED = "established"
+    RELEASING = "release"
+    ENDING = "close by the caller"
+    OVER = "over"
+
+
+class NotAccepted(Exception):
+    """A message on a context that was not accepted (PS3.8 9.3.5.1)."""
+
+    code = Code.CONTEXT_NOT_ACCEPTED
+
+
+class NoLogSpace(Exception):
+    """A C-STORE request that could not get its record must not leave the box."""
+
+    code = Code.LOG_SPACE_OUT
+
+
+_LATE: Final = {
+    Phase.SHAKING: Code.HANDSHAKE_LATE,
+    Phase.REQUEST: Code.REQUEST_LATE,
+    Phase.OPENING: Code.CONNECT_LATE,
+    Phase.ANSWER: Code.ANSWER_LATE,
+    Phase.ESTABLISHED: Code.IDLE,
+    Phase.RELEASING: Code.RELEASE_LATE,
+    Phase.ENDING: Code.RELEASE_LATE,
+}
+_RELEASE_RQ: Final = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
+
+
+class Association:
+    """From the accepted connection to the last byte. Every call is on the loop's thread."""
+
+    def __init__(self, gate: Gate, callers: list[tuple[Link, Party]], sock: socket.socket, host: str, address: str) -> None:
+        self.gate = gate
+        self.buffers: Buffers = gate.buffers
+        self.callers = callers
+        self.link, self.caller = callers[0]
+        self.callee: Party | None = None
+        self.direction = direction_of(self.caller)
+        self.host = host
+        self.phase = Phase.REQUEST
+        self.deadline = 0.0
+        self.acceptor = Leg(gate.loop, gate.buffers, sock, Side.ACCEPTOR, self, address)
+        self.requestor: Leg | None = None
+        self.out = Flow(self, self.acceptor, gate.limits.pdu_bytes, gate.limits.associate_bytes)
+        self.back: Flow | None = None
+        self.machines = {Side.ACCEPTOR: UpperLayer(Role.ACCEPTOR), Side.REQUESTOR: UpperLayer(Role.REQUESTOR)}
+        self.opening: Opening | None = Opening(self)
+        self.request: AssociateRQ | None = None
+        self.accepted: dict[int, tuple[str, str]] = {}
+        self.left_out: frozenset[int] = frozenset()
+        self.max_received: dict[Side, int] = {}
+        self.ledger: Ledger | None = None
+        self.titles = ""
+        self.established_at = 0.0
+
+    # --- life
+
+    def begin(self) -> None:
+        """The connection was accepted."""
+        self.gate.associations.add(self)
+        self.gate.per_peer[self.host] += 1
+        self.gate.embryos[self] = None
+        self.gate.links[self.link.name].now += 1
+        self.machines[Side.ACCEPTOR].handle(Event.TRANSPORT_INDICATION)
+        assert self.opening is not None
+        self.opening.accepted()
+
+    def enter(self, phase: Phase, seconds: float) -> None:
+        """Be in `phase` for at most `seconds`."""
+        self.phase = phase
+        self.deadline = self.gate.loop.now + seconds
+
+    def tick(self, now: float) -> None:
+        """End what took too long."""
+        if now < self.deadline:
+            return
+        if self.phase in _DATA and self._moved():
+            self.deadline = now + self.gate.limits.idle_seconds
+            return
+        if self.phase is Phase.ENDING:
+            self.over("released")
+            return
+        if self.opening is not None:
+            self.opening.late(_LATE[self.phase])
+        else:
+            self.fail(_LATE[self.phase], None, waited_for=self.phase.value)
+
+    def over(self, ended: str) -> None:
+        """Both legs are done: the last entry of the log, and out of all lists."""
+        if self.phase is Phase.OVER:
+            return
+        self.phase = Phase.OVER
+        self._unanswered()
+        if self.ledger is not None:
+            self.ledger.end(ended)
+        for leg in (self.acceptor, self.requestor):
+            if leg is not None and not leg.close_when_sent:
+                leg.close()
+        gate = self.gate
+        gate.associations.discard(self)
+        gate.embryos.pop(self, None)
+        gate.per_peer[self.host] -= 1
+        if gate.per_peer[self.host] <= 0:
+            del gate.per_peer[self.host]
+        gate.links[self.link.name].now -= 1
+
+    def _moved(self) -> bool:
+        """Did a byte pass since this was asked the last time?"""
+        legs = [leg for leg in (self.acceptor, self.requestor) if leg is not None]
+        moved = any(leg.fed for leg in legs)
+        for leg in legs:
+            leg.fed = False
+        return moved
+
+    def _unanswered(self) -> None:
+        """Write the record of every C-STORE request that left the box and got no response."""
+        for flow in (self.out, self.back):
+            if flow is None or self.ledger is None:
+                continue
+            for store in flow.stores.unanswered(flow.walker.received):
+                outcome = Outcome.UNKNOWN if store.whole else Outcome.ABORTED
+                self.gate.links[self.link.name].not_stored += 1
+                self.ledger.store(store, None, outcome, _sent_by(flow), _nobody_waits)
+
+    # --- what flows ask
+
+    def admit(self, context: int) -> str:
+        """Return the transfer syntax of an accepted context. Raises `NotAccepted`."""
+        known = self.accepted.get(context)
+        if known is None or self.phase not in _DATA:
+            raise NotAccepted(f"context {context}")
+        return known[1]
+
+    def store_begins(self, flow: Flow, store: Store) -> None:
+        """A C-STORE request is about to leave. Raises `NoLogSpace`, `TooManyStores`."""
+        assert self.ledger is not None
+        assert self.back is not None
+        if not self.ledger.room(len(self.out.stores.under_way) + len(self.back.stores.under_way)):
+            raise NoLogSpace(f"{self.ledger.stores} instances of this association have records")
+        flow.stores.begin(store)
+
+    def store_answered(self, flow: Flow, store: Store, status: int, done: Callable[[bool], None]) -> bool:
+        """Write the record of a store that `flow`'s response answers. Returns whether the response has to wait for it."""
+        assert self.ledger is not None and flow.back is not None
+        counters = self.gate.links[self.link.name]
+        if status == 0 or 0xB000 <= status <= 0xBFFF:  # PS3.7 C: success, warning
+            counters.instances += 1
+        else:
+            counters.not_stored += 1
+        counters.bytes += store.length
+        hold = self.gate.hold_responses
+        self.ledger.store(store, status, Outcome.STATUS, _sent_by(flow.back), done if hold else _nobody_waits)
+        return hold
+
+    def record_failed(self, flow: Flow, store: Store) -> None:
+        """The response leaves with A700: its record is not durable."""
+        self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=store.instance, holder=_other(flow).value)
+
+    # --- PDUs that are not P-DATA
+
+    def control(self, flow: Flow, pdu: bytes) -> None:
+        """A whole PDU came on `flow.source`."""
+        leg = flow.source
+        machine = self.machines[leg.side]
+        limits = Limits(associate_bytes=self.gate.limits.associate_bytes)
+        decoded = decode(pdu, limits)
+        before = machine.state
+        source = AbortSource.USER
+        if isinstance(decoded, Abort):
+            source = AbortSource.PROVIDER if decoded.source == AbortSource.PROVIDER else AbortSource.USER
+        effects = machine.handle(event_of(pdu[0]), abort_source=source)
+        if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
+            machine.state = before  # `broken` gives the machine the same event again, as an invalid PDU
+            raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
+        if isinstance(decoded, AssociateRQ):
+            assert self.opening is not None
+            self.opening.requested(decoded, pdu)
+        elif isinstance(decoded, AssociateAC):
+            self._answered(decoded, pdu)
+        elif isinstance(decoded, AssociateRJ):
+            self._rejected(decoded, pdu)
+        elif isinstance(decoded, Abort):
+            self._aborted(leg, pdu)
+        elif Effect.INDICATE_RELEASE in effects:
+            self._release_asked(leg, pdu)
+        elif Effect.CONFIRM_RELEASE in effects:
+            self._release_confirmed(leg, pdu)
+
+    def _answered(self, ac: AssociateAC, pdu: bytes) -> None:
+        """The called side accepted: AE-3 there, AE-7 here."""
+        assert self.request is not None
+        self.accepted = accepted_contexts(self.request, ac)
+        for context in self.left_out:
+            self.accepted.pop(context, None)
+        pdu = answer(pdu, self.request, self.left_out)
+        self.max_received = {Side.ACCEPTOR: self.request.maximum_length, Side.REQUESTOR: ac.maximum_length}
+        self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
+        self.opening = None
+        self.established_at = self.gate.loop.now
+        self.gate.links[self.link.name].associations += 1
+        self.enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
+        self.acceptor.watch_half_close(False)
+        self.acceptor.send(pdu)
+        self.acceptor.resume(Pause.SETUP)
+        self.gate.event(Code.ASSOCIATION_BEGAN, self.titles, link=self.link.name, contexts=len(self.accepted))
+
+    def _rejected(self, rj: AssociateRJ, pdu: bytes) -> None:
+        """The called side rejected: AE-4 there, AE-8 here."""
+        self.gate.event(
+            Code.PEER_REJECTED, self.titles, link=self.link.name, result=rj.result, source=rj.source, reason=rj.reason,
+            cause=rj.cause.name if rj.cause is not None else "reserved",
+        )  # fmt: skip
+        self.reject(pdu, str(Code.PEER_REJECTED))
+
+    def reject(self, pdu: bytes, ended: str) -> None:
+        """Send an A-ASSOCIATE-RJ to the caller and wait for it to close."""
+        machine = self.machines[Side.ACCEPTOR]
+        if machine.state is Sta.Sta3:
+            machine.handle(Event.REJECT_RESPONSE)
+        self.gate.links[self.link.name].refused += 1
+        self.opening = None
+        self._end_requestor(clean=True)
+        self.acceptor.send(pdu)
+        self._caller_may_close(ended)
+
+    def _release_asked(self, leg: Leg, pdu: bytes) -> None:
+        """A-RELEASE-RQ: ask the other side; when both ask at once, each gets its answer from us (PS3.8 9.2, AR-8)."""
+        other = self._across(leg)
+        theirs, ours = self.machines[other.side], self.machines[leg.side]
+        self.enter(Phase.RELEASING, self.gate.limits.release_seconds)
+        if theirs.state is Sta.Sta6:
+            theirs.handle(Event.RELEASE_REQUEST)
+            self._flow_from(leg).control_send(pdu)
+            return
+        if ours.state is Sta.Sta9:
+            ours.handle(Event.RELEASE_RESPONSE)
+            leg.send(_RELEASE_RP)
+        if theirs.state is Sta.Sta8:
+            self._respond_release(other, _RELEASE_RP)
+
+    def _release_confirmed(self, leg: Leg, pdu: bytes) -> None:
+        """A-RELEASE-RP: the other side's request is answered."""
+        if self.machines[leg.side].state is Sta.Sta12:
+            self._respond_release(leg, _RELEASE_RP)
+        else:
+            self._leg_done(leg)
+        other = self._across(leg)
+        if self.machines[other.side].state is Sta.Sta8:
+            self._respond_release(other, pdu)
+
+    def _respond_release(self, leg: Leg, pdu: bytes) -> None:
+        self.machines[leg.side].handle(Event.RELEASE_RESPONSE)
+        self._flow_to(leg).control_send(pdu)
+        self._leg_done(leg)
+
+    def _leg_done(self, leg: Leg) -> None:
+        """Nothing more is said on `leg`. The one that was asked to release waits for its peer to close (AR-4), the other closes."""
+        if leg is self.requestor:
+            self.opening_sessions()
+        if self.machines[leg.side].state is Sta.Sta1:
+            leg.finish(close_notify=True)
+        if all(machine.state in (Sta.Sta1, Sta.Sta13) for machine in self.machines.values()):
+            self._ended("released")
+            if self.machines[Side.REQUESTOR].state is Sta.Sta13 and self.requestor is not None:
+                self.enter(Phase.ENDING, self.gate.limits.release_seconds)
+            else:
+                self._caller_may_close("released")
+
+    def _ended(self, how: str) -> None:
+        self.gate.event(
+            Code.ASSOCIATION_ENDED, self.titles, link=self.link.name, how=how, stores=self.ledger.stores if self.ledger else 0,
+            seconds=f"{self.gate.loop.now - self.established_at:.1f}",
+        )  # fmt: skip
+
+    def _caller_may_close(self, ended: str) -> None:
+        """The last PDU went to the caller: close entry now, then wait for it to close (Sta13, ARTIM)."""
+        self._unanswered()
+        if self.ledger is not None:
+            self.ledger.end(ended)
+        if self.acceptor.state is State.CLOSED:
+            self.over(ended)
+        else:
+            self.enter(Phase.ENDING, self.gate.limits.release_seconds)
+            self.acceptor.resume(Pause.SETUP)
+
+    def _aborted(self, leg: Leg, pdu: bytes) -> None:
+        """A-ABORT came on `leg`: pass it on as it came."""
+        self.gate.event(Code.PEER_ABORTED, self.titles, link=self.link.name, side=leg.side.value, at=leg.address, source=pdu[8], reason=pdu[9])
+        leg.finish(close_notify=True)
+        other = self.requestor if leg is self.acceptor else self.acceptor
+        if other is not None and other.state is State.OPEN:
+            self._send_abort(other, pdu)
+        self.opening = None
+        self.over(str(Code.PEER_ABORTED))
+
+    # --- what legs tell
+
+    def connected(self, leg: Leg) -> None:
+        """The requestor leg has its TCP connection."""
+        if self.opening is not None:
+            self.opening.connected(leg)
+
+    def handshake_bytes(self, leg: Leg, data: bytes) -> None:
+        """Bytes of a handshake."""
+        if self.opening is not None:
+            self.opening.handshake_bytes(leg, data)
+
+    def drained(self, leg: Leg) -> None:
+        """Everything is sent."""
+
+    def lost(self, leg: Leg, reason: str) -> None:
+        """The connection of `leg` ended."""
+        if self.phase is Phase.OVER or leg.state is State.CLOSED:
+            return
+        machine = self.machines[leg.side]
+        if self.opening is not None:
+            self.opening.lost(leg, reason)
+            return
+        if machine.state in (Sta.Sta13, Sta.Sta1):
+            leg.finish(close_notify=machine.state is Sta.Sta13)
+            if self.phase is Phase.ENDING:
+                self.over("released")
+            return
+        self.fail(Code.LEG_LOST, leg, detail=reason)
+
+    def broken(self, leg: Leg, error: Exception) -> None:
+        """`leg` sent something that ends the association: a PDU or command that is not permitted, a TLS record that fails."""
+        if self.phase is Phase.OVER:
+            return
+        if self.phase is Phase.ENDING:  # whatever comes after the last PDU means nothing
+            self.over("released")
+            return
+        code = getattr(error, "code", Code.WORKER_DEFECT)
+        if isinstance(error, LocalError):
+            code = Code.WORKER_DEFECT
+        if self.opening is not None and self.opening.mismatch(leg):
+            return
+        reason = getattr(error, "reason", AbortReason.NOT_SPECIFIED)
+        if not isinstance(reason, AbortReason):
+            reason = AbortReason.NOT_SPECIFIED
+        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__)
+
+    def overflow(self, flow: Flow) -> None:
+        """A response held back grew beyond its bound."""
+        self.gate.loop.soon(lambda: self.fail(Code.PDU_INVALID, flow.source, detail="too much behind a response"))
+
+    # --- the end by failure
+
+    def fail(
+        self, code: Code, at: Leg | None, reason: AbortReason = AbortReason.NOT_SPECIFIED, dead: bool = False, **fields: object
+    ) -> None:
+        """Abort both legs (PS3.8 A-P-ABORT) for `code`, seen on leg `at`. Nothing more is sent on `at` when it is `dead` (TLS integrity)."""
+        if self.phase is Phase.OVER:
+            return
+        where = {} if at is None else {"side": at.side.value, "at": at.address}
+        self.gate.event(code, self.titles or self.host, link=self.link.name, phase=self.phase.value, **where, **fields)
+        lost = code is Code.LEG_LOST
+        for leg in (self.acceptor, self.requestor):
+            if leg is None or leg.state is not State.OPEN:
+                continue
+            if leg is at and (dead or lost):
+                leg.close()
+            elif self.machines[leg.side].state not in (Sta.Sta1, Sta.Sta4, Sta.Sta13):
+                self._send_abort(leg, Abort(AbortSource.PROVIDER, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
+        self.opening = None
+        self.over(str(code))
+
+    def _send_abort(self, leg: Leg, pdu: bytes) -> None:
+        """End `leg` with an A-ABORT, unless it waits for the rest of a PDU: there it would be taken for data."""
+        machine = self.machines[leg.side]
+        if machine.state not in (Sta.Sta1, Sta.Sta2, Sta.Sta13):
+            machine.handle(Event.ABORT_REQUEST)
+        feeding = self.back if leg is self.acceptor else self.out
+        if feeding is None or feeding.between_pdus:
+            leg.send(pdu)
+            leg.finish(close_notify=True)
+        else:
+            leg.close()
+
+    def _end_requestor(self, clean: bool) -> None:
+        if self.requestor is not None and self.requestor.state is not State.CLOSED:
+            if self.requestor.state is State.OPEN:
+                self.requestor.finish(close_notify=clean)
+            else:
+                self.requestor.close()
+
+    def opening_sessions(self) -> None:
+        """Keep the TLS session of the requestor leg for the next association."""
+        leg = self.requestor
+        if leg is not None and leg.channel is not None and self.callee is not None:
+            secure = self.gate.party(self.link, self.callee)
+            if secure is not None:
+                secure.remember(leg.channel)
+
+    def _across(self, leg: Leg) -> Leg:
+        other = self.requestor if leg is self.acceptor else self.acceptor
+        assert other is not None
+        return other
+
+    def _flow_from(self, leg: Leg) -> Flow:
+        flow = self.out if leg is self.acceptor else self.back
+        assert flow is not None
+        return flow
+
+    def _flow_to(self, leg: Leg) -> Flow:
+        flow = self.back if leg is self.acceptor else self.out
+        assert flow is not None
+        return flow
+
+
+def _sent_by(flow: Flow) -> SentBy:
+    return SentBy.ACCEPTOR if flow.source.side is Side.ACCEPTOR else SentBy.REQUESTOR
+
+
+def _other(flow: Flow) -> Side:
+    return flow.source.side
+
+
+def _nobody_waits(_durable: bool) -> None:
+    """A record that no response waits for."""

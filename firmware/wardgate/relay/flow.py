@@ -1,0 +1,113 @@
+"""One direction of an association: what the walker sees decides what passes, what is hashed and what waits for its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wardgate.dimse.command import CommandField, parse
+from wardgate.edit.response import replace_status
+from wardgate.relay.leg import Leg, Pause
+from wardgate.relay.stores import Store, Stores
+from wardgate.upperlayer.walker import Segment, Sink, Walker
+
+if TYPE_CHECKING:
+    from wardgate.relay.association import Association
+
+OUT_OF_RESOURCES: Final = 0xA700  # PS3.4 B.2.3: refused, out of resources
+MAX_DEFERRED: Final = 1 << 20
+_STORE_RQ: Final = int(CommandField.C_STORE_RQ)
+_STORE_RSP: Final = int(CommandField.C_STORE_RSP)
+
+
+class Flow:
+    """Bytes from `source` to `sink`. Follows the protocol of `upperlayer.walker.Follower`."""
+
+    __slots__ = ("_deferred", "_waits", "association", "back", "sink", "source", "stores", "walker")
+
+    def __init__(self, association: Association, source: Leg, max_pdu: int, max_associate: int) -> None:
+        self.association = association
+        self.source = source
+        self.sink: Leg | None = None
+        self.back: Flow | None = None  # the other direction
+        self.stores = Stores()
+        self.walker = Walker(self, max_pdu, max_associate)
+        source.walker = self.walker
+        self._deferred = bytearray()
+        self._waits = 0
+
+    @property
+    def between_pdus(self) -> bool:
+        """Did all that went to `sink` end with a whole PDU?"""
+        return self.walker.between_pdus and not self._deferred
+
+    def passes(self, data: memoryview) -> None:
+        """P-DATA-TF bytes that may go on: at once, or when the records of the responses in them are durable."""
+        if self._waits or self._deferred:
+            self._deferred += data
+            if len(self._deferred) > MAX_DEFERRED:  # the source is paused after this read: one read at most
+                self.association.overflow(self)
+        elif self.sink is not None:
+            self.sink.send(data)
+
+    def control(self, pdu: bytes) -> None:
+        """A PDU that is not P-DATA-TF."""
+        self.association.control(self, pdu)
+
+    def command(self, context: int, command: bytearray) -> Sink | None:
+        """A whole command set, not one byte of it passed yet. Raises to end the association."""
+        association = self.association
+        transfer_syntax = association.admit(context)
+        parsed = parse(command)
+        self.walker.expects_data = parsed.has_data_set
+        self.stores.current = None
+        field = parsed.command_field
+        if field == _STORE_RQ:
+            store = Store(parsed, context, transfer_syntax, association.buffers)
+            association.store_begins(self, store)
+            return store.digest.update if parsed.has_data_set else None
+        if field == _STORE_RSP and self.back is not None:
+            answered = self.back.stores.answered(parsed.message_id_responded)
+            if answered is not None:
+                self._record(answered, parsed.status, command)
+        return None
+
+    def data_set(self, context: int, length: int) -> None:
+        """The data set under way is whole."""
+        self.stores.data_set(length)
+
+    def control_send(self, pdu: bytes) -> None:
+        """Send a PDU on to `sink`, behind whatever waits."""
+        if self._waits or self._deferred:
+            self._deferred += pdu
+        elif self.sink is not None:
+            self.sink.send(pdu)
+
+    def _record(self, store: Store, status: int, command: bytearray) -> None:
+        """Write the record of an answered store; its response waits for it when durability is asked for."""
+        walker = self.walker
+        # Where the command will lie in `_deferred`: needed only when its status has to be replaced.
+        segments, shift = walker.segments, len(self._deferred) - walker.passed
+
+        def done(durable: bool) -> None:
+            if not durable:
+                self._replace_status(store, command, segments, shift)
+            self._waits -= 1
+            if not self._waits:
+                self._release()
+
+        if self.association.store_answered(self, store, status, done):
+            self._waits += 1
+            self.source.pause(Pause.RECORD)
+
+    def _replace_status(self, store: Store, command: bytearray, segments: list[Segment], shift: int) -> None:
+        """Edit `response`: the peer's status must not reach the sender without a record; it gets A700 (PS3.4 B.2.3)."""
+        edited = replace_status(command, OUT_OF_RESOURCES)
+        for start, end, where in segments:
+            self._deferred[where + shift : where + shift + end - start] = edited[start:end]
+        self.association.record_failed(self, store)
+
+    def _release(self) -> None:
+        data, self._deferred = self._deferred, bytearray()
+        if self.sink is not None and data:
+            self.sink.send(memoryview(data))
+        self.source.resume(Pause.RECORD)

@@ -1,0 +1,96 @@
+"""What all associations of a worker share, and how a party's TLS is reached. One a worker, one a generation."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from wardgate.custody.clock import Clock
+from wardgate.policy.model import Config, Direction, Link, Party, Role, Transport
+from wardgate.relay.hasher import Buffers
+from wardgate.relay.loop import Loop
+from wardgate.relay.threads import Pool
+
+if TYPE_CHECKING:
+    from wardgate.codes import Code
+    from wardgate.log import Log
+    from wardgate.relay.association import Association
+    from wardgate.relay.custodian import Custodian
+    from wardgate.relay.secure import SecureParty
+    from wardgate.transport.sockets import SocketFactory
+
+
+class LinkCounters:
+    """What the status shows of one link."""
+
+    __slots__ = ("associations", "bytes", "instances", "now", "not_stored", "refused")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.associations = 0
+        self.instances = 0  # with a status of success or warning
+        self.not_stored = 0  # failed, aborted or unknown
+        self.bytes = 0  # of data sets that passed whole
+        self.refused = 0
+
+    def report(self) -> dict[str, int]:
+        """Return the counters by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Post:
+    """One listening port as a worker sees it: the parties that may call there, by source address."""
+
+    __slots__ = ("endpoint", "parties")
+
+    def __init__(self, endpoint: str, parties: list[tuple[Link, Party]]) -> None:
+        self.endpoint = endpoint
+        self.parties = parties
+
+    def callers(self, host: str) -> list[tuple[Link, Party]]:
+        """Return who may call from `host`; nobody when the list is empty. No `addresses` at a party means any."""
+        from ipaddress import ip_address
+
+        address = ip_address(host.split("%", 1)[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        return [(link, party) for link, party in self.parties if not party.addresses or any(address in net for net in party.addresses)]
+
+
+def direction_of(caller: Party) -> Direction:
+    """Return which way an association opened by `caller` goes."""
+    return Direction.TO_HOSPITAL if caller.role is Role.MODALITY else Direction.TO_MODALITY
+
+
+class Gate:
+    """Loop, buffers, threads, policy, counters: what an association needs."""
+
+    def __init__(self, config: Config, loop: Loop, log: Log, custodian: Custodian, sockets: SocketFactory) -> None:
+        self.config = config
+        self.limits = config.limits
+        self.loop = loop
+        self.log = log
+        self.custodian = custodian
+        self.sockets = sockets
+        self.buffers = Buffers(config.box.hash_threads)
+        self.pool = Pool(loop)
+        self.clock = Clock()
+        self.hold_responses = config.custody.durable.value != "none"
+        self.associations: set[Association] = set()
+        self.embryos: dict[Association, None] = {}  # without a whole A-ASSOCIATE-RQ yet, oldest first
+        self.per_peer: Counter[str] = Counter()
+        self.links = {link.name: LinkCounters() for link in config.links}
+        self.codes: Counter[str] = Counter()
+        self.secure: dict[tuple[str, str], SecureParty] = {}
+        self.draining = False
+        self.started = time.time()
+
+    def party(self, link: Link, party: Party) -> SecureParty | None:
+        """Return the TLS side of a party, `None` when it speaks plain."""
+        return self.secure[(link.name, party.name)] if party.transport is Transport.TLS else None
+
+    def event(self, code: Code, peer: str = "", **fields: object) -> None:
+        """Log and count."""
+        self.codes[str(code)] += 1
+        self.log.event(code, peer, **fields)

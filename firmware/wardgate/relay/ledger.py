@@ -1,0 +1,98 @@
+"""What one association tells the custody log: open entry, a record a C-STORE, close entry; and the log space it holds.
+
+Space is held ahead: before the A-ASSOCIATE-RQ leaves, and again before it runs low, so that every request that leaves the box can
+get its record. When no more is granted, no further C-STORE request may leave.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from wardgate.custody.record import MAX_RECORD, Flow, Outcome, Scope
+from wardgate.custody.wire import Op, Status
+
+if TYPE_CHECKING:
+    from wardgate.relay.gate import Gate
+    from wardgate.relay.stores import Store
+
+RESERVE_RECORDS: Final = 64
+_U32: Final = struct.Struct(">I")
+
+
+class Ledger:
+    """The custody side of one association. `begin` first, `end` last."""
+
+    __slots__ = ("_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "starved", "stores")
+
+    def __init__(self, gate: Gate, scope: Scope) -> None:
+        self._gate = gate
+        self._scope = scope
+        self._seq = 0
+        self._left = 0  # records that the space held would still take
+        self._topping = False
+        self.begun = False
+        self.starved = False
+        self.stores = 0
+        self.failed = 0
+
+    def begin(self, answer: Callable[[Status], None]) -> None:
+        """Make the open entry durable and hold space; `answer` gets how it went."""
+        self.begun = True
+        self._left = RESERVE_RECORDS
+
+        def opened(status: Status, _index: int) -> None:
+            if status is not Status.OK:
+                self.begun = False
+            answer(status)
+
+        record = self._scope.open(*self._gate.clock.now())
+        self._submit(Op.OPEN, _U32.pack(RESERVE_RECORDS * MAX_RECORD) + record, opened)
+
+    def room(self, under_way: int) -> bool:
+        """May one more C-STORE request leave the box, with `under_way` others unanswered?"""
+        if self._left < RESERVE_RECORDS // 2 and not self._topping and not self.starved:
+            self._topping = True
+            self._submit(Op.RESERVE, _U32.pack(RESERVE_RECORDS * MAX_RECORD), self._topped)
+        return self._left > under_way + 2  # this one, and the close entry
+
+    def store(self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None]) -> None:
+        """Write the record of one C-STORE; `done(durable)`."""
+        self.stores += 1
+        self._left -= 1
+        time_ns, quality = self._gate.clock.now()
+        self._seq += 1
+        record = self._scope.store(
+            time_ns, quality, self._seq, store.sop_class, store.instance, store.transfer_syntax,
+            store.length, store.digests(), status, outcome, flow,
+        )  # fmt: skip
+
+        def answered(status: Status, _index: int) -> None:
+            if status is not Status.OK:
+                self.failed += 1
+            done(status is Status.OK)
+
+        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered)
+
+    def end(self, ended: str) -> None:
+        """Write the close entry."""
+        if self.begun:
+            self.begun = False
+            self._submit(Op.CLOSE, self._scope.close(*self._gate.clock.now(), self.stores, ended), _ignore)
+
+    def _topped(self, status: Status, _index: int) -> None:
+        self._topping = False
+        if status is Status.OK:
+            self._left += RESERVE_RECORDS
+        else:
+            self.starved = True
+
+    def _submit(self, op: Op, payload: bytes, answer: Callable[[Status, int], None]) -> None:
+        if op is Op.CLOSE:
+            self._seq += 1
+        self._gate.custodian.submit(op, self._scope.association, 0 if op is Op.OPEN else self._seq, payload, answer)
+
+
+def _ignore(_status: Status, _index: int) -> None:
+    """An entry that nothing waits for."""

@@ -1,0 +1,317 @@
+"""One side of a relayed association: a socket, its channel, what waits to be sent, and whether we read from it.
+
+Memory stays flat: while bytes wait to be sent on a leg, nothing is read from the other one.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from wardgate.relay.hasher import READ_BYTES, Buffers
+from wardgate.relay.loop import GONE, HALF, IN, OUT, Loop
+
+if TYPE_CHECKING:
+    from wardgate.transport.tls import TlsChannel
+    from wardgate.upperlayer.walker import Walker
+
+_TCP: Final = socket.IPPROTO_TCP
+_QUICKACK: Final = socket.TCP_QUICKACK
+_RECV_WHILE_SHAKING: Final = 65536
+
+
+class Side(Enum):
+    """Which leg: the one who called us, or the one we called."""
+
+    ACCEPTOR = "acceptor"
+    REQUESTOR = "requestor"
+
+
+class State(Enum):
+    """Life of a leg."""
+
+    CONNECTING = "connecting"
+    HANDSHAKE = "handshake"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+_CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to reach, and these are asked for every read
+_HANDSHAKE: Final = State.HANDSHAKE
+_CONNECTING: Final = State.CONNECTING
+
+
+class Pause(Enum):
+    """Why we do not read from a leg; the values are bits."""
+
+    OTHER_FULL = 1  # the other leg has bytes waiting
+    RECORD = 2  # a response waits for its record to be durable
+    SETUP = 4  # the other leg is not there yet
+    WORK = 8  # a handshake step runs in a thread
+    ENDED = 16  # nothing more is wanted
+
+
+class Owner(Protocol):
+    """What a leg tells its association."""
+
+    def connected(self, leg: Leg) -> None: ...
+
+    def handshake_bytes(self, leg: Leg, data: bytes) -> None: ...
+
+    def lost(self, leg: Leg, reason: str) -> None: ...
+
+    def broken(self, leg: Leg, error: Exception) -> None: ...
+
+    def drained(self, leg: Leg) -> None: ...
+
+
+class Leg:
+    """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
+
+    __slots__ = (
+        "_buffers", "_events", "_loop", "_pause", "_waiting", "address", "carry", "channel", "close_when_sent",
+        "fed", "other", "owner", "received", "sent", "side", "sock", "state", "walker", "_watch_half",
+    )  # fmt: skip
+
+    def __init__(self, loop: Loop, buffers: Buffers, sock: socket.socket, side: Side, owner: Owner, address: str) -> None:
+        self._loop = loop
+        self._buffers = buffers
+        self.sock = sock
+        self.side = side
+        self.owner = owner
+        self.address = address  # "host:port" of the peer
+        self.channel: TlsChannel | None = None
+        self.other: Leg | None = None
+        self.walker: Walker | None = None
+        self.carry = b""
+        self.state = State.OPEN
+        self.close_when_sent = False
+        self.received = 0
+        self.sent = 0
+        self.fed = False
+        self._pause = 0
+        self._waiting: deque[bytes | memoryview] = deque()
+        self._watch_half = False
+        self._events = 0
+
+    def watch(self, state: State) -> None:
+        """Begin: wait for the connection, or for bytes."""
+        self.state = state
+        self._events = OUT if state is _CONNECTING else self._wanted()
+        self._loop.register(self.sock.fileno(), self.ready, self._events)
+
+    def pause(self, why: Pause) -> None:
+        """Stop reading for `why`. `epoll` hears of it only when something does come: mostly nothing does before `resume`."""
+        self._pause |= why._value_  # plain numbers: this runs for every response, and flags of `enum` are slow
+
+    def resume(self, why: Pause) -> None:
+        """`why` is over; reading goes on when no other reason is left."""
+        if self._pause & why._value_:
+            self._pause &= ~why._value_
+            if not self._pause and not self._events & IN:
+                self._update()
+
+    def watch_half_close(self, on: bool) -> None:
+        """Be told that the peer went away although nothing is read from it."""
+        self._watch_half = on
+        self._update()
+
+    @property
+    def full(self) -> bool:
+        """Do bytes wait to be sent?"""
+        return bool(self._waiting)
+
+    def ready(self, events: int) -> None:
+        """Handle `epoll` events."""
+        if self.state is _CONNECTING:
+            self._connect_result(events)
+            return
+        if events & OUT and self._waiting:
+            self._drain()
+        if events & IN:
+            if not self._pause:
+                self._read()
+            else:
+                self._update()
+        elif events & (GONE | HALF) and self.state is not _CLOSED:
+            error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self.owner.lost(self, _error_name(error) if error else "closed by peer")
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send `data` through the channel; what the socket does not take now waits, and the other leg is paused."""
+        if self.channel is not None:
+            self.send_wire(self.channel.seal(data if isinstance(data, memoryview) else memoryview(data)))
+        else:
+            self.send_wire(data)
+
+    def send_wire(self, wire: bytes | memoryview | list[bytes]) -> None:
+        """Send bytes as they are on the wire."""
+        if self.state is _CLOSED:
+            return
+        if self._waiting:
+            self._keep(wire, 0)
+            return
+        try:
+            sent = self.sock.sendmsg(wire) if isinstance(wire, list) else self.sock.send(wire)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._fail(error)
+            return
+        self.sent += sent
+        if sent < (sum(map(len, wire)) if isinstance(wire, list) else len(wire)):
+            self._keep(wire, sent)
+            if self.other is not None:
+                self.other.pause(Pause.OTHER_FULL)
+            self._update()
+
+    def close(self) -> None:
+        """Close now. Bytes that wait are dropped."""
+        if self.state is not _CLOSED:
+            self.state = State.CLOSED
+            self._waiting.clear()
+            self.carry = b""
+            self._loop.discard(self.sock)
+
+    def finish(self, close_notify: bool) -> None:
+        """Close when everything is sent, with TLS close_notify when `close_notify`."""
+        if self.state is _CLOSED:
+            return
+        if close_notify and self.channel is not None:
+            wire = self.channel.close()
+            if wire:
+                self.send_wire(wire)
+        if self._waiting:
+            self.close_when_sent = True
+            self.pause(Pause.ENDED)
+        else:
+            self.close()
+
+    def _connect_result(self, events: int) -> None:
+        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self.owner.lost(self, _error_name(error))
+        elif events & OUT:
+            self.state = State.OPEN
+            self._update()
+            self.owner.connected(self)
+
+    def _read(self) -> None:
+        if self.state is _HANDSHAKE:
+            self._read_handshake()
+            return
+        buffers = self._buffers
+        plain = buffers.plain
+        kept = len(self.carry)
+        if kept:
+            plain[:kept] = self.carry
+        try:
+            if self.channel is None:
+                size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
+            else:
+                size = self.sock.recv_into(buffers.wire)
+            self.sock.setsockopt(_TCP, _QUICKACK, 1)  # not sticky; a peer with Nagle on must not wait 40 ms for our ACK
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if not size:
+            self.owner.lost(self, "closed by peer")
+            return
+        self.received += size
+        if self.channel is not None:
+            try:
+                size = self.channel.open(buffers.wire[:size], plain[kept:])
+            except Exception as error:  # noqa: BLE001 - typed by the channel; the owner names it
+                self.owner.broken(self, error)
+                return
+            if not size:
+                if self.channel.ended:
+                    self.owner.lost(self, "closed by peer")
+                return
+        self.feed(plain[: kept + size])
+
+    def feed(self, data: memoryview) -> None:
+        """Give `data` to the walker and keep what it did not take."""
+        assert self.walker is not None
+        self.fed = True
+        try:
+            used = self.walker.feed(data)
+        except Exception as error:  # noqa: BLE001 - typed by the engine; the owner names it
+            self._buffers.slices.clear()
+            self.owner.broken(self, error)
+            return
+        self.carry = bytes(data[used:]) if used < len(data) else b""
+        self._buffers.after_feed(len(data))
+
+    def _read_handshake(self) -> None:
+        try:
+            data = self.sock.recv(_RECV_WHILE_SHAKING)
+            self.sock.setsockopt(_TCP, _QUICKACK, 1)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if data:
+            self.received += len(data)
+            self.owner.handshake_bytes(self, data)
+        else:
+            self.owner.lost(self, "closed by peer")
+
+    def _keep(self, wire: bytes | memoryview | list[bytes], sent: int) -> None:
+        for piece in wire if isinstance(wire, list) else [wire]:
+            if sent >= len(piece):
+                sent -= len(piece)
+            else:
+                self._waiting.append(memoryview(bytes(piece))[sent:])
+                sent = 0
+
+    def _drain(self) -> None:
+        waiting = self._waiting
+        try:
+            while waiting:
+                piece = waiting[0]
+                sent = self.sock.send(piece)
+                self.sent += sent
+                if sent < len(piece):
+                    waiting[0] = memoryview(piece)[sent:]
+                    return
+                waiting.popleft()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if self.close_when_sent:
+            self.close()
+            self.owner.drained(self)
+            return
+        self._update()
+        if self.other is not None:
+            self.other.resume(Pause.OTHER_FULL)
+        self.owner.drained(self)
+
+    def _fail(self, error: OSError) -> None:
+        # Not from inside a feed: whoever is below us on the stack is not done with this association yet.
+        self._loop.soon(lambda: self.owner.lost(self, _error_name(error.errno or 0)))
+
+    def _wanted(self) -> int:
+        return (0 if self._pause else IN) | (OUT if self._waiting else 0) | (HALF if self._watch_half else 0)
+
+    def _update(self) -> None:
+        if self.state in (_CLOSED, _CONNECTING):
+            return
+        events = self._wanted()
+        if events != self._events:
+            self._events = events
+            self._loop.modify(self.sock.fileno(), events)
+
+
+def _error_name(number: int) -> str:
+    import errno
+
+    return errno.errorcode.get(number, str(number)).lower()

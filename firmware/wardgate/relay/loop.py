@@ -1,0 +1,109 @@
+"""One `epoll` loop a worker: sockets, calls from threads, things to do once a turn and once a second."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+IN: Final = select.EPOLLIN
+OUT: Final = select.EPOLLOUT
+GONE: Final = select.EPOLLHUP | select.EPOLLERR
+HALF: Final = select.EPOLLRDHUP
+
+TICK_SECONDS: Final = 0.5
+
+Handler = Callable[[int], None]
+
+
+class Loop:
+    """Calls handlers with the events of their file descriptor. Nothing in it blocks but `epoll_wait`."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._calls: deque[Callable[[], None]] = deque()
+        self._closing: list[socket.socket] = []
+        self._turn_hooks: list[Callable[[], None]] = []
+        self._tick_hooks: list[Callable[[], None]] = []
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, IN)
+        self._running = True
+        self.now = time.monotonic()  # seconds, of the start of this turn
+
+    def register(self, fd: int, handler: Handler, events: int) -> None:
+        """Call `handler(events)` when one of `events` is there on `fd`."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
+
+    def modify(self, fd: int, events: int) -> None:
+        """Change what is waited for on `fd`."""
+        self._epoll.modify(fd, events)
+
+    def discard(self, sock: socket.socket) -> None:
+        """Forget `sock` and close it at the end of this turn: its number must not come back while old events wait."""
+        fd = sock.fileno()
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+        self._closing.append(sock)
+
+    def forget(self, fd: int) -> None:
+        """Forget a descriptor that somebody else closes or has closed (closing takes it out of `epoll`)."""
+        if self._handlers.pop(fd, None) is not None:
+            try:
+                self._epoll.unregister(fd)
+            except (OSError, ValueError):
+                pass
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call `function` on the loop, soon. Safe from any thread."""
+        self._calls.append(function)
+        os.eventfd_write(self._wake, 1)
+
+    def soon(self, function: Callable[[], None]) -> None:
+        """Call `function` later in this turn. For the loop's own thread."""
+        self._calls.append(function)
+
+    def each_turn(self, hook: Callable[[], None]) -> None:
+        """Call `hook` at the end of every turn."""
+        self._turn_hooks.append(hook)
+
+    def each_tick(self, hook: Callable[[], None]) -> None:
+        """Call `hook` about every `TICK_SECONDS`."""
+        self._tick_hooks.append(hook)
+
+    def stop(self) -> None:
+        """End `run` after this turn."""
+        self._running = False
+
+    def run(self) -> None:
+        """Run until `stop`."""
+        tick = time.monotonic() + TICK_SECONDS
+        poll = self._epoll.poll
+        handlers = self._handlers
+        calls = self._calls
+        while self._running:
+            events = poll(0 if calls else max(0.0, tick - self.now))
+            self.now = time.monotonic()
+            for fd, event in events:
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler(event)
+                elif fd == self._wake:
+                    os.eventfd_read(self._wake)
+            while calls:
+                calls.popleft()()
+            for hook in self._turn_hooks:
+                hook()
+            if self.now >= tick:
+                tick = self.now + TICK_SECONDS
+                for hook in self._tick_hooks:
+                    hook()
+            if self._closing:
+                for sock in self._closing:
+                    sock.close()
+                self._closing.clear()

@@ -1,0 +1,346 @@
+"""How an association comes to be: the caller's handshake, its A-ASSOCIATE-RQ, policy, the open entry, the called side.
+
+Two things go on at once: the open entry is made durable, and the other leg connects and shakes hands. The A-ASSOCIATE-RQ leaves
+the box when both are done.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from wardgate.codes import Code
+from wardgate.custody.record import Leg as LegScope
+from wardgate.custody.record import Scope
+from wardgate.custody.wire import Status
+from wardgate.edit.associate import leave_out
+from wardgate.policy.decide import Refuse, decide_association
+from wardgate.policy.model import Transport
+from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.ledger import Ledger
+from wardgate.relay.secure import Handshake
+from wardgate.transport.errors import PeerRefused
+from wardgate.transport.sniff import classify
+from wardgate.upperlayer.machine import Event
+from wardgate.upperlayer.pdu import AssociateRJ, AssociateRQ
+from wardgate.upperlayer.terms import RejectCause, RejectResult
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Link, Party
+    from wardgate.relay.association import Association
+    from wardgate.transport.peer import PeerIdentity
+
+_FIRST_BYTES = 16
+
+
+class Opening:
+    """The part of an association before its answer."""
+
+    def __init__(self, association: Association) -> None:
+        self._a = association
+        self._gate = association.gate
+        self._handshakes: dict[Side, Handshake] = {}
+        self._identity: PeerIdentity | None = None  # of the caller
+        self._request = b""  # the A-ASSOCIATE-RQ as it will leave
+        self._entry_durable = False
+        self._other_ready = False
+        self._first: dict[Side, bytes] = {}
+
+    # --- the caller
+
+    def accepted(self) -> None:
+        """A connection came in on a port that has one declared transport."""
+        from wardgate.relay.association import Phase
+
+        a = self._a
+        secure = self._gate.party(a.link, a.caller)
+        if secure is None:
+            a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
+            a.acceptor.watch(State.OPEN)
+            return
+        a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
+        a.acceptor.channel = secure.server_channel()
+        parties = [party for party in (self._gate.party(*caller) for caller in a.callers) if party is not None]
+        self._handshakes[Side.ACCEPTOR] = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
+        a.acceptor.watch(State.HANDSHAKE)
+
+    def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
+        from wardgate.relay.association import Phase
+
+        a = self._a
+        if identity is None:
+            self._refuse_connection(_code(error), a.acceptor, error)
+            return
+        self._identity = identity
+        a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
+        self._handshakes[Side.ACCEPTOR].take_early_data()
+
+    # --- its request
+
+    def requested(self, rq: AssociateRQ, pdu: bytes) -> None:
+        """A whole A-ASSOCIATE-RQ came (AE-6 done): decide, then reach the called side."""
+        a = self._a
+        gate = self._gate
+        gate.embryos.pop(a, None)
+        a.acceptor.pause(Pause.SETUP)
+        a.acceptor.watch_half_close(True)
+        a.request = rq
+        calling, called = rq.calling_ae, rq.called_ae
+        a.titles = f"{calling}>{called}"
+        if gate.draining:
+            self._reject(Code.DRAIN_CUT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
+            return
+        self._choose_caller(calling)
+        decision = decide_association(
+            a.link, a.direction, calling, called, [(c.id, c.abstract_syntax) for c in rq.contexts], caller=a.caller
+        )
+        if isinstance(decision, Refuse):
+            gate.event(decision.code, a.titles, link=a.link.name, at=a.acceptor.address)
+            a.reject(AssociateRJ(decision.result, decision.source, decision.reason).encode(), str(decision.code))
+            return
+        if decision.would_refuse is not None:
+            gate.event(Code.WOULD_REFUSE, a.titles, link=a.link.name, would=decision.would_refuse.code)
+        elif decision.would_refuse_context_ids:
+            gate.event(Code.WOULD_REFUSE, a.titles, link=a.link.name, contexts=sorted(decision.would_refuse_context_ids))
+        if not self._caller_bound(calling):
+            return
+        a.callee = decision.peer
+        a.left_out = decision.refused_context_ids
+        self._request = leave_out(pdu, a.left_out)
+        if a.left_out:
+            classes = sorted({c.abstract_syntax for c in rq.contexts if c.id in a.left_out})
+            gate.event(Code.CONTEXT_LEFT_OUT, a.titles, link=a.link.name, contexts=len(a.left_out), classes=",".join(classes[:4]))
+        self._open(calling, called)
+
+    def _choose_caller(self, calling: str) -> None:
+        """Several parties may call at this port from this address: take the one that has the AE title."""
+        a = self._a
+        for wanted in (calling, "*"):
+            for link, party in a.callers:
+                if wanted in party.ae_titles:
+                    if link is not a.link:
+                        self._gate.links[a.link.name].now -= 1
+                        self._gate.links[link.name].now += 1
+                    a.link, a.caller = link, party
+                    return
+
+    def _caller_bound(self, calling: str) -> bool:
+        """Is the caller's certificate bound to the AE title it uses, its chain to the root named for that?"""
+        a = self._a
+        secure = self._gate.party(a.link, a.caller)
+        if secure is None or self._identity is None:
+            return True
+        try:
+            if secure not in self._handshakes[Side.ACCEPTOR].passed:
+                raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
+            secure.checker.check_ae(self._identity, a.caller, calling)
+        except Exception as error:  # noqa: BLE001 - typed by the checker
+            self._gate.event(_code(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
+            pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()
+            a.reject(pdu, str(_code(error)))
+            return False
+        return True
+
+    # --- open entry and called side, at once
+
+    def _open(self, calling: str, called: str) -> None:
+        from wardgate.relay.association import Phase
+        from wardgate.relay.flow import Flow
+
+        a = self._a
+        gate = self._gate
+        assert a.callee is not None and a.callee.connect is not None
+        channel = a.acceptor.channel
+        acceptor = LegScope(
+            calling, a.acceptor.address, self._identity.fingerprint if self._identity else "",
+            f"{channel.version} {channel.cipher}" if channel is not None else "",
+        )  # fmt: skip
+        self._called = called
+        self._scope = Scope(
+            gate.config.box.name, a.link.name, a.direction.value, os.urandom(16), acceptor, LegScope(called, a.callee.connect.text)
+        )
+        a.ledger = Ledger(gate, self._scope)
+        a.ledger.begin(self._entry_answered)
+        a.enter(Phase.OPENING, gate.limits.connect_seconds)
+        try:
+            sock = gate.sockets.connect(a.callee.connect)
+        except OSError as error:
+            self._unreachable(Code.CONNECT_FAILED, str(error.strerror))
+            return
+        leg = Leg(gate.loop, gate.buffers, sock, Side.REQUESTOR, a, a.callee.connect.text)
+        a.requestor = leg
+        leg.other, a.acceptor.other = a.acceptor, leg
+        a.back = Flow(a, leg, gate.limits.pdu_bytes, gate.limits.associate_bytes)
+        a.back.sink, a.out.sink = a.acceptor, leg
+        a.back.back, a.out.back = a.out, a.back
+        a.machines[Side.REQUESTOR].handle(Event.ASSOCIATE_REQUEST)
+        leg.watch(State.CONNECTING)
+
+    def connected(self, leg: Leg) -> None:
+        """TCP to the called side is up."""
+        from wardgate.relay.association import Phase
+
+        a = self._a
+        assert a.callee is not None
+        secure = self._gate.party(a.link, a.callee)
+        if secure is None:
+            self._ready(None)
+            return
+        a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
+        leg.channel, kept_chain = secure.client_channel()
+        leg.state = State.HANDSHAKE
+        handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
+        self._handshakes[Side.REQUESTOR] = handshake
+        handshake.start()
+
+    def handshake_bytes(self, leg: Leg, data: bytes) -> None:
+        """Bytes of a handshake; the first ones may tell that the peer does not speak TLS at all."""
+        first = self._first.get(leg.side, b"")
+        if len(first) < _FIRST_BYTES:
+            first = self._first[leg.side] = (first + data)[:_FIRST_BYTES]
+            code = classify(first, Transport.TLS)
+            if code is not None and code is not Code.SILENT_CLIENT:
+                self._failed(leg, code, None)
+                return
+        self._handshakes[leg.side].feed(data)
+
+    def _called_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
+        a = self._a
+        assert a.callee is not None and a.requestor is not None
+        secure = self._gate.party(a.link, a.callee)
+        assert secure is not None
+        try:
+            if identity is None:
+                raise error if error is not None else RuntimeError("no identity")
+            secure.checker.check_ae(identity, a.callee, self._called)
+        except Exception as refused:  # noqa: BLE001 - typed by transport
+            secure.forget()
+            self._unreachable(_code(refused), str(refused))
+            return
+        self._ready(identity)
+
+    def _ready(self, identity: PeerIdentity | None) -> None:
+        a = self._a
+        assert a.requestor is not None
+        channel = a.requestor.channel
+        self._scope.set_requestor(
+            LegScope(
+                self._called, a.requestor.address, identity.fingerprint if identity else "",
+                f"{channel.version} {channel.cipher}" if channel is not None else "",
+            )
+        )  # fmt: skip
+        self._other_ready = True
+        self._go()
+
+    def _entry_answered(self, status: Status) -> None:
+        a = self._a
+        if a.opening is not self:
+            if status is Status.OK and a.ledger is not None:
+                a.ledger.end(str(Code.LEG_LOST))  # it became durable after the caller had gone
+            return
+        if status is Status.OK:
+            self._entry_durable = True
+            self._go()
+        else:
+            self._gate.event(Code.CUSTODY_REFUSED, a.titles, link=a.link.name, status=status.name)
+            self._reject(None, RejectResult.TRANSIENT, RejectCause.LOCAL_LIMIT_EXCEEDED)
+
+    def _go(self) -> None:
+        """Both are done: the A-ASSOCIATE-RQ leaves the box."""
+        from wardgate.relay.association import Phase
+
+        if not (self._entry_durable and self._other_ready):
+            return
+        a = self._a
+        assert a.requestor is not None
+        a.machines[Side.REQUESTOR].handle(Event.TRANSPORT_CONFIRM)
+        a.enter(Phase.ANSWER, self._gate.limits.associate_seconds)
+        a.requestor.send(self._request)
+        self._request = b""
+        handshake = self._handshakes.get(Side.REQUESTOR)
+        if handshake is not None:
+            handshake.take_early_data()
+
+    # --- what goes wrong
+
+    def late(self, code: Code) -> None:
+        """The deadline of this phase passed."""
+        from wardgate.relay.association import Phase
+
+        a = self._a
+        if a.phase in (Phase.SHAKING, Phase.REQUEST):
+            if not a.acceptor.received:
+                code = Code.SILENT_CLIENT
+            self._refuse_connection(code, a.acceptor, None)
+        elif a.phase is Phase.OPENING and a.requestor is not None and a.requestor.state is State.HANDSHAKE:
+            self._unreachable(Code.HANDSHAKE_LATE, "")
+        elif a.phase is Phase.OPENING and self._other_ready:
+            self._gate.event(Code.CUSTODY_REFUSED, a.titles, link=a.link.name, status="late")
+            self._reject(None, RejectResult.TRANSIENT, RejectCause.LOCAL_LIMIT_EXCEEDED)
+        else:
+            self._unreachable(code, "")
+
+    def lost(self, leg: Leg, reason: str) -> None:
+        """A leg ended before the answer."""
+        a = self._a
+        if leg is a.acceptor:
+            if leg.state is State.HANDSHAKE and leg.received:
+                self._refuse_connection(Code.TLS_ENDED_IN_HANDSHAKE, leg, None)
+            elif leg.received:
+                a.fail(Code.LEG_LOST, leg, detail=reason)
+            else:  # a port check: connected, said nothing, left
+                leg.close()
+                a.over(str(Code.LEG_LOST))
+        elif leg.state is State.HANDSHAKE:
+            self._unreachable(Code.TLS_ENDED_IN_HANDSHAKE, reason)
+        elif leg.state is State.CONNECTING:
+            self._unreachable(Code.CONNECT_FAILED, reason)
+        else:
+            self._unreachable(Code.LEG_LOST, reason)
+
+    def mismatch(self, leg: Leg) -> bool:
+        """`leg` sent what is no PDU. If its first bytes tell what it speaks instead, end with that name and return true."""
+        a = self._a
+        if leg.channel is not None or leg.walker is None or leg.walker.offset:
+            return False
+        first = bytes(self._gate.buffers.plain[:_FIRST_BYTES])
+        code = classify(first, Transport.PLAIN)
+        if code is None:
+            return False
+        self._failed(leg, code, None)
+        return a.opening is None
+
+    def _failed(self, leg: Leg, code: Code, error: Exception | None) -> None:
+        if leg is self._a.acceptor:
+            self._refuse_connection(code, leg, error)
+        else:
+            self._unreachable(code, str(error or ""))
+
+    def _refuse_connection(self, code: Code, leg: Leg, error: Exception | None) -> None:
+        """The caller is closed before any A-ASSOCIATE was answered."""
+        a = self._a
+        self._gate.event(code, a.host, link=a.link.name, at=leg.address, **({"detail": error} if error is not None else {}))
+        self._gate.links[a.link.name].refused += 1
+        leg.finish(close_notify=False)
+        a.opening = None
+        a.over(str(code))
+
+    def _unreachable(self, code: Code, detail: str) -> None:
+        """The called side cannot be had: A-ASSOCIATE-RJ to the caller, transient, provider, temporary congestion (PS3.8 9.3.4)."""
+        a = self._a
+        at = a.requestor.address if a.requestor is not None else ""
+        self._gate.event(code, a.titles, link=a.link.name, at=at, **({"detail": detail} if detail else {}))
+        if a.requestor is not None:
+            a.requestor.finish(close_notify=False)
+        a.reject(AssociateRJ.of(RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION).encode(), str(code))
+
+    def _reject(self, code: Code | None, result: RejectResult, cause: RejectCause) -> None:
+        a = self._a
+        if code is not None:
+            self._gate.event(code, a.titles, link=a.link.name)
+        a.reject(AssociateRJ.of(result, cause).encode(), str(code or Code.CUSTODY_REFUSED))
+
+
+def _code(error: Exception | None) -> Code:
+    code = getattr(error, "code", Code.WORKER_DEFECT)
+    return code if isinstance(code, Code) else Code.WORKER_DEFECT

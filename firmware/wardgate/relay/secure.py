@@ -1,0 +1,153 @@
+"""The TLS side of a party as the relay uses it: contexts of this generation, sessions, and the judgement of every peer.
+
+`Handshake` runs the handshake of one leg in the pool: a key in a card may take a second to sign, and nobody else may wait for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.transport.peer import TlsRole
+from wardgate.transport.tls import TlsChannel
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Link, Party
+    from wardgate.relay.gate import Gate
+    from wardgate.transport.context import TlsContexts
+    from wardgate.transport.peer import PeerChecker, PeerIdentity
+    from wardgate.transport.sessions import SessionCache
+
+_EMPTY: Final = memoryview(b"")
+
+
+class SecureParty:
+    """TLS with one party: `channel` for a new leg, `judge` after each handshake, `remember` for resumption."""
+
+    def __init__(self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, sessions: SessionCache) -> None:
+        assert party.tls is not None
+        self.tls = party.tls
+        self.party = party
+        self.checker = checker
+        self._key = f"{link.name}/{party.name}"
+        self._sessions = sessions
+        self._lock = threading.Lock()  # handshake threads share the checker's memory
+        self._server = contexts.server() if party.listen else None
+        self._client = contexts.client() if party.connect else None
+
+    def server_channel(self) -> TlsChannel:
+        """Return the channel of a leg that called us."""
+        assert self._server is not None
+        return TlsChannel(self._server, True)
+
+    def client_channel(self) -> tuple[TlsChannel, tuple[bytes, ...]]:
+        """Return the channel of a leg that we open, and the chain of the session that it tries to resume."""
+        assert self._client is not None
+        kept = self._sessions.get(self._key, self._client) if self.tls.session_resumption else None
+        name = next((name for name in self.tls.names if _is_dns(name)), None)
+        return TlsChannel(self._client, False, name, kept.session if kept else None), kept.chain if kept else ()
+
+    def judge(self, channel: TlsChannel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
+        """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""
+        chain = channel.peer_chain or list(kept_chain)
+        with self._lock:
+            return self.checker.check(channel.peer_leaf, chain, channel.resumed, time.time(), role)
+
+    def remember(self, channel: TlsChannel) -> None:
+        """Keep the session of a leg that we opened, for the next association."""
+        if self._client is not None and self.tls.session_resumption:
+            self._sessions.keep(self._key, self._client, channel)
+
+    def forget(self) -> None:
+        """Do not resume again: the peer was refused, or broke off."""
+        self._sessions.drop(self._key)
+
+
+def _is_dns(name: str) -> bool:
+    return not name.replace(".", "").replace(":", "").isdigit() and ":" not in name and "*" not in name and "/" not in name
+
+
+Done = Callable[["PeerIdentity | None", "Exception | None"], None]
+
+
+class Handshake:
+    """The handshake of one leg; `done(identity, error)` on the loop. Its steps run in the pool, one at a time."""
+
+    def __init__(self, gate: Gate, leg: Leg, parties: list[SecureParty], kept_chain: tuple[bytes, ...], done: Done) -> None:
+        """`parties`: who this may be, told by port and source address. The certificate must be good for one of them at least."""
+        assert leg.channel is not None
+        self._gate = gate
+        self._leg = leg
+        self._channel = leg.channel
+        self._parties = parties
+        self.passed: list[SecureParty] = []  # those that the certificate is good for
+        self._kept_chain = kept_chain
+        self._done = done
+        self._role = TlsRole.CLIENT if leg.side is Side.ACCEPTOR else TlsRole.SERVER
+
+    def start(self) -> None:
+        """Send the first flight of a client; it signs nothing and waits for nothing."""
+        try:
+            wire, _done = self._channel.step(None)
+        except Exception as error:  # noqa: BLE001 - handed on as it is
+            self._done(None, error)
+            return
+        self._leg.send_wire(wire)
+
+    def feed(self, data: bytes) -> None:
+        """Take wire bytes of the peer (empty: it closed)."""
+        self._leg.pause(Pause.WORK)
+        self._gate.pool.submit(lambda: self._step(data), self._stepped)
+
+    def _step(self, data: bytes) -> tuple[bytes, PeerIdentity | None, Exception | None]:
+        wire, finished = self._channel.step(data)
+        if not finished:
+            return wire, None, None
+        identity: PeerIdentity | None = None
+        refused: Exception | None = None
+        for party in self._parties:
+            try:
+                judged = party.judge(self._channel, self._kept_chain, self._role)
+            except Exception as error:  # noqa: BLE001 - handed on as it is
+                refused = refused or error
+            else:
+                identity = identity or judged
+                self.passed.append(party)
+        return (wire, identity, None) if identity is not None else (b"", None, refused)
+
+    def _stepped(self, result: tuple[bytes, PeerIdentity | None, Exception | None] | None, error: Exception | None) -> None:
+        if self._leg.state is State.CLOSED:
+            return
+        if error is not None or result is None:
+            alert = getattr(error, "to_send", b"")
+            if alert:
+                self._leg.send_wire(alert)
+            self._done(None, error)
+            return
+        wire, identity, refused = result
+        if refused is not None:
+            self._done(None, refused)
+            return
+        if wire:
+            self._leg.send_wire(wire)
+        self._leg.resume(Pause.WORK)
+        if identity is not None:
+            self._leg.state = State.OPEN
+            self._done(identity, None)
+
+    def take_early_data(self) -> None:
+        """Feed what came right behind the handshake."""
+        leg = self._leg
+        if not self._channel.pending or leg.state is not State.OPEN:
+            return
+        plain = self._gate.buffers.plain
+        try:
+            size = self._channel.open(_EMPTY, plain)
+        except Exception as error:  # noqa: BLE001 - typed by the channel; the owner names it
+            leg.owner.broken(leg, error)
+            return
+        if size:
+            leg.feed(plain[:size])

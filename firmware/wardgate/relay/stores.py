@@ -1,0 +1,81 @@
+"""C-STOREs under way in one direction of an association, and what their records say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wardgate.codes import Code
+from wardgate.relay.hasher import Buffers, Digest
+
+if TYPE_CHECKING:
+    from wardgate.dimse.command import Command
+
+MAX_UNDER_WAY: Final = 256  # PS3.7 D.3.3.3 lets peers agree on more; none known does
+
+
+class TooManyStores(Exception):
+    """More C-STOREs without a response than we follow."""
+
+    code = Code.TOO_MANY_STORES
+
+
+class Store:
+    """One C-STORE request (PS3.7 9.3.1): its data set is hashed as it passes."""
+
+    __slots__ = ("context", "digest", "instance", "length", "message", "sop_class", "transfer_syntax", "whole")
+
+    def __init__(self, command: Command, context: int, transfer_syntax: str, buffers: Buffers) -> None:
+        self.message = command.message_id
+        self.sop_class = command.sop_class
+        self.instance = command.sop_instance
+        self.context = context
+        self.transfer_syntax = transfer_syntax
+        self.digest = Digest(buffers)
+        self.length = 0
+        self.whole = not command.has_data_set
+
+    def digests(self) -> list[tuple[str, str, str]]:
+        """Return (algorithm, scope, hex) of the data set when all of it passed: the bytes on the wire after the command."""
+        return [("sha256", "dataset", self.digest.hexdigest())] if self.whole else []
+
+
+class Stores:
+    """The C-STORE requests of one direction that have no response yet, by message ID."""
+
+    __slots__ = ("current", "under_way", "cut")
+
+    def __init__(self) -> None:
+        self.under_way: dict[int, Store] = {}
+        self.current: Store | None = None  # whose data set is passing
+        self.cut: list[Store] = []  # requests whose message ID was used again before they were answered
+
+    def begin(self, store: Store) -> None:
+        """A request begins to pass. Raises `TooManyStores`."""
+        if len(self.under_way) >= MAX_UNDER_WAY:
+            raise TooManyStores
+        before = self.under_way.pop(store.message, None)
+        if before is not None:
+            self.cut.append(before)
+        self.under_way[store.message] = store
+        self.current = store
+
+    def data_set(self, length: int) -> None:
+        """The data set of the request that began last is whole."""
+        store, self.current = self.current, None
+        if store is not None:
+            store.length = length
+            store.whole = True
+
+    def answered(self, message: int) -> Store | None:
+        """Take out the request that a response answers."""
+        return self.under_way.pop(message, None)
+
+    def unanswered(self, received: int) -> list[Store]:
+        """Take out all requests without a response; `received` bytes of the data set under way had passed."""
+        if self.current is not None:
+            self.current.length = received
+        stores = self.cut + list(self.under_way.values())
+        self.under_way.clear()
+        self.cut = []
+        self.current = None
+        return stores

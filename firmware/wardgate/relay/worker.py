@@ -1,0 +1,194 @@
+"""A worker: the process in which associations live. Started by the master with its control socket's descriptor as its argument."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from wardgate.codes import Code
+from wardgate.log import Log
+from wardgate.master.control import ControlError, decode, encode
+from wardgate.policy.model import Config, Link, Party, Transport, build
+from wardgate.relay.admission import Admission
+from wardgate.relay.custodian import Custodian
+from wardgate.relay.gate import Gate, Post
+from wardgate.relay.loop import IN, Loop
+from wardgate.relay.secure import SecureParty
+
+START_SECONDS: Final = 30.0
+CONTROL_BYTES: Final = 1 << 20
+THREAD_STACK_BYTES: Final = 256 << 10
+
+
+class Worker:
+    """One generation's worth of associations."""
+
+    def __init__(self, control: socket.socket, start: dict[str, Any]) -> None:
+        self._control = control
+        self._generation = start["generation"]
+        self._number = start["worker"]
+        config: Config = build(start["config"])
+        self._config = config
+        name = f"wardgate[{self._generation}.{self._number}]"
+        log = Log(name)
+        self._loop = Loop()
+        from wardgate.custody.client import CustodyClient
+        from wardgate.transport.sockets import PlainSockets
+
+        client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
+        self._custodian = Custodian(self._loop, client, config.limits.record_seconds)
+        self.gate = Gate(config, self._loop, log, self._custodian, PlainSockets())
+        self._secure_parties(config)
+        self._admission = Admission(self.gate)
+        self._drain_until = 0.0
+        self._loop.register(control.fileno(), self._controlled, IN)
+        self._loop.each_tick(self._tick)
+        self._listeners = start["listeners"]
+
+    def run(self) -> None:
+        """Serve until drained or stopped."""
+        self._custodian.connect()
+        links = {link.name: link for link in self._config.links}
+        for fd, endpoint, parties in self._listeners:
+            found = [(links[link], _party(links[link], party)) for link, party in parties]
+            self._admission.open(socket.socket(fileno=fd), Post(endpoint, found))
+        self._say({"is": "ready"})
+        self._loop.run()
+
+    def _secure_parties(self, config: Config) -> None:
+        """Build the TLS contexts of this generation. Raises what transport raises: such a worker does not start."""
+        wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS]
+        if not wanted:
+            return
+        from wardgate.transport.context import TlsContexts
+        from wardgate.transport.crl import CrlStore
+        from wardgate.transport.peer import PeerChecker
+        from wardgate.transport.sessions import SessionCache
+
+        sessions = SessionCache()
+        for link, party in wanted:
+            assert party.tls is not None
+            crls = CrlStore(party.tls.crls, config.box.run_dir / "crl")
+            checker = PeerChecker(party.tls, crls)
+            # Parties that share a port share its handshake; whose certificate it was is judged party by party.
+            others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
+            contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}))
+            self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, sessions)
+
+    # --- the master
+
+    def _say(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.send(encode(message))
+        except OSError:
+            pass  # the master is gone: `_controlled` sees that too
+
+    def _controlled(self, _events: int) -> None:
+        try:
+            data = self._control.recv(CONTROL_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # the master died: make room for the next one, finish what runs
+            self._loop.forget(self._control.fileno())
+            self._drain()
+            return
+        try:
+            message = decode(data)
+        except ControlError:
+            return
+        what = message.get("do")
+        if what == "status":
+            self._say({"is": "status", "id": message.get("id"), "status": self.status()})
+        elif what == "drain":
+            self._drain()
+        elif what == "stop":
+            self._cut()
+            self._loop.stop()
+
+    def _drain(self) -> None:
+        """Accept no more; leave when the last association has ended, or `drain_seconds` are over."""
+        if self.gate.draining:
+            return
+        self.gate.draining = True
+        self._drain_until = time.monotonic() + self._config.limits.drain_seconds
+        self._admission.close()
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        if self.gate.draining and not self.gate.associations and not self._custodian.unanswered:
+            self._say({"is": "drained", "status": self.status()})
+            self._loop.stop()
+
+    def _cut(self) -> None:
+        for association in list(self.gate.associations):
+            association.fail(Code.DRAIN_CUT, None)
+
+    def _tick(self) -> None:
+        now = self._loop.now
+        for association in list(self.gate.associations):
+            association.tick(now)
+        if self.gate.draining:
+            if now > self._drain_until:
+                self._cut()
+            for association in list(self.gate.embryos):
+                association.fail(Code.DRAIN_CUT, None)
+            self._leave_if_done()
+
+    def status(self) -> dict[str, Any]:
+        """Return what this worker knows, for `wardgate status`."""
+        gate = self.gate
+        return {
+            "generation": self._generation,
+            "worker": self._number,
+            "pid": os.getpid(),
+            "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "associations": len(gate.associations),
+            "links": {name: counters.report() for name, counters in gate.links.items()},
+            "codes": dict(gate.codes),
+            "custody": {"connected": self._custodian.connected, "waiting": self._custodian.unanswered},
+            "handshakes_waiting": gate.pool.waiting,
+        }
+
+
+def _party(link: Link, name: str) -> Party:
+    return next(party for party in link.parties if party.name == name)
+
+
+def main() -> int:
+    """Take the start message from the control socket, serve, leave."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.stderr.write("usage: python -m wardgate.relay.worker CONTROL_FD   (started by wardgate run)\n")
+        return 2
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal's; the master decides what a reload is
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.stack_size(THREAD_STACK_BYTES)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.settimeout(START_SECONDS)
+    try:
+        data = control.recv(CONTROL_BYTES)
+        start = decode(data)
+    except (OSError, ControlError) as error:
+        sys.stderr.write(f"no start message from the master: {error}\n")
+        return 2
+    try:
+        worker = Worker(control, start)
+    except Exception as error:  # noqa: BLE001 - the master tells the person
+        code = getattr(error, "code", Code.WORKER_DEFECT)
+        control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
+        return 1
+    control.setblocking(False)
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

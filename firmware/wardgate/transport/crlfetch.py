@@ -1,0 +1,177 @@
+"""Fetches CRLs: `python -m wardgate.transport.crlfetch CONFIG`. A short-lived program that the master starts every now and then.
+
+From crl_urls, the distribution points of our own and the anchors' certificates, and those that workers saw in peers' certificates.
+Only http (RFC 5280 4.2.1.13: a CRL is signed; https would need CRLs of its own), bounded in size and time, replaced atomically.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from wardgate.codes import Code
+from wardgate.log import Log
+from wardgate.transport import chain as chains
+from wardgate.transport.crl import MAX_BYTES, MAX_FETCHED, MAX_WANTED, parse_crl, url_name
+from wardgate.transport.errors import CrlError, PeerRefused
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Config
+
+STEP_SECONDS: Final = 10.0  # connect, and each wait for bytes
+TOTAL_SECONDS: Final = 60.0
+_REDIRECTS: Final = 2
+_KEEP_SECONDS: Final = 30 * 86400  # a file that came so long ago goes, when nothing asks for it any more
+
+
+def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_seconds: float = TOTAL_SECONDS) -> bool:
+    """Fetch one CRL into `folder`, atomically; return whether it is new. Raises `CrlError`; the old file stays then."""
+    data = _download(url, step_seconds, time.monotonic() + total_seconds)
+    try:
+        crl = parse_crl(data)
+        fresh = crl.last_update_utc
+    except (ValueError, TypeError) as error:
+        raise CrlError(Code.CRL_FETCH_FAILED, f"{url}: not a CRL") from error
+    target = folder / f"{url_name(url)}.crl"
+    try:
+        held = target.read_bytes()
+    except OSError:
+        held = b""
+    if held == data:
+        return False
+    if held:
+        with contextlib.suppress(ValueError, TypeError):
+            old = parse_crl(held)
+            # An older list, replayed, would undo a revocation. Who signed them is judged where they are used.
+            if old.issuer == crl.issuer and old.last_update_utc > fresh:
+                raise CrlError(Code.CRL_OLDER, url)
+    _replace(target, data)
+    return True
+
+
+def urls_of(config: Config, folder: Path) -> list[str]:
+    """Return all URLs to fetch, each once, at most 256."""
+    found: dict[str, None] = {}
+    for link in config.links:
+        for party in link.parties:
+            if party.tls is None or party.tls.crl_policy == "off":
+                continue
+            found.update(dict.fromkeys(party.tls.crl_urls))
+            for path in (party.tls.anchors, *(pair.chain for pair in party.tls.certificates)):
+                found.update(dict.fromkeys(_points(path)))
+    found.update(dict.fromkeys(_wanted(folder / "wanted")))
+    return list(found)[:MAX_FETCHED]
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch everything once; return 0 when all came, 1 when some did not, 2 on wrong usage."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m wardgate.transport.crlfetch CONFIG\n")
+        return 2
+    from wardgate.policy import load
+
+    config = load(Path(arguments[0]))
+    folder = config.box.run_dir / "crl"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = Log("crlfetch")
+    failed = False
+    urls = urls_of(config, folder)
+    for url in urls:
+        try:
+            if fetch(url, folder):
+                log.event(Code.CRL_FETCHED, url=url)
+        except CrlError as error:
+            failed = True
+            log.event(error.code, detail=error.detail)
+    _sweep(folder, urls)
+    return int(failed)
+
+
+def _download(url: str, step_seconds: float, deadline: float) -> bytes:
+    for _ in range(_REDIRECTS + 1):
+        parts = urlsplit(url)
+        if parts.scheme.lower() != "http" or not parts.hostname:
+            raise CrlError(Code.CRL_URL_REFUSED, url)
+        try:
+            answer = _get(parts.hostname, parts.port or 80, parts.path + (f"?{parts.query}" if parts.query else ""), step_seconds, deadline)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CrlError(Code.CRL_FETCH_FAILED, f"{url}: {type(error).__name__} {error}") from error
+        if isinstance(answer, bytes):
+            return answer
+        url = answer
+    raise CrlError(Code.CRL_FETCH_FAILED, f"{url}: too many redirections")
+
+
+def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) -> bytes | str:
+    """Return the body, or the place of a redirection."""
+    connection = http.client.HTTPConnection(host, port, timeout=step_seconds)
+    try:
+        connection.request("GET", path or "/", headers={"Accept": "application/pkix-crl, */*", "Connection": "close"})
+        response = connection.getresponse()
+        if response.status in (301, 302, 303, 307, 308):
+            return response.headers.get("Location", "")
+        if response.status != 200:
+            raise ValueError(f"status {response.status}")
+        body = bytearray()
+        while chunk := response.read1(1 << 16):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise ValueError(f"over {MAX_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError("too slow")
+        if response.length:
+            raise ValueError("cut short")
+        return bytes(body)
+    finally:
+        connection.close()
+
+
+def _replace(target: Path, data: bytes) -> None:
+    partial = target.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        raise CrlError(Code.CRL_FETCH_FAILED, f"{target}: {error.strerror}") from error
+
+
+def _points(path: Path) -> Iterable[str]:
+    """Return the http distribution points of all certificates in a PEM file; a file that cannot be read is another's complaint."""
+    try:
+        ders = chains.pem_certificates(path.read_text("utf-8", "replace"))
+        return [url for der in ders for url in chains.read_facts(der).points if url.lower().startswith("http://")]
+    except (OSError, ValueError, PeerRefused):
+        return []
+
+
+def _wanted(folder: Path) -> Iterable[str]:
+    urls = []
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder))[:MAX_WANTED]:
+            with contextlib.suppress(OSError, ValueError):
+                url = (folder / name).read_text("utf-8")[:1024]
+                if name == url_name(url):
+                    urls.append(url)
+    return urls
+
+
+def _sweep(folder: Path, urls: list[str]) -> None:
+    asked = {f"{url_name(url)}.crl" for url in urls}
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.crl"):
+            if path.name not in asked and time.time() - path.stat().st_mtime > _KEEP_SECONDS:
+                path.unlink()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Where listening and connecting sockets come from: a factory, so that a later one can give transparent sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any, Final, Protocol
+
+from wardgate.policy.endpoint import Endpoint
+
+BACKLOG: Final = 1024
+
+
+class SocketFactory(Protocol):
+    """Gives TCP sockets: non-blocking, close-on-exec, without Nagle."""
+
+    def listen(self, endpoint: Endpoint) -> socket.socket:
+        """Return a listening socket. Raises `OSError`."""
+        ...
+
+    def connect(self, endpoint: Endpoint, source: str | None = None) -> socket.socket:
+        """Return a socket whose connect to `endpoint` has begun, from address `source` if given. Raises `OSError`."""
+        ...
+
+    def original_destination(self, sock: socket.socket) -> Endpoint | None:
+        """Return where the caller meant to connect to, when the factory redirects; None: to us."""
+        ...
+
+
+class PlainSockets:
+    """Ordinary TCP sockets of this host, IPv4 and IPv6."""
+
+    def listen(self, endpoint: Endpoint) -> socket.socket:
+        """Return a listening socket; port 0 takes any. Accepted sockets inherit TCP_NODELAY."""
+        family, address = _resolve(endpoint, passive=True)
+        sock = _new(family)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # [::] and 0.0.0.0 may both be listened on
+            sock.bind(address)
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def connect(self, endpoint: Endpoint, source: str | None = None) -> socket.socket:
+        """Return a socket whose connect has begun. A host name is looked up first, which blocks: the event loop gives addresses."""
+        family, address = _resolve(endpoint, passive=False)
+        sock = _new(family)
+        try:
+            if source is not None:
+                sock.bind((source, 0))
+            result = sock.connect_ex(address)
+            if result not in (0, errno.EINPROGRESS):
+                raise OSError(result, os.strerror(result))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def original_destination(self, sock: socket.socket) -> Endpoint | None:
+        """Return None: nothing is redirected."""
+        return None
+
+
+def quickack(sock: socket.socket) -> None:
+    """Send pending ACKs now. To be called after each read: stacks with Nagle on wait 40 ms for them otherwise."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+def _new(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _resolve(endpoint: Endpoint, *, passive: bool) -> tuple[int, Any]:
+    """Return family and socket address; no lookup when the host is an address (with %zone for link-local IPv6)."""
+    flags = socket.AI_PASSIVE if passive else 0
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)
+    family, _, _, _, address = found[0]
+    return family, address

@@ -1,0 +1,152 @@
+"""One TLS connection without a socket: wire bytes in, wire bytes out.
+
+A channel is used by one thread at a time: first a handshake thread, then the event loop.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from wardgate.codes import Code
+from wardgate.transport import compat
+from wardgate.transport.context import outside_profile
+from wardgate.transport.errors import TlsFailure, explain
+
+_NONE: Final = b""
+
+
+class TlsChannel:
+    """TLS over `MemoryBIO`. After any `TlsFailure` the channel is dead: nothing more is sent but the error's `to_send`."""
+
+    __slots__ = ("_context", "_failed", "_full", "_incoming", "_object", "_outgoing", "done", "ended")
+
+    def __init__(
+        self, context: ssl.SSLContext, server_side: bool, server_name: str | None = None, session: ssl.SSLSession | None = None
+    ) -> None:
+        """Prepare; `server_name` (SNI, clients) and `session` (to resume, clients, made by the same context) may be None."""
+        self._context = context
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name, session)
+        self._failed = False
+        self._full = False
+        self.done = False  # the handshake is done
+        self.ended = False  # the peer said close_notify: no more data will come
+
+    def step(self, data: bytes | memoryview | None) -> tuple[bytes, bool]:
+        """Take wire bytes (None: none yet; empty: the peer closed) and go on with the handshake; return wire bytes to send and "done?".
+
+        Blocks while the key signs. Raises `TlsFailure`. When done, data of the peer may already wait: call `open` with no bytes.
+        """
+        if data:
+            self._incoming.write(data)
+        elif data is not None:
+            raise self._fail(Code.TLS_ENDED_IN_HANDSHAKE, "end of stream")
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return self._outgoing.read(), False
+        except ssl.SSLError as error:
+            raise self._fail(*explain(error, handshake=True)) from error
+        if outside_profile(self._context, self.version, self.cipher):
+            raise self._fail(Code.SUITE_OUTSIDE_PROFILE, f"{self.version} {self.cipher}")
+        self.done = True
+        self._full = True  # what came with the last flight has not been looked at
+        return self._outgoing.read(), True
+
+    def seal(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Return the wire bytes of `data`."""
+        size = len(data)
+        if size == 0:
+            return self.to_send()
+        write = self._object.write
+        try:
+            sent = write(data)
+            if sent < size:  # one record a call
+                view = memoryview(data)
+                while sent < size:
+                    sent += write(view[sent:])
+        except ssl.SSLError as error:
+            raise self._fail(*explain(error, handshake=False)) from error
+        return self._outgoing.read()
+
+    def open(self, wire: bytes | memoryview, into: memoryview) -> int:
+        """Take wire bytes, put their data into `into`, return how many bytes. See `pending`, `ended`, `to_send` afterwards.
+
+        Raises `TlsFailure`; TLS 1.3 servers refuse a client's certificate only here, after the client's handshake was done.
+        """
+        if wire:
+            self._incoming.write(wire)
+        filled, room = 0, len(into)
+        read = self._object.read
+        try:
+            while filled < room:
+                count = read(room - filled, into[filled:])
+                if not count:
+                    self.ended = True
+                    break
+                filled += count  # type: ignore[operator]
+        except ssl.SSLWantReadError:
+            self._full = False
+            return filled
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            raise self._fail(*explain(error, handshake=False)) from error
+        self._full = not self.ended
+        return filled
+
+    @property
+    def pending(self) -> bool:
+        """Whether `open` with no new bytes may give more data, because `into` was too small or the handshake has just ended."""
+        return self._full and (self._incoming.pending > 0 or self._object.pending() > 0)
+
+    def to_send(self) -> bytes:
+        """Return wire bytes that TLS itself wants sent after `open` (the answer to a key update); mostly empty."""
+        return self._outgoing.read() if self._outgoing.pending else _NONE
+
+    def close(self) -> bytes:
+        """Return our close_notify, to be sent on a clean end; empty when the channel failed or never came up."""
+        if self._failed or not self.done:
+            return _NONE
+        try:
+            self._object.unwrap()
+        except (ssl.SSLError, ValueError):
+            pass  # wants the peer's close_notify, which we do not wait for
+        return self._outgoing.read()
+
+    @property
+    def version(self) -> str:
+        """Such as `TLSv1.3`; empty before the handshake."""
+        return self._object.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        """OpenSSL's name of the suite, such as `TLS_AES_256_GCM_SHA384`; empty before the handshake."""
+        cipher = self._object.cipher()
+        return cipher[0] if cipher else ""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session was resumed."""
+        return bool(self._object.session_reused)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session to keep. With TLS 1.3 it can be resumed only after data of the server has been opened."""
+        return self._object.session
+
+    @property
+    def peer_leaf(self) -> bytes:
+        """The certificate of the peer, DER; empty when it sent none."""
+        return self._object.getpeercert(True) or _NONE
+
+    @property
+    def peer_chain(self) -> list[bytes]:
+        """The verified chain, leaf first, anchor last, DER; empty when resumed or when the peer sent no certificate."""
+        return compat.verified_chain(self._object)
+
+    def _fail(self, code: Code, detail: str) -> TlsFailure:
+        self._failed = True
+        return TlsFailure(code, detail, self._outgoing.read())

@@ -1,0 +1,216 @@
+"""Workers and writers that go and come: who reclaims what, and what is written when nobody does."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.custody import ROOT, Study, WriterProcess, answers, connect, drain, reconnect
+from wardgate.custody import wire
+from wardgate.custody.client import ask
+from wardgate.custody.parse import Record, parse_record
+from wardgate.custody.wire import Op, Status
+
+
+def closes(writer: WriterProcess) -> dict[str, Record]:
+    """Return the close record of each association."""
+    return {record.association: record for record in map(parse_record, writer.entries()) if record.type == "close"}
+
+
+def wait_for(writer: WriterProcess, count: int) -> None:
+    """Wait until the log has so many records."""
+    deadline = time.monotonic() + 15
+    while len(writer.entries()) < count:
+        assert time.monotonic() < deadline, writer.text()
+        time.sleep(0.05)
+
+
+def test_entries_of_a_lost_worker_are_closed_as_unknown_and_those_of_others_stay(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    dying, living = connect(writer.socket, "w1"), connect(writer.socket, "w2")
+    lost, kept = Study(dying), Study(living)
+    lost.open()
+    lost.store()
+    last = max(index for _, index in answers(dying, 2).values())
+    kept.open()
+    answers(living, 1)
+    dying.close()
+    wait_for(writer, 4)
+    record = closes(writer)[lost.id]
+    assert (record.text("outcome"), record.number("after"), record.number("stores")) == ("unknown", last, 1)
+    kept.store()
+    kept.close()
+    assert {status for status, _ in answers(living, 2).values()} == {Status.OK}
+    assert closes(writer)[kept.id].text("outcome") == "complete"
+    living.close()
+    assert writer.stop() == 0
+    assert not writer.findings().errors
+
+
+def test_new_writer_takes_over_from_one_that_serves_and_the_worker_goes_on(tmp_path: Path) -> None:
+    old = WriterProcess(tmp_path)
+    client = connect(old.socket)
+    study = Study(client)
+    study.open()
+    first = study.store()
+    index = answers(client, 2)[first][1]
+    new = WriterProcess(tmp_path)
+    assert old.process.wait(15) == 0
+    second = study.store()
+    assert drain(client) == []
+    reconnect(client)
+    assert answers(client, 1)[second] == (Status.OK, index + 1)
+    study.close()
+    answers(client, 1)
+    client.close()
+    assert new.stop() == 0
+    assert not new.findings().errors and not new.findings().notes, new.text()
+
+
+def test_item_sent_again_after_a_restart_gets_its_old_index(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    requests = [study.store(), study.store(), study.close()]
+    told = answers(client, 4)
+    writer.kill()
+    client.close()
+    writer = WriterProcess(tmp_path)
+    again = connect(writer.socket)
+    for seq, old in enumerate(requests, 1):
+        op, record = (Op.CLOSE, study.scope.close(0, *closing())) if seq == 3 else (Op.STORE, study.store_record(seq))
+        request = again.add(op, study.scope.association, seq, record)
+        assert answers(again, 1)[request] == told[old]
+    assert len(writer.entries()) == 4
+    again.close()
+    assert writer.stop() == 0
+
+
+def closing() -> tuple[object, ...]:
+    """Return the rest of a close."""
+    from wardgate.custody.record import Quality
+
+    return Quality.UNKNOWN, 2, "released"
+
+
+def test_entries_that_no_worker_reclaims_are_closed_as_unknown(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    reclaimed, forgotten = Study(client), Study(client)
+    reclaimed.open()
+    forgotten.open()
+    answers(client, 2)
+    writer.kill()
+    client._open.discard(forgotten.scope.association)
+    writer = WriterProcess(tmp_path, "--reclaim-seconds", "1")
+    reconnect(client)
+    wait_for(writer, 3)
+    assert set(closes(writer)) == {forgotten.id}
+    assert closes(writer)[forgotten.id].text("ended") == "writer-restarted"
+    late = client.add(Op.STORE, forgotten.scope.association, 1, forgotten.store_record(1))
+    reclaimed.close()
+    assert answers(client, 2)[late] == (Status.REFUSED, wire.NO_INDEX)
+    client.close()
+    assert writer.stop() == 0
+    assert not writer.findings().errors
+
+
+def test_fresh_writer_closes_open_entries_at_once(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    answers(client, 1)
+    writer.kill()
+    client.close()
+    writer = WriterProcess(tmp_path, "--fresh")
+    wait_for(writer, 2)
+    assert set(closes(writer)) == {study.id}
+    assert writer.stop() == 0
+
+
+def test_writer_signs_and_goes_when_the_master_died_and_the_last_worker_left(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    writer = WriterProcess(tmp_path, "--control-fd", str(read), pass_fds=(read,))
+    os.close(read)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    answers(client, 1)
+    os.close(write)
+    study.store()
+    study.close()
+    assert {status for status, _ in answers(client, 2).values()} == {Status.OK}  # it serves as long as it is needed
+    client.close()
+    assert writer.process.wait(15) == 0
+    assert any("3 records signed" in fact for fact in writer.findings().facts)
+
+
+def test_stat_tells_durable_and_signed_apart(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path, "--checkpoint-seconds", "600")
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    answers(client, 1)
+    report = json.loads(ask(writer.socket, Op.STAT, 5))
+    assert (report["durable"], report["signed"], report["open_entries"], report["workers"]) == (1, 0, 1, 1)
+    client.close()
+    assert writer.stop() == 0
+
+
+def test_checkpoint_comes_by_time_while_the_writer_serves(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path, "--checkpoint-seconds", "0.3")
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    answers(client, 1)
+    deadline = time.monotonic() + 10
+    while json.loads(ask(writer.socket, Op.STAT, 5))["signed"] != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client.close()
+    assert writer.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_process_of_another_user_is_turned_away(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    connect(writer.socket).close()
+    os.chmod(writer.socket, 0o777)
+    for place in (tmp_path, *tmp_path.parents):
+        if place != Path("/") and place != Path("/tmp"):
+            os.chmod(place, os.stat(place).st_mode | 0o011)
+    code = (
+        "import os,socket,sys; os.setgid(65534); os.setuid(65534); s=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET);"
+        "s.connect(sys.argv[1]); s.settimeout(10)\ntry: sys.exit(len(s.recv(100)))\nexcept ConnectionError: sys.exit(0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(writer.socket)], cwd=ROOT, timeout=20).returncode == 0
+    assert writer.stop() == 0
+    assert "WG617" in writer.text()
+
+
+def test_malformed_packet_drops_only_its_sender(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    good = connect(writer.socket)
+    study = Study(good)
+    study.open()
+    answers(good, 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bad:
+        bad.connect(str(writer.socket))
+        bad.settimeout(10)
+        bad.send(b"\x03" + bytes(28) + b"\xff" * 7)
+        while bad.recv(65536):
+            pass
+    study.store()
+    study.close()
+    assert {status for status, _ in answers(good, 2).values()} == {Status.OK}
+    good.close()
+    assert writer.stop() == 0

@@ -1,0 +1,173 @@
+"""Peers that vanish or half-close at each phase of an association: the other side is told, nothing hangs, the log says what is known."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support import certs, datasets, netdicom, peers, wire
+from support.bench import MODALITY, PACS, Bench
+from support.datasets import Sample
+from support.ondisk import records, stores
+from support.processes import until
+from support.wire import Wire
+
+pytestmark = pytest.mark.skipif(not peers.have("storescp", "echoscu"), reason="DCMTK is not installed")
+
+
+@pytest.fixture
+def running(bench: Bench) -> Bench:
+    bench.plan.limits = {"associate_seconds": 10, "release_seconds": 5}
+    bench.pacs()
+    bench.modality()
+    bench.start()
+    return bench
+
+
+def _nothing(client: Wire, one: Sample) -> None:
+    """Connected, no byte sent."""
+
+
+def _in_request(client: Wire, one: Sample) -> None:
+    client.send(wire.associate_rq(MODALITY, PACS)[:50])
+
+
+def _after_request(client: Wire, one: Sample) -> None:
+    client.send(wire.associate_rq(MODALITY, PACS))
+
+
+def _established(client: Wire, one: Sample) -> None:
+    client.associate()
+
+
+def _in_pdu(client: Wire, one: Sample) -> None:
+    client.associate()
+    parts = wire.store_pdus(one)
+    client.send(parts[0], parts[1][:1000])
+
+
+def _in_command(client: Wire, one: Sample) -> None:
+    client.associate()
+    client.send(wire.pdv(3, 1, wire.store_rq(one)[:20]))
+
+
+def _before_response(client: Wire, one: Sample) -> None:
+    client.associate()
+    client.send(*wire.store_pdus(one))
+
+
+def _in_release(client: Wire, one: Sample) -> None:
+    client.associate()
+    client.send(wire.pdu(wire.RELEASE_RQ, bytes(4)))
+
+
+PHASES = [_nothing, _in_request, _after_request, _established, _in_pdu, _in_command, _before_response, _in_release]
+ENDS: dict[str, Callable[[Wire], object]] = {
+    "closes": lambda client: client.sock.close(),
+    "resets": lambda client: client.reset(),
+    "half-closes": lambda client: client.sock.shutdown(socket.SHUT_WR),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__.strip("_"))
+def test_a_caller_that_vanishes_leaves_nothing_behind(running: Bench, phase: Callable[[Wire, Sample], None], end: str) -> None:
+    one = datasets.generate(running.folder / "in", 1, 256)[0]
+    client = wire.dial(running.plan.listen)
+    phase(client, one)
+    ENDS[end](client)
+    running.assert_works()
+    until(lambda: _all_closed(running), "every open entry of the log has its close", 15)
+    if end == "half-closes":
+        assert client.ended()
+    client.sock.close()
+    if phase is _in_pdu:
+        record = stores(running.plan.log_dir)[-1]
+        assert (record["sop_instance"], record["outcome"], record["status"]) == (one.sop_instance, "aborted", None)
+    elif phase is _before_response:
+        record = stores(running.plan.log_dir)[-1]
+        assert record["sop_instance"] == one.sop_instance
+        assert record["outcome"] in ("status", "unknown")
+        assert record["digests"][0]["value"] == one.sha256
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("phase", ["accepted", "request", "established", "in-store", "before-response", "in-response", "release"])
+def test_a_called_peer_that_vanishes_ends_the_caller_too(bench: Bench, phase: str, end: str) -> None:
+    bench.plan.limits = {"associate_seconds": 8, "handshake_seconds": 8, "idle_seconds": 10, "release_seconds": 4}
+    one = datasets.generate(bench.folder / "in", 1, 256)[0]
+
+    def script(peer: Wire) -> None:
+        request = peer.whole()
+        if phase == "request":
+            return
+        peer.send(wire.associate_ac(request))
+        if phase == "established":
+            return
+        peer.read()  # the command
+        kind, body = peer.read()
+        if phase == "in-store":
+            return
+        while kind == wire.P_DATA and not body[5] & 2:
+            kind, body = peer.read()
+        if phase == "before-response":
+            return
+        answer = wire.pdv(3, 3, wire.store_rsp(one, 0))
+        peer.send(answer if phase == "release" else answer[: len(answer) // 2])
+        if phase == "release":
+            peer.read()
+
+    def then(peer: Wire) -> None:
+        script(peer)
+        ENDS[end](peer)
+        if end == "half-closes":
+            peer.ended()
+
+    context = netdicom.server_context(certs.dcmtk(bench.pki, "pacs-ecdsa"))
+    with wire.FakePeer(bench.peer.port, then if phase != "accepted" else ENDS[end], context, raw=phase == "accepted") as pacs:  # type: ignore[arg-type]
+        bench.start()
+        with wire.dial(bench.plan.listen, seconds=20) as client:
+            last = _store(client, one, released=phase == "release")
+            assert client.ended()
+        assert not pacs.errors, pacs.errors
+    if phase in ("accepted", "request"):
+        assert last in (wire.ASSOCIATE_RJ, wire.ABORT)
+    elif phase != "release":
+        assert last == wire.ABORT
+    until(lambda: _all_closed(bench), "every open entry of the log has its close", 15)
+    if phase in ("before-response", "in-response"):
+        record = stores(bench.plan.log_dir)[-1]
+        assert (record["outcome"], record["status"]) == ("unknown", None)
+        assert record["digests"][0]["value"] == one.sha256
+    bench.pacs()
+    bench.assert_works()
+
+
+def _store(client: Wire, one: Sample, released: bool) -> int:
+    """Store and release as a modality does; return the type of the last PDU that came (0: none)."""
+    last = 0
+    try:
+        client.send(wire.associate_rq(MODALITY, PACS))
+        last, _ = client.read()
+        if last != wire.ASSOCIATE_AC:
+            return last
+        client.send(*wire.store_pdus(one))
+    except OSError:
+        pass
+    kind, _ = client.read()
+    last = kind or last
+    if released and kind == wire.P_DATA:
+        client.send(wire.pdu(wire.RELEASE_RQ, bytes(4)))
+        kind, _ = client.read()
+        last = kind or last
+    return last
+
+
+def _all_closed(bench: Bench) -> bool:
+    """Tell whether each association that the log opened is closed in it."""
+    found: list[dict[str, Any]] = records(bench.plan.log_dir)
+    opened = {record["association"] for record in found if record["type"] == "open"}
+    return opened == {record["association"] for record in found if record["type"] == "close"}

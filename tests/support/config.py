@@ -1,0 +1,128 @@
+"""Writes a Wardgate configuration for tests: one link, a plain modality, one or more peers, all on the loopback address."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.processes import LOOPBACK, free_port
+
+
+@dataclass(slots=True)
+class PeerPlan:
+    """One hospital peer. `certificates`: (chain, key) pairs of the box; `extra`: further keys of its TLS table."""
+
+    name: str = "pacs"
+    ae_titles: tuple[str, ...] = ("PACS",)
+    port: int = field(default_factory=free_port)  # where the peer listens
+    calls: int = field(default_factory=free_port)  # where it calls the box
+    addresses: tuple[str, ...] = (LOOPBACK,)
+    transport: str = "tls"
+    certificates: tuple[tuple[Path, Path], ...] = ()
+    anchors: Path | None = None
+    names: tuple[str, ...] = ("pacs.example.org",)
+    crls: tuple[Path, ...] = ()
+    crl_policy: str = "off"
+    profile: str = "B.12"
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One box with one link. Ports are chosen when it is made."""
+
+    folder: Path
+    peers: tuple[PeerPlan, ...]
+    custody_key: Path
+    modality_ae: tuple[str, ...] = ("CT1",)
+    modality_addresses: tuple[str, ...] = (LOOPBACK,)
+    modality_port: int = field(default_factory=free_port)  # where the modality listens
+    listen: int = field(default_factory=free_port)  # where the modality calls the box
+    sop_classes: tuple[str, ...] = ("*",)
+    directions: tuple[str, ...] = ("to-hospital", "to-modality")
+    workers: int = 1
+    durable: str = "group"
+    custody_log: Path | None = None
+    limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the sockets of the box are. Short: a UNIX socket's path has at most 107 bytes."""
+        return self.folder / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the custody log is."""
+        return self.custody_log or self.folder / "custody"
+
+    def write(self) -> Path:
+        """Write the file and the folders it names; return its path."""
+        self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        path = self.folder / "wardgate.toml"
+        path.write_text(self.text())
+        return path
+
+    def text(self) -> str:
+        """Return the configuration, TOML."""
+        parts = [
+            _table("box", name="ward-ct1", run_dir=self.run_dir, workers=self.workers),
+            _table(
+                "custody",
+                log=self.log_dir,
+                origin="ward-ct1.example.org/custody",
+                key=self.custody_key,
+                durable=self.durable,
+                checkpoint_seconds=1,
+            ),
+            _table("limits", **self.limits),
+            _table("[link]", name="ct1", enforce=True, delivery="relay", sop_classes=self.sop_classes, directions=self.directions),
+            _table(
+                "link.modality",
+                ae_titles=self.modality_ae,
+                addresses=self.modality_addresses,
+                listen=(f"{LOOPBACK}:{self.listen}",),
+                connect=f"{LOOPBACK}:{self.modality_port}",
+                transport="plain",
+            ),
+        ]
+        for peer in self.peers:
+            parts += self._peer(peer)
+        return "\n".join(parts)
+
+    def _peer(self, peer: PeerPlan) -> list[str]:
+        table = {
+            "name": peer.name,
+            "ae_titles": peer.ae_titles,
+            "addresses": peer.addresses,
+            "connect": f"{LOOPBACK}:{peer.port}",
+            "listen": (f"{LOOPBACK}:{peer.calls}",),
+            "transport": peer.transport,
+        }
+        if peer.transport == "plain":
+            return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
+        pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
+        tls = _table(
+            "link.peer.tls",
+            profile=peer.profile,
+            anchors=peer.anchors,
+            names=peer.names,
+            crls=peer.crls,
+            crl_policy=peer.crl_policy,
+            **peer.extra,
+        )
+        return [_table("[link.peer]", **table), f"{tls}certificates = {pairs}\n"]
+
+
+def _table(title: str, **fields: object) -> str:
+    return f"[{title}]\n" + "".join(f"{name} = {_value(value)}\n" for name, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return json.dumps(str(value))

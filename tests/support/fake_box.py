@@ -1,0 +1,15 @@
+"""`wardgate run` with stand-ins for worker and writer: the master and the resolver are the real ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from wardgate.master.programs import Programs
+from wardgate.master.supervisor import Supervisor
+
+_CHILD = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
+
+if __name__ == "__main__":
+    programs = Programs(worker=(*_CHILD, "worker"), writer=(*_CHILD, "writer"), crl_fetch=("/bin/true",))
+    sys.exit(Supervisor(sys.argv[1], programs).run())

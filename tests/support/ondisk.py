@@ -1,0 +1,43 @@
+"""Reads custody records from the files of a log directory without any code of the product: what is on the disk, not what a tool says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_START = b'{"v":1,"type":"'
+
+
+def records(log_dir: Path) -> list[dict[str, Any]]:
+    """Return every record found in any file of the log, once each, in no promised order."""
+    found: dict[str, dict[str, Any]] = {}
+    decoder = json.JSONDecoder()
+    for path in sorted(log_dir.rglob("*")):
+        try:
+            content = path.read_bytes()
+        except OSError:  # a folder, or gone since
+            continue
+        at = content.find(_START)
+        while at >= 0:
+            text = content[at : at + 4096].decode("latin-1")
+            try:
+                record, end = decoder.raw_decode(text)
+            except ValueError:  # torn by a crash, or not a record after all
+                end = len(_START)
+            else:
+                found[text[:end]] = record
+            at = content.find(_START, at + end)
+    return list(found.values())
+
+
+def stores(log_dir: Path) -> list[dict[str, Any]]:
+    """Return the `store` records, oldest first."""
+    return sorted((record for record in records(log_dir) if record["type"] == "store"), key=lambda record: str(record["time"]))
+
+
+def store_of(log_dir: Path, sop_instance: str) -> dict[str, Any]:
+    """Return the last record of one SOP Instance. Raises `AssertionError` when there is none."""
+    found = [record for record in stores(log_dir) if record["sop_instance"] == sop_instance]
+    assert found, f"no custody record of {sop_instance}"
+    return found[-1]

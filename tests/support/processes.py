@@ -1,0 +1,135 @@
+"""Starts and ends programs by their process id, with a log file each; nothing is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+READY_SECONDS = 20.0
+
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nobody listens on, never the same one twice in a run."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
+    """Wait until `condition()` is true. Raises `AssertionError` naming `what` when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def listens(port: int, host: str = LOOPBACK) -> bool:
+    """Tell from the kernel's table whether a socket listens there; no connection is made."""
+    wanted = f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"
+    every = f"00000000:{port:04X}"
+    rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    rows6 = Path("/proc/net/tcp6").read_text().splitlines()[1:] if Path("/proc/net/tcp6").exists() else []
+    for row in rows + rows6:
+        _, local, _, state, *_ = row.split()
+        if state == "0A" and (local in (wanted, every) or (local.endswith(f":{port:04X}") and len(local) > 20)):
+            return True
+    return False
+
+
+class Program:
+    """One running program. Its output goes to `log_path`."""
+
+    def __init__(self, argv: Sequence[str | Path], log_path: Path, env: Mapping[str, str] | None = None) -> None:
+        self.argv = [str(word) for word in argv]
+        self.log_path = log_path
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything it printed so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def running(self) -> bool:
+        """Tell whether it has not ended."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = READY_SECONDS) -> int:
+        """Wait for its end and return the exit status."""
+        return self._process.wait(seconds)
+
+    def wait_listening(self, *ports: int) -> None:
+        """Wait until it listens on every one of `ports`; fails at once when it ended, with its last words."""
+
+        def ready() -> bool:
+            if not self.running():
+                raise AssertionError(f"{self.argv[0]} ended with {self._process.returncode}:\n{self.log[-2000:]}")
+            return all(listens(port) for port in ports)
+
+        until(ready, f"{self.argv[0]} listens on {ports}")
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """End it: SIGTERM, then SIGKILL."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self.running():
+                return
+            self._process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+
+
+def run(argv: Sequence[str | Path], seconds: float = 60.0, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; its standard output and error come back together in `stdout`."""
+    return subprocess.run(
+        [str(word) for word in argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Return the process ids of the direct children of `pid`."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(word) for word in task.read_text().split()]
+    return sorted(found)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether `pid` runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

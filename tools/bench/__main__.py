@@ -1,0 +1,101 @@
+"""Runs the benchmark and prints its table: see docs/bench.md. Called by `tools/bench/run`, which does the set-up."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+from pathlib import Path
+
+from bench import material, network
+from bench.compare import Settings, Tally
+from bench.dcmtk import Stock
+from bench.places import ROOT, Places
+from bench.report import Line, Sense, table
+from bench.rows import Rows
+from bench.trial import Bench
+
+LOOPBACK_ROWS = {
+    "2": Rows.ct_one_association,
+    "3": Rows.ct_eight_associations,
+    "4": Rows.ct_inwards,
+    "6": Rows.small,
+    "7": Rows.many,
+    "8": Rows.echo,
+    "9": Rows.huge,
+    "10": Rows.set_up,
+}
+ALL_ROWS = [str(number) for number in range(1, 11)]
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="tools/bench/run", description="Wardgate beside stunnel and HAProxy, in ratios.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", default=",".join(ALL_ROWS), help="numbers, with commas between")
+    parser.add_argument(
+        "--icount", action="store_true", help="row 11 too: arm64 instructions under qemu; takes minutes and 300 MB of packages"
+    )
+    parser.add_argument("--patience", type=int, default=2, help="how often to measure again when other programs were busy")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "bench", help="keeps rig, certificates and data; custody logs go there"
+    )
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace, places: Places, tally: Tally) -> list[Line]:
+    """Measure all rows asked for."""
+    settings = Settings(args.rounds, args.patience)
+    rows = args.rows.split(",")
+    lines: list[Line] = []
+    if {"1", "5"} & set(rows):
+        with network.line() as between:
+            if "1" in rows:
+                lines += Stock(places, between, tally, settings).lines()
+            if "5" in rows:
+                lines += Rows(Bench(places, between), tally, settings).ct_line()
+    with network.loopback() as loopback:
+        measured = Rows(Bench(places, loopback), tally, settings)
+        for row, method in LOOPBACK_ROWS.items():
+            if row in rows:
+                lines += method(measured)
+        if args.icount:
+            from bench import icount
+
+            lines += icount.lines(Bench(places, loopback), tally)
+    return lines
+
+
+def main() -> int:
+    """Measure, print, and say with the exit status whether all ran and all bytes were right. A missed speed is only printed."""
+    args = arguments()
+    if os.geteuid():
+        print("bench: needs root, for network namespaces", file=sys.stderr)
+        return 2
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.umask(0o077)
+    places = Places(args.folder.resolve())
+    material.prepare(places)
+    tally = Tally()
+    lines = measure(args, places, tally)
+    if not args.icount:
+        lines.append(
+            Line("11", "arm64 user instructions a byte, CT / stunnel", (), sense=Sense.AT_MOST, must=1.75, note="skipped: --icount")
+        )
+    wrong = tally.received + tally.recorded
+    note = f"{tally.runs} runs: {tally.received} received otherwise than sent, {tally.recorded} recorded otherwise"
+    lines.append(Line("12", "bytes or custody digests wrong, over all runs", [wrong], sense=Sense.AT_MOST, must=0, note=note))
+    lines.sort(key=lambda line: (int(line.row), line.must is None))
+    print(f"\nTLS 1.3, ECDSA P-256, PDU walking, SHA-256 and custody records on; {args.rounds} rounds, medians of ratios within a round.\n")
+    print(table(lines))
+    if tally.disturbed:
+        print(f"\n{tally.disturbed} measurements were kept although other programs used more than 0.15 processors meanwhile.")
+    for failure in tally.failures:
+        print(f"\nFAILED: {failure}")
+    return 1 if wrong or tally.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

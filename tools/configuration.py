@@ -1,0 +1,105 @@
+"""Writes the page of configuration words from the schema: `tools/configuration.py docs/configuration.md`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from wardgate.policy.schema import SCHEMA, Kind, Need, Word
+
+_HEAD: Final = """\
+# Configuration
+
+One TOML file. `wardgate check -c FILE` names every mistake with its place, what was expected and what was found;
+`wardgate run` refuses a file with a mistake. After a change: `wardgate check`, then SIGHUP. A running gateway keeps its old
+configuration when the new one has a mistake. Relative paths count from the folder of the file.
+Changes of `[custody]`, `box.name` and `box.run_dir` need a restart.
+
+A word that begins with `unsafe_` lets something pass that should not; it shows in check, log and status while it is on.
+One listening port carries one declared transport. Two parties may share a port only when they have the same transport and
+source addresses that do not overlap.
+
+```toml
+[box]
+name = "ward-ct1"
+
+[custody]
+log = "/var/lib/wardgate/custody"
+origin = "ward-ct1.example.org/custody"
+key = "/etc/wardgate/custody.pem"
+
+[[link]]
+name = "ct1"
+sop_classes = ["*"]
+directions = ["to-hospital", "to-modality"]
+
+[link.modality]
+ae_titles = ["CT1"]
+addresses = ["192.0.2.10"]
+listen = ["192.0.2.1:104"]
+connect = "192.0.2.10:104"
+transport = "plain"
+
+[[link.peer]]
+name = "pacs"
+ae_titles = ["PACS"]
+addresses = ["198.51.100.5"]
+connect = "198.51.100.5:2762"
+listen = ["198.51.100.2:2762"]
+transport = "tls"
+
+[link.peer.tls]
+profile = "B.12"
+certificates = [{ chain = "/etc/wardgate/box.pem", key = "/etc/wardgate/box.key" }]
+anchors = "/etc/wardgate/pacs-ca.pem"
+names = ["pacs.example.org"]
+crls = ["/etc/wardgate/pacs-ca.crl"]
+```
+
+This page is made from `firmware/wardgate/policy/schema.py` by `tools/configuration.py`.
+"""
+
+_TITLES: Final = {
+    "": "The file",
+    "box": "`[box]`",
+    "custody": "`[custody]`",
+    "limits": "`[limits]`",
+    "link": "`[[link]]`",
+    "link.modality": "`[link.modality]`",
+    "link.peer": "`[[link.peer]]`",
+    "tls": "`[link.modality.tls]`, `[link.peer.tls]`",
+    "certificate": "`certificates = [{ ... }]`",
+}
+
+
+def page() -> str:
+    """Return the page, Markdown."""
+    parts = [_HEAD]
+    for table, words in SCHEMA.items():
+        parts.append(f"\n## {_TITLES[table]}\n\n| Word | Value | Default | Meaning |\n|---|---|---|---|\n")
+        parts += [f"| `{word.name}` | {_value(word)} | {_default(word)} | {word.meaning} |\n" for word in words]
+    return "".join(parts)
+
+
+def _value(word: Word) -> str:
+    if word.kind is Kind.CHOICE:
+        text = ", ".join(f"`{choice}`" for choice in word.choices)
+    elif word.kind is Kind.INTEGER:
+        text = f"{word.low} to {word.high}"
+    else:
+        text = word.kind.value
+    return f"array: {text}" if word.many else text
+
+
+def _default(word: Word) -> str:
+    if isinstance(word.default, Need):
+        return "must be there"
+    if word.default in (None, "", {}, []):
+        return "none" if word.default != {} else "see below"
+    return f"`{json.dumps(word.default)}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page())

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Makes the development environment: Debian packages and .venv. Safe to run again; silent when nothing is to be done.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Development and tests only; what the box itself needs is in docs/runtime.md.
+#   dcmtk, orthanc: the peers of the demo and of tests/interop     openssl: a peer that is not Python
+#   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
+PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
+PYTHON=${PYTHON:-python3}
+
+say() { printf 'setup: %s\n' "$*"; }
+
+missing=""
+for package in $PACKAGES; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        say "installing Debian packages:$missing"
+        export DEBIAN_FRONTEND=noninteractive
+        mkdir -p build
+        { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } >build/setup.log 2>&1 || {
+            tail -n 20 build/setup.log >&2
+            exit 1
+        }
+        # Tests start their own Orthanc; the packaged service would listen on every address.
+        case "$missing" in
+        *orthanc*) systemctl disable --now orthanc >/dev/null 2>&1 || true ;;
+        esac
+    else
+        say "not root, so these Debian packages are not installed (apt-get install them):$missing" >&2
+        say "tests that need them are skipped and say so" >&2
+    fi
+fi
+
+stamp=.venv/.stamp
+wanted=$(cat pyproject.toml tools/setup.sh | sha256sum)
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+    say "making .venv with $("$PYTHON" --version) and installing the development tools (about a minute)"
+    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv || {
+        say "cannot make a virtual environment: the package python3-venv is missing" >&2
+        exit 1
+    }
+    mkdir -p build
+    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' >build/setup.log 2>&1 || {
+        tail -n 20 build/setup.log >&2
+        exit 1
+    }
+    printf '%s\n' "$wanted" >"$stamp"
+    say "done"
+fi

@@ -1,0 +1,1 @@
+"""What people run on files and cards at a workstation: the command `wardtool`."""

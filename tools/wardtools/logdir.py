@@ -1,0 +1,78 @@
+"""Reads a custody log directory as anybody may: no lock, no change, a writer may be at work meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
+from wardgate.custody.files import read_file
+from wardgate.custody.note import MAX_NOTE
+from wardgate.custody.recover import Damaged, records_of, replay
+from wardgate.custody.tiles import MAX_BUNDLE, TileTree
+from wardgate.custody.wal import wal_numbers
+
+_TRIES = 5
+
+
+class View(NamedTuple):
+    """The log at one moment: records signed, records durable, and those between (copied, for the writer moves on)."""
+
+    signed: int
+    durable: int
+    tail: list[bytes]
+    head: Checkpoint
+    note: bytes
+    has_wal: bool
+
+
+class LogDirectory:
+    """One log directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self) -> bytes:
+        """Return the checkpoint file. Raises `OSError`."""
+        return read_file(str(self.path / "checkpoint"), MAX_NOTE)
+
+    def tree(self, checkpoint: Checkpoint) -> TileTree:
+        """Return the tree under a checkpoint."""
+        return TileTree(lambda path: read_file(str(self.path / path), MAX_BUNDLE), checkpoint.size)
+
+    def view(self) -> View:
+        """Return what is signed and what is durable. Raises `Damaged` when it stays contradictory."""
+        for attempt in range(_TRIES):
+            try:
+                return self._look()
+            except (Damaged, FileNotFoundError):
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(0.1 * (attempt + 1))  # the writer may be turning to a new file
+        raise AssertionError
+
+    def _look(self) -> View:
+        try:
+            note = self.note()
+            head = peek_checkpoint(note)
+        except FileNotFoundError:
+            if not wal_numbers(str(self.path)):
+                raise
+            note, head = b"", Checkpoint("", 0, b"")
+        found, _ = replay(str(self.path), head.size)
+        durable = found.state.next_index
+        tail = [entry for _, entry in records_of(found.segments, head.size, durable)]
+        return View(head.size, durable, tail, head, note, not found.missing)
+
+    def records(self, view: View, start: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (index, entry) of the records from `start` on, signed ones from the tiles, later ones from the view."""
+        tree = self.tree(view.head)
+        for number in range(start // 256, -(-view.signed // 256)):
+            for place, entry in enumerate(tree.bundle(number), number * 256):
+                if place >= start:
+                    yield place, entry
+        for place, entry in enumerate(view.tail, view.signed):
+            if place >= start:
+                yield place, entry
