@@ -43,12 +43,16 @@ types: setup ## mypy --strict over the firmware
 	$(PY) -m mypy
 
 .PHONY: bench
-bench: setup ## ratios against stunnel and HAProxy on this machine
+bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md
+
+.PHONY: configuration
+configuration: setup ## write docs/configuration.md from the schema
+	@PYTHONPATH=firmware $(PY) tools/configuration.py docs/configuration.md
 
 .PHONY: clean
 clean: ## remove what the targets made

@@ -16,16 +16,5 @@ if [ -z "$python" ]; then
     exit 0
 fi
 
-stamp=.venv313/.stamp
-wanted=$(cat pyproject.toml tools/py313.sh | sha256sum)
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-    echo "setup: making .venv313 with $("$python" --version)"
-    [ -x .venv313/bin/python ] || "$python" -m venv .venv313
-    mkdir -p build
-    .venv313/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' >build/setup.log 2>&1 || {
-        tail -n 20 build/setup.log >&2
-        exit 1
-    }
-    printf '%s\n' "$wanted" >"$stamp"
-fi
+tools/venv.sh "$python" .venv313
 exec .venv313/bin/python -m pytest -rs tests/unit tests/vectors tests/pair

@@ -34,19 +34,4 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-stamp=.venv/.stamp
-wanted=$(cat pyproject.toml tools/setup.sh | sha256sum)
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-    say "making .venv with $("$PYTHON" --version) and installing the development tools (about a minute)"
-    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv || {
-        say "cannot make a virtual environment: the package python3-venv is missing" >&2
-        exit 1
-    }
-    mkdir -p build
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' >build/setup.log 2>&1 || {
-        tail -n 20 build/setup.log >&2
-        exit 1
-    }
-    printf '%s\n' "$wanted" >"$stamp"
-    say "done"
-fi
+exec tools/venv.sh "$PYTHON" .venv

@@ -172,6 +172,14 @@ def test_batch_written_out_of_order_by_a_power_cut_is_a_torn_tail_not_damage(tmp
     assert recover(str(writer.log), 0).state.next_index == 1
 
 
+def test_records_of_a_batch_whose_sync_failed_are_cut_off_at_the_repair(tmp_path: Path) -> None:
+    writer = small_log(tmp_path)
+    path = last_file(writer.log)
+    ends = ends_of(path.read_bytes())
+    assert recover(str(writer.log), 0, limit=3).state.next_index == 3
+    assert path.stat().st_size == ends[3]  # state, open, two stores: the third was never acknowledged
+
+
 def test_damaged_tail_that_a_checkpoint_covers_is_refused(tmp_path: Path) -> None:
     writer = small_log(tmp_path)
     path = last_file(writer.log)

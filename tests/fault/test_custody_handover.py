@@ -101,6 +101,39 @@ def closing() -> tuple[object, ...]:
     return Quality.UNKNOWN, 2, "released"
 
 
+def test_item_of_an_open_association_sent_again_is_not_written_twice(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    requests = [study.store(), study.store()]
+    told = answers(client, 3)
+    again = [client.add(Op.STORE, study.scope.association, seq, study.store_record(seq)) for seq in (1, 2)]
+    found = answers(client, 2)
+    assert [found[request] for request in again] == [told[request] for request in requests]
+    assert len(writer.entries()) == 3
+    client.close()
+    assert writer.stop() == 0
+
+
+def test_store_of_a_lost_worker_keeps_its_index_after_a_restart(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    stored = study.store()
+    index = answers(client, 2)[stored][1]
+    client.close()
+    wait_for(writer, 3)
+    writer.kill()
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    again = client.add(Op.STORE, study.scope.association, 1, study.store_record(1))
+    assert answers(client, 1)[again] == (Status.OK, index)
+    client.close()
+    assert writer.stop() == 0
+
+
 def test_entries_that_no_worker_reclaims_are_closed_as_unknown(tmp_path: Path) -> None:
     writer = WriterProcess(tmp_path)
     client = connect(writer.socket)
@@ -138,14 +171,14 @@ def test_fresh_writer_closes_open_entries_at_once(tmp_path: Path) -> None:
 
 
 def test_writer_signs_and_goes_when_the_master_died_and_the_last_worker_left(tmp_path: Path) -> None:
-    read, write = os.pipe()
-    writer = WriterProcess(tmp_path, "--control-fd", str(read), pass_fds=(read,))
-    os.close(read)
+    ours, its = socket.socketpair()
+    writer = WriterProcess(tmp_path, "--control-fd", str(its.fileno()), pass_fds=(its.fileno(),))
+    its.close()
     client = connect(writer.socket)
     study = Study(client)
     study.open()
     answers(client, 1)
-    os.close(write)
+    ours.close()
     study.store()
     study.close()
     assert {status for status, _ in answers(client, 2).values()} == {Status.OK}  # it serves as long as it is needed

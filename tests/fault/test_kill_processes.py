@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,7 @@ def test_a_killed_worker_takes_only_its_own_associations_with_it(bench: Bench) -
 def test_a_killed_custody_writer_is_replaced_and_the_study_goes_on(running: Bench) -> None:
     study = Study(running)
     writer = running.box.writer()
+    _stop_with_a_record_waiting(writer)
     os.kill(writer, signal.SIGKILL)
     assert study.sender.wait(60) == 0, study.sender.log[-500:] + running.box.log[-3000:]
     assert len(study.acknowledged()) == IMAGES, study.sender.log[-500:]
@@ -129,6 +131,7 @@ def test_a_killed_master_leaves_the_study_running_and_a_new_one_can_start_at_onc
 
 def test_everything_killed_at_once_leaves_a_log_that_opens_again(running: Bench) -> None:
     study = Study(running)
+    _stop_with_a_record_waiting(running.box.writer())
     for pid in running.box.family():
         os.kill(pid, signal.SIGKILL)
     assert study.sender.wait(30) != 0
@@ -199,6 +202,12 @@ def test_a_configuration_with_a_mistake_changes_nothing(bench: Bench) -> None:
     box.wait_code("RELOAD_REFUSED")
     assert box.workers() == before
     bench.assert_works()
+
+
+def _stop_with_a_record_waiting(writer: int) -> None:
+    """Stop the writer and give the study time to get to a record that it has not taken: the worst moment to be killed."""
+    os.kill(writer, signal.SIGSTOP)
+    time.sleep(0.5)
 
 
 def _answer_echo(peer: wire.Wire) -> None:

@@ -90,8 +90,9 @@ def test_a_caller_that_vanishes_leaves_nothing_behind(running: Bench, phase: Cal
     elif phase is _before_response:
         record = stores(running.plan.log_dir)[-1]
         assert record["sop_instance"] == one.sop_instance
-        assert record["outcome"] in ("status", "unknown")
-        assert record["digests"][0]["value"] == one.sha256
+        # A reset may overtake the caller's own last bytes: then its data set was cut.
+        assert record["outcome"] in ("status", "unknown", *(("aborted",) if end == "resets" else ()))
+        assert record["outcome"] == "aborted" or record["digests"][0]["value"] == one.sha256
 
 
 @pytest.mark.parametrize("end", ENDS)

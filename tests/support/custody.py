@@ -108,7 +108,9 @@ def answers(client: CustodyClient, count: int, seconds: float = 15) -> dict[int,
     deadline = time.monotonic() + seconds
     while len(found) < count:
         assert time.monotonic() < deadline, f"{len(found)} of {count} answers came"
-        if select.select([client.fileno()], [], [], 0.2)[0]:
+        if client.wants_write:
+            client.flush()
+        if select.select([client.fileno()], [], [], 0.02 if client.wants_write else 0.2)[0]:
             for request, status, index in client.receive():
                 found[request] = (status, index)
     return found

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 from pathlib import Path
 
 
 def writer(words: list[str]) -> None:
-    """Take connections until SIGTERM."""
+    """Take connections until SIGTERM or the master's end."""
+    control = socket.socket(fileno=int(words[words.index("--control-fd") + 1]))
     path = Path(words[words.index("--socket") + 1])
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(path))
         listener.listen()
-        while True:
+        while control not in select.select([listener, control], [], [])[0]:
             listener.accept()[0].close()
 
 

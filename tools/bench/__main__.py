@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench import material, network
@@ -52,19 +56,29 @@ def measure(args: argparse.Namespace, places: Places, tally: Tally) -> list[Line
     if {"1", "5"} & set(rows):
         with network.line() as between:
             if "1" in rows:
-                lines += Stock(places, between, tally, settings).lines()
+                lines += attempt(tally, Stock(places, between, tally, settings).lines)
             if "5" in rows:
-                lines += Rows(Bench(places, between), tally, settings).ct_line()
+                lines += attempt(tally, Rows(Bench(places, between), tally, settings).ct_line)
     with network.loopback() as loopback:
         measured = Rows(Bench(places, loopback), tally, settings)
         for row, method in LOOPBACK_ROWS.items():
             if row in rows:
-                lines += method(measured)
+                lines += attempt(tally, partial(method, measured))
         if args.icount:
             from bench import icount
 
-            lines += icount.lines(Bench(places, loopback), tally)
+            lines += attempt(tally, partial(icount.lines, Bench(places, loopback), tally))
     return lines
+
+
+def attempt(tally: Tally, row: Callable[[], list[Line]]) -> list[Line]:
+    """Measure a row. One that breaks is a failure of the run, but does not take the other rows' results with it."""
+    try:
+        return row()
+    except Exception as error:
+        traceback.print_exc()
+        tally.fail(error)
+        return []
 
 
 def main() -> int:
@@ -76,6 +90,7 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o077)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces and programs are cleared away
     places = Places(args.folder.resolve())
     material.prepare(places)
     tally = Tally()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from bench.digests import Wrong
 from bench.gateways import Subject
@@ -16,7 +16,7 @@ from bench.trial import Bench, Result, Scenario
 BUSY = 0.15  # processors used by others from which on a measurement is made again
 
 Rounds = list[dict[str, Result]]  # one a round, by the subject's name
-Figure = Callable[[Result], float]
+T = TypeVar("T")
 
 
 class Settings(NamedTuple):
@@ -64,6 +64,9 @@ def compare(bench: Bench, tally: Tally, settings: Settings, scenario: Scenario, 
                 found[subject.name] = _cleanest(bench, tally, settings, scenario, subject, cores)
             except TrialError as error:
                 tally.fail(error)
+        suites = {result.sink["tls"] for result in found.values()} - {"plain"}
+        if len(suites) > 1:
+            tally.fail(TrialError(f"{scenario.name}: gateways did not speak the same TLS: {', '.join(sorted(suites))}"))
         done.append(found)
     return done
 
@@ -82,13 +85,20 @@ def _cleanest(bench: Bench, tally: Tally, settings: Settings, scenario: Scenario
     return best
 
 
-def ratios(rounds: Rounds, figure: Figure, one: str, other: str) -> list[float]:
+def ratios(rounds: Sequence[Mapping[str, T]], figure: Callable[[T], float], one: str, other: str) -> list[float]:
     """Return `figure` of one subject over that of another, for each round that has both."""
     return [figure(found[one]) / figure(found[other]) for found in rounds if one in found and other in found]
 
 
-def medians(rounds: Rounds, figure: Figure, form: str = "{:.0f}") -> str:
+def against(
+    rounds: Sequence[Mapping[str, T]], figure: Callable[[T], float], name: str, first: str = "stunnel"
+) -> tuple[list[float], list[float]]:
+    """Return the ratios to `first` and to HAProxy."""
+    return ratios(rounds, figure, name, first), ratios(rounds, figure, name, "haproxy")
+
+
+def medians(rounds: Sequence[Mapping[str, T]], figure: Callable[[T], float], form: str = "{:.0f}") -> str:
     """Return the absolute medians as a note: `stunnel 1200, wardgate 600`."""
-    names = dict.fromkeys(name for found in rounds for name in found)
-    values = {name: statistics.median(figure(found[name]) for found in rounds if name in found) for name in sorted(names)}
+    names = sorted({name for found in rounds for name in found})
+    values = {name: statistics.median(figure(found[name]) for found in rounds if name in found) for name in names}
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench import custody, digests
-from bench.compare import Settings, Tally
+from bench.compare import Settings, Tally, against, medians
 from bench.gateways import DIRECT, HAPROXY, STUNNEL, Subject, wardgate
 from bench.network import Network, Place
 from bench.places import Places, one_core
@@ -47,10 +47,8 @@ class Stock:
                 shutil.copy(path, self._files)
             self._verify(wardgate())
             rates = self._rounds([DIRECT, STUNNEL, HAPROXY, wardgate()])
-            pair = [
-                [found["wardgate"] / found[name] for found in rates if {"wardgate", name} <= found.keys()] for name in ("direct", "haproxy")
-            ]
-            note = "inst/s: " + ", ".join(f"{name} {rate:.0f}" for name, rate in sorted(rates[-1].items())) if rates else ""
+            pair = against(rates, float, "wardgate", "direct")
+            note = f"inst/s: {medians(rates, float)}"
             lines.append(Line("1", f"stock DCMTK, 1 Gbit/s, {kind}: instances/s / without a box", *pair, must=must, note=note))
         return lines
 
@@ -87,7 +85,10 @@ class Stock:
             self._wait_ready(gateway, peer)
             began = time.monotonic()
             done = subprocess.run(
-                self._at(Place.MODALITY, "dcmsend", "-q", "+sd", "-nuc", *peer, str(self._files)), capture_output=True, check=False
+                self._at(Place.MODALITY, "dcmsend", "-q", "+sd", "-nuc", *peer, str(self._files)),
+                capture_output=True,
+                check=False,
+                timeout=300,
             )
             rate = INSTANCES / (time.monotonic() - began)
             if done.returncode:
@@ -97,6 +98,8 @@ class Stock:
                 recorded = custody.stores(gateway.work / "custody")
                 self._tally.count(digests.Wrong(0, digests.difference(_folder(self._files), recorded)))
             return rate
+        except subprocess.TimeoutExpired as error:
+            raise TrialError(f"stock DCMTK, {subject.name}: {error} {gateway.said()}") from error
         finally:
             gateway.close()
             stop(scp)

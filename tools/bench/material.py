@@ -76,12 +76,15 @@ def _element(group: int, number: int, vr: str, value: bytes) -> bytes:
     return head + len(value).to_bytes(2, "little") + value
 
 
+def _word(value: int) -> bytes:
+    return value.to_bytes(2, "little")
+
+
 def _file(sop_class: str, instance: str, modality: str, number: int, rows: int, columns: int, bits: int, pixels: bytes) -> bytes:
     """Return one file of PS3.10: preamble, meta information, a plain image data set. The patient does not exist."""
     meta = _element(2, 1, "OB", b"\0\1") + _element(2, 2, "UI", sop_class.encode()) + _element(2, 3, "UI", instance.encode())
     meta += _element(2, 0x10, "UI", _EXPLICIT.encode()) + _element(2, 0x12, "UI", _ROOT.encode())
     study, series = f"{_ROOT}.1.{modality == 'CT':d}", f"{_ROOT}.2.{modality == 'CT':d}"
-    word = lambda value: value.to_bytes(2, "little")  # noqa: E731
     items = [
         (0x0008, 0x0016, "UI", sop_class.encode()),
         (0x0008, 0x0018, "UI", instance.encode()),
@@ -92,14 +95,14 @@ def _file(sop_class: str, instance: str, modality: str, number: int, rows: int, 
         (0x0020, 0x000D, "UI", study.encode()),
         (0x0020, 0x000E, "UI", series.encode()),
         (0x0020, 0x0013, "IS", str(number).encode()),
-        (0x0028, 0x0002, "US", word(1)),
+        (0x0028, 0x0002, "US", _word(1)),
         (0x0028, 0x0004, "CS", b"MONOCHROME2"),
-        (0x0028, 0x0010, "US", word(rows)),
-        (0x0028, 0x0011, "US", word(columns)),
-        (0x0028, 0x0100, "US", word(bits)),
-        (0x0028, 0x0101, "US", word(bits)),
-        (0x0028, 0x0102, "US", word(bits - 1)),
-        (0x0028, 0x0103, "US", word(0)),
+        (0x0028, 0x0010, "US", _word(rows)),
+        (0x0028, 0x0011, "US", _word(columns)),
+        (0x0028, 0x0100, "US", _word(bits)),
+        (0x0028, 0x0101, "US", _word(bits)),
+        (0x0028, 0x0102, "US", _word(bits - 1)),
+        (0x0028, 0x0103, "US", _word(0)),
         (0x7FE0, 0x0010, "OW", pixels),
     ]
     length = _element(2, 0, "UL", len(meta).to_bytes(4, "little"))

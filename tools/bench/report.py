@@ -44,7 +44,9 @@ class Line(NamedTuple):
 
 
 def number(value: float) -> str:
-    """Return three significant digits, at most two after the point."""
+    """Return a count as it is, else three significant digits, at most two after the point."""
+    if isinstance(value, int):
+        return str(value)
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

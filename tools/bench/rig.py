@@ -49,7 +49,8 @@ class Sink:
 
     def _line(self) -> Numbers:
         assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline() or b"{}")
+        numbers: Numbers = json.loads(self._process.stdout.readline() or b"{}")
+        return numbers
 
     def mark(self) -> Numbers:
         """Return what it has received since the last mark."""
@@ -81,4 +82,5 @@ def load(places: Places, network: Network, cores: Cores, to: str, work: Workload
     done = subprocess.run(words, capture_output=True, check=False)
     if done.returncode:
         raise TrialError(done.stderr.decode(errors="replace").strip()[-300:] or f"load ended with {done.returncode}")
-    return json.loads(done.stdout)
+    numbers: Numbers = json.loads(done.stdout)
+    return numbers

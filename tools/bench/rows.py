@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import disk, hashcost
-from bench.compare import Rounds, Settings, Tally, compare, medians, ratios
+from bench.compare import Rounds, Settings, Tally, against, compare, medians
 from bench.gateways import DIRECT, HAPROXY, STUNNEL, Direction, Subject, wardgate
 from bench.material import STREAM_BYTES
 from bench.places import one_core, two_cores
@@ -51,8 +51,7 @@ class Rows:
     def _speed(self, row: str, figure: str, rounds: Rounds, name: str, must: float | None, small: bool = False) -> Line:
         measure = Result.instances_per_second if small else Result.megabytes_per_second
         note = f"{'inst/s' if small else 'MB/s'}: {medians(rounds, measure)}"
-        pair = [ratios(rounds, measure, name, other) for other in ("stunnel", "haproxy")]
-        return Line(row, figure, *pair, must=must, note=note)
+        return Line(row, figure, *against(rounds, measure, name), must=must, note=note)
 
     def ct_eight_associations(self) -> list[Line]:
         """Row 3."""
@@ -76,11 +75,8 @@ class Rows:
         """Row 5; wants the line network."""
         rounds = self._compare(Scenario("CT, 1 Gbit/s", Workload(repeat=400, files="ct")), DIRECT, STUNNEL, HAPROXY, _DURABLE)
         measure = Result.megabytes_per_second
-        values = ratios(rounds, measure, "wardgate", "direct")
-        second = ratios(rounds, measure, "wardgate", "haproxy")
-        return [
-            Line("5", "1 Gbit/s line, CT: MB/s / routed without a box", values, second, must=0.98, note=f"MB/s: {medians(rounds, measure)}")
-        ]
+        pair = against(rounds, measure, "wardgate", "direct")
+        return [Line("5", "1 Gbit/s line, CT: MB/s / routed without a box", *pair, must=0.98, note=f"MB/s: {medians(rounds, measure)}")]
 
     def small(self) -> list[Line]:
         """Row 6, and one association unsynced and durable."""
@@ -100,7 +96,7 @@ class Rows:
         rounds = self._compare(
             Scenario("500 associations", Workload("ESSSSSSSSSS", concurrent=500, files="small")), STUNNEL, HAPROXY, _DURABLE
         )
-        memory = [ratios(rounds, lambda result: result.peak_rss, "wardgate", name) for name in ("stunnel", "haproxy")]
+        memory = against(rounds, lambda result: result.peak_rss, "wardgate")
         mib = medians(rounds, lambda result: result.peak_rss / _MIB)
         pss = medians(rounds, lambda result: result.pss / _MIB)
         return [
@@ -141,7 +137,7 @@ class Rows:
                     if resumed < 0.9 * done if tickets else resumed:
                         self._tally.fail(TrialError(f"{scenario.name}, {name}: {resumed} of {done} sessions were resumed"))
             measure = Result.cpu_per_association
-            pair = [ratios(rounds, measure, "unsynced", name) for name in ("stunnel", "haproxy")]
+            pair = against(rounds, measure, "unsynced")
             note = f"unsynced; ms: {medians(rounds, lambda result: 1e3 * result.cpu_per_association(), '{:.2f}')}"
             lines.append(Line("10", f"association set-up, {kind}: CPU / stunnel", *pair, Sense.AT_MOST, must, note))
         return lines

@@ -73,9 +73,8 @@ class Gateway:
             return
         self.endpoint = network.endpoint(Place.BOX)
         role, count = ("client" if scenario.direction is Direction.OUT else "server"), cores.gateway.count(",") + 1
-        pair = [places.certificates / f"{role}.{end}" for end in ("pem", "key")]
-        anchors = places.certificates / "ca.pem"
-        job = Job(self.endpoint, target, *pair, anchors, self.work, scenario.direction, count, scenario.tls)
+        chain, key, anchors = (places.certificates / name for name in (f"{role}.pem", f"{role}.key", "ca.pem"))
+        job = Job(self.endpoint, target, chain, key, anchors, self.work, scenario.direction, count, scenario.tls)
         words = [*network.prefix(Place.BOX), "taskset", "-c", cores.gateway, *subject.command(job)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.work)
@@ -118,7 +117,7 @@ class Bench:
         sink = Sink(self.places, self.network, cores, "" if plain_sink else scenario.tls, scenario.tickets, received)
         gateway = Gateway(self.places, self.network, cores, subject, scenario, sink.endpoint)
         try:
-            self._wait_ready(gateway, cores, caller_tls)
+            self.wait_ready(gateway, cores, caller_tls)
             result = self._load(scenario, subject, gateway, sink, cores, caller_tls)
             gateway.close()
             sink.close()
@@ -135,8 +134,9 @@ class Bench:
     def _sent(self) -> Path:
         return self.places.work / "sent"
 
-    def _wait_ready(self, gateway: Gateway, cores: Cores, tls: str) -> None:
-        end = time.monotonic() + _READY_SECONDS
+    def wait_ready(self, gateway: Gateway, cores: Cores, tls: str, seconds: float = _READY_SECONDS) -> None:
+        """Wait until C-ECHOs get through. Raises `TrialError`."""
+        end = time.monotonic() + seconds
         while True:
             try:
                 load(self.places, self.network, cores, gateway.endpoint, _WARM_UP, tls)

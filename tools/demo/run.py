@@ -41,7 +41,7 @@ def _demo(folder: Path, report: Report) -> None:
     box = Gateway(plan)
     try:
         done = box.check()
-        report.check(done.returncode == 0, "wardgate check: " + (done.stdout.strip().splitlines() or ["nothing said"])[-1])
+        report.check(done.returncode == 0, "wardgate check: " + Path((done.stdout.strip().splitlines() or ["nothing said"])[-1]).name)
         box.start()
         report.note(f"modality --plain--> 127.0.0.1:{plan.listen} [wardgate] --mutual TLS--> PACS 127.0.0.1:{plan.peers[0].port}")
         _send(plan, pki, groups, back, folder, report)

@@ -41,14 +41,19 @@ class Journal:
         self._begin(recover(directory, checkpoint_size))
 
     def _begin(self, found: Recovered) -> None:
-        self.state: State = found.state
+        state = found.state
+        self._next_number = found.next_number
+        head = encode(0, state.next_index, Kind.STATE, wire.NO_ASSOCIATION, 0, state.encode())
+        wal = create(self.directory, self.take_number(), len(head) + state.reserved + CHUNK // 4)
+        try:
+            wal.write(head)
+            wal.sync()
+        except OSError:
+            wal.close()
+            raise
+        self.state: State = state  # from here on nothing fails
         self.segments: list[Segment] = found.segments
         self.torn, self.missing = found.torn, found.missing
-        self._next_number = found.next_number
-        head = encode(0, self.state.next_index, Kind.STATE, wire.NO_ASSOCIATION, 0, self.state.encode())
-        wal = create(self.directory, self.take_number(), len(head) + self.state.reserved + CHUNK // 4)
-        wal.write(head)
-        wal.sync()
         self.wal: Wal = wal
         self._wal_start = self.state.next_index
         self.durable = self.state.next_index
@@ -164,7 +169,8 @@ class Journal:
     def repair(self) -> None:
         """Read back what was acknowledged, begin a new file. Raises `OSError` (try again later), `Damaged` (do not)."""
         self.drop()
-        owners = {entry.association: entry.owner for entry in self.state.open.values() if entry.owner is not None}
+        known = (*self.state.open.values(), *self.state.closed.values())  # closed: by the batch that failed
+        owners = {entry.association: entry.owner for entry in known}
         if self.prepared is not None:  # recovery removes what is only prepared
             self.prepared.close()
             self.prepared = None
@@ -188,7 +194,11 @@ class Journal:
         head = encode(0, state.next_index, Kind.STATE, wire.NO_ASSOCIATION, 0, state.encode())
         prepared.reserve(len(head) + state.reserved)
         if self.wal.synced != self.wal.position:
-            self.wal.sync()
+            try:
+                self.wal.sync()
+            except OSError:
+                self.broken = True
+                raise
         prepared.write(head)  # synced together with the first batch; without one the old files say the same
         old, self.wal, self.prepared = self.wal, prepared, None
         self.segments.append(Segment(old.path, self._wal_start, state.next_index))

@@ -158,6 +158,8 @@ def uid(text: str) -> str:
 
 def quoted(text: str, limit: int) -> str:
     """Return `text` as a JSON string of printable ASCII, at most `limit` bytes between the quotes."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     out = []
     room = limit
     for char in text[:limit]:

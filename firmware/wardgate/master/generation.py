@@ -59,6 +59,9 @@ class Generation:
         self._on_ready, self._on_failed, self._on_gone = on_ready, on_failed, on_gone
         self._backoffs: dict[int, Backoff] = {}
         self._environment = dict(os.environ)
+        # One heap for all threads of a worker: what handshake threads allocate lives on in the loop's thread, and a heap a thread
+        # doubles what 500 associations need.
+        self._environment.setdefault("MALLOC_ARENA_MAX", "1")
         if answer.get("openssl_conf_path"):
             self._environment["OPENSSL_CONF"] = answer["openssl_conf_path"]
 

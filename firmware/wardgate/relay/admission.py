@@ -54,9 +54,9 @@ class Admission:
         code = None
         if not callers:
             code = Code.NO_LINK
-        elif gate.per_peer[host] >= gate.limits.connections_per_peer:
+        elif gate.per_peer[host] >= gate.limits.connections_per_peer and not self._gives_way(Code.TOO_MANY_FROM_PEER, host):
             code = Code.TOO_MANY_FROM_PEER
-        elif len(gate.associations) >= gate.limits.associations:
+        elif len(gate.associations) >= gate.limits.associations and not self._gives_way(Code.TOO_MANY_ASSOCIATIONS, None):
             code = Code.TOO_MANY_ASSOCIATIONS
         if code is not None:
             # No byte of DICOM before the caller is known: it is closed, not rejected. The log says why.
@@ -69,6 +69,14 @@ class Admission:
         caller.setblocking(False)
         caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Association(gate, callers, caller, host, address).begin()
+
+    def _gives_way(self, code: Code, host: str | None) -> bool:
+        """End the oldest connection (of `host`) that has not said who it is, for one that may. Silent callers must not shut out a study."""
+        for association in self._gate.embryos:
+            if host is None or association.host == host:
+                association.fail(code, association.acceptor)
+                return True
+        return False
 
     def _pause(self) -> None:
         if not self._paused:

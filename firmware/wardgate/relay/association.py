@@ -244,6 +244,7 @@ class Association:
         self.max_received = {Side.ACCEPTOR: self.request.maximum_length, Side.REQUESTOR: ac.maximum_length}
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
         self.opening = None
+        self.request = None
         self.established_at = self.gate.loop.now
         self.gate.links[self.link.name].associations += 1
         self.enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)

@@ -30,7 +30,7 @@ class Custodian:
         self._events = 0
         self._retry_at = 0.0
         self.writers_lost = 0
-        loop.each_turn(self._turn)
+        self._flushing = False
         loop.each_tick(self._tick)
 
     @property
@@ -51,6 +51,9 @@ class Custodian:
             self._loop.soon(lambda: answer(Status.IO_ERROR, 0))
             return
         self._waiting[request] = (self._loop.now + self._record_seconds, answer)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.soon(self._turn)  # all that this turn submits leaves as one batch
 
     def connect(self) -> bool:
         """Connect to the writer; tried again by itself when it fails."""
@@ -78,6 +81,7 @@ class Custodian:
             self._lost()
 
     def _turn(self) -> None:
+        self._flushing = False
         if self._fd < 0:
             return
         try:

@@ -6,7 +6,6 @@ Memory stays flat: while bytes wait to be sent on a leg, nothing is read from th
 from __future__ import annotations
 
 import socket
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -72,7 +71,7 @@ class Leg:
 
     __slots__ = (
         "_buffers", "_events", "_loop", "_pause", "_waiting", "address", "carry", "channel", "close_when_sent",
-        "fed", "other", "owner", "received", "sent", "side", "sock", "state", "walker", "_watch_half",
+        "_held", "fed", "other", "owner", "received", "sent", "side", "sock", "state", "walker", "_watch_half",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, buffers: Buffers, sock: socket.socket, side: Side, owner: Owner, address: str) -> None:
@@ -92,7 +91,8 @@ class Leg:
         self.sent = 0
         self.fed = False
         self._pause = 0
-        self._waiting: deque[bytes | memoryview] = deque()
+        self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
+        self._held = b""
         self._watch_half = False
         self._events = 0
 
@@ -146,10 +146,22 @@ class Leg:
         else:
             self.send_wire(data)
 
+    def hold_wire(self, wire: bytes) -> None:
+        """Send `wire` in one packet with what comes next, or at `send_held`: a TLS Finished goes well with the first PDU."""
+        self._held += wire
+
+    def send_held(self) -> None:
+        """Send what `hold_wire` kept, if it has not gone yet."""
+        if self._held:
+            self.send_wire(b"")
+
     def send_wire(self, wire: bytes | memoryview | list[bytes]) -> None:
         """Send bytes as they are on the wire."""
         if self.state is _CLOSED:
             return
+        if self._held:
+            wire = b"".join((self._held, *wire)) if isinstance(wire, list) else self._held + wire
+            self._held = b""
         if self._waiting:
             self._keep(wire, 0)
             return
@@ -280,7 +292,7 @@ class Leg:
                 if sent < len(piece):
                     waiting[0] = memoryview(piece)[sent:]
                     return
-                waiting.popleft()
+                del waiting[0]
         except BlockingIOError:
             return
         except OSError as error:

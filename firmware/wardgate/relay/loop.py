@@ -28,7 +28,6 @@ class Loop:
         self._handlers: dict[int, Handler] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._closing: list[socket.socket] = []
-        self._turn_hooks: list[Callable[[], None]] = []
         self._tick_hooks: list[Callable[[], None]] = []
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, IN)
@@ -65,12 +64,8 @@ class Loop:
         os.eventfd_write(self._wake, 1)
 
     def soon(self, function: Callable[[], None]) -> None:
-        """Call `function` later in this turn. For the loop's own thread."""
+        """Call `function` at the end of this turn. For the loop's own thread."""
         self._calls.append(function)
-
-    def each_turn(self, hook: Callable[[], None]) -> None:
-        """Call `hook` at the end of every turn."""
-        self._turn_hooks.append(hook)
 
     def each_tick(self, hook: Callable[[], None]) -> None:
         """Call `hook` about every `TICK_SECONDS`."""
@@ -97,8 +92,6 @@ class Loop:
                     os.eventfd_read(self._wake)
             while calls:
                 calls.popleft()()
-            for hook in self._turn_hooks:
-                hook()
             if self.now >= tick:
                 tick = self.now + TICK_SECONDS
                 for hook in self._tick_hooks:

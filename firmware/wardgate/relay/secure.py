@@ -58,7 +58,9 @@ class SecureParty:
 
     def remember(self, channel: TlsChannel) -> None:
         """Keep the session of a leg that we opened, for the next association."""
-        if self._client is not None and self.tls.session_resumption:
+        if self._client is None or not self.tls.session_resumption:
+            return
+        if self._sessions.wants(self._key, self._client, channel, time.time()):
             self._sessions.keep(self._key, self._client, channel)
 
     def forget(self) -> None:
@@ -131,12 +133,12 @@ class Handshake:
         if refused is not None:
             self._done(None, refused)
             return
-        if wire:
-            self._leg.send_wire(wire)
+        self._leg.hold_wire(wire)
         self._leg.resume(Pause.WORK)
         if identity is not None:
             self._leg.state = State.OPEN
             self._done(identity, None)
+        self._leg.send_held()
 
     def take_early_data(self) -> None:
         """Feed what came right behind the handshake."""

@@ -80,6 +80,7 @@ class Worker:
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
             contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}))
             self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, sessions)
+        import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 
     # --- the master
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from wardgate.transport.tls import TlsChannel
 
 
+_BARREN_SECONDS = 30.0
+
+
 class Kept(NamedTuple):
     """A session and the verified chain (DER, leaf first) of the full handshake that it stems from."""
 
@@ -23,6 +26,7 @@ class SessionCache:
     def __init__(self, maximum: int = 256) -> None:
         self._maximum = maximum
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._barren: dict[str, float] = {}  # peers that gave no session to resume, and until when they are not asked again
 
     def get(self, key: str, context: ssl.SSLContext) -> Kept | None:
         """Return what to resume for `key`, if it was made by `context`: sessions never cross a generation."""
@@ -31,6 +35,21 @@ class SessionCache:
             return None
         self._kept.move_to_end(key)
         return kept
+
+    def wants(self, key: str, context: ssl.SSLContext, channel: TlsChannel, now: float) -> bool:
+        """Tell whether the session of `channel` is worth keeping: taking one out costs as much as the whole resumption.
+
+        A ticket serves again until half its life is over (RFC 8446 C.4 advises against it for the privacy of clients that roam; a box
+        that calls one PACS from one address has none to lose).
+        """
+        if now < self._barren.get(key, 0.0):
+            return False
+        kept = self._kept.get(key)
+        if kept is None or kept.context is not context or not channel.resumed:
+            self._barren[key] = now + _BARREN_SECONDS  # until `keep` finds one that can be resumed
+            return True
+        life = min(kept.session.timeout, kept.session.ticket_lifetime_hint or kept.session.timeout)
+        return now > kept.session.time + life / 2
 
     def keep(self, key: str, context: ssl.SSLContext, channel: TlsChannel) -> None:
         """Keep the session of `channel` (of `context`) when it can be resumed. Call after data of the server was opened."""
@@ -43,6 +62,7 @@ class SessionCache:
             if before is None:
                 return  # the chain of the full handshake is not known here: not worth a refusal later
             chain = before.chain
+        self._barren.pop(key, None)
         self._kept[key] = Kept(session, chain, context)
         self._kept.move_to_end(key)
         while len(self._kept) > self._maximum:

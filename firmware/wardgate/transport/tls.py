@@ -13,6 +13,8 @@ from wardgate.transport import compat
 from wardgate.transport.context import outside_profile
 from wardgate.transport.errors import TlsFailure, explain
 
+RECORD_BYTES: Final = 16384  # RFC 8446 5.1
+_SHORT_BYTES: Final = 65536
 _NONE: Final = b""
 
 
@@ -55,31 +57,46 @@ class TlsChannel:
         self._full = True  # what came with the last flight has not been looked at
         return self._outgoing.read(), True
 
-    def seal(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Return the wire bytes of `data`."""
+    def seal(self, data: bytes | bytearray | memoryview) -> bytes | list[bytes]:
+        """Return the wire bytes of `data`, in pieces when it is long: the BIO keeps for ever the room of its fullest moment."""
         size = len(data)
-        if size == 0:
-            return self.to_send()
+        if size <= RECORD_BYTES:
+            if size:
+                try:
+                    if self._object.write(data) != size:
+                        raise self._fail(Code.TLS_FAILED, "a record was cut")  # OpenSSL takes a whole record or none
+                except ssl.SSLError as error:
+                    raise self._fail(*explain(error, handshake=False)) from error
+            return self._outgoing.read()
+        step = RECORD_BYTES if size <= _SHORT_BYTES else 2 * RECORD_BYTES
+        view = memoryview(data)
+        read = self._outgoing.read
+        pieces = []
+        for start in range(0, size, step):
+            self._write(view[start : start + step])
+            pieces.append(read())
+        return pieces
+
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         write = self._object.write
         try:
             sent = write(data)
-            if sent < size:  # one record a call
-                view = memoryview(data)
-                while sent < size:
-                    sent += write(view[sent:])
+            size = len(data)
+            while sent < size:  # one record a call
+                sent += write(memoryview(data)[sent:])
         except ssl.SSLError as error:
             raise self._fail(*explain(error, handshake=False)) from error
-        return self._outgoing.read()
 
     def open(self, wire: bytes | memoryview, into: memoryview) -> int:
         """Take wire bytes, put their data into `into`, return how many bytes. See `pending`, `ended`, `to_send` afterwards.
 
         Raises `TlsFailure`; TLS 1.3 servers refuse a client's certificate only here, after the client's handshake was done.
         """
+        incoming = self._incoming
         if wire:
-            self._incoming.write(wire)
+            incoming.write(wire)
         filled, room = 0, len(into)
-        read = self._object.read
+        read, buffered = self._object.read, self._object.pending
         try:
             while filled < room:
                 count = read(room - filled, into[filled:])
@@ -87,6 +104,9 @@ class TlsChannel:
                     self.ended = True
                     break
                 filled += count  # type: ignore[operator]
+                if not incoming.pending and not buffered():  # asking for more would raise, which costs as much as reading
+                    self._full = False
+                    return filled
         except ssl.SSLWantReadError:
             self._full = False
             return filled

@@ -97,19 +97,9 @@ class Walker:
 
         Raises `PduError` (offset in the stream, clause, A-ABORT reason) for what PS3.8 does not permit.
         """
+        off = 0
         if self._collected is not None:
-            used = self._collect(data)
-            if used == len(data):
-                self.offset += used
-                return used
-            rest = self.feed_from(data, used)
-        else:
-            rest = self.feed_from(data, 0)
-        self.offset += rest
-        return rest
-
-    def feed_from(self, data: memoryview, off: int) -> int:
-        """`feed` from byte `off` of `data`; for the walker's own use."""
+            off = self._collect(data)
         n = len(data)
         passed = off  # everything before it has been given to the follower
         self.passed = off
@@ -126,6 +116,7 @@ class Walker:
                 self._length += n - off
                 self._left = end - n
                 follower.passes(data if off == 0 else data[off:n])
+                self.offset += n
                 return n
             if sink is not None:
                 sink(data[off:end])
@@ -153,6 +144,7 @@ class Walker:
                     self._pdu = 0
                     off = self._control(data, off)
                     if off < 0:
+                        self.offset += start
                         return start
                     passed = self.passed = off
                     continue
@@ -215,6 +207,7 @@ class Walker:
             follower.passes(data[passed:off] if passed or off < n else data)
         if n - off > MAX_KEPT:
             raise self._bad(off, "9.3.5", f"a command set with more than {MAX_KEPT} bytes of fragments")
+        self.offset += off
         return off
 
     def _command(self, data: memoryview, off: int, left: int, pdu: int, context: int, flags: int) -> tuple[int, int]:

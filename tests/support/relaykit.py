@@ -1,0 +1,339 @@
+"""A real relay worker in this process, without a master: scripted peers at both ends, a custody writer that can be told to fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+
+from support.command_sets import store_request, store_response
+from support.processes import LOOPBACK, until
+from support.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv
+
+from wardgate.custody import wire
+from wardgate.custody.wire import Op, Status
+from wardgate.master.control import encode
+from wardgate.policy.endpoint import Endpoint
+from wardgate.policy.model import Box as BoxTable
+from wardgate.policy.model import Config, Custody, Delivery, Direction, Durable, Limits, Link, Party, Role, Tls, Transport, as_data
+from wardgate.relay.worker import Worker
+
+__all__ = ["P_DATA", "Pair", "Relay", "StandInWriter", "abort_of", "dribble", "message", "pdu", "pdv", "response", "store", "until"]
+
+RELEASE_RQ_PDU = pdu(RELEASE_RQ, bytes(4))
+RELEASE_RP_PDU = pdu(RELEASE_RP, bytes(4))
+PROVIDER_ABORT = pdu(ABORT, bytes((0, 0, 2, 0)))
+_SECONDS = 10.0
+
+
+class StandInWriter:
+    """Speaks the writer's protocol. Keeps what comes in `items`; answers OK, or what `answers` says for an op, or later when held."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.items: list[tuple[Op, bytes, int, bytes]] = []
+        self.answers: dict[Op, Status] = {}
+        self.held: set[Op] = set()
+        self._waiting: list[tuple[socket.socket, Op, int]] = []
+        self._seen: set[tuple[Op, bytes, int]] = set()
+        self.again = 0  # items that came a second time
+        self._lock = threading.Lock()
+        self._wake = os.eventfd(0)
+        self._listener: socket.socket | None = None
+        self._clients: list[socket.socket] = []
+        self.start()
+
+    def start(self) -> None:
+        """Come (back)."""
+        self.path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(str(self.path))
+        self._listener.listen(4)
+        self._running = True
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def vanish(self) -> None:
+        """Go, as killed: sockets end, nothing held is answered."""
+        self._running = False
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(_SECONDS)
+        for sock in (self._listener, *self._clients):
+            if sock is not None:
+                sock.close()
+        self._clients, self._waiting, self._listener = [], [], None
+        self.path.unlink(missing_ok=True)
+
+    def hold(self, *ops: Op) -> None:
+        """Do not answer these until `release`."""
+        self.held |= set(ops)
+
+    def release(self, status: Status = Status.OK) -> None:
+        """Answer everything held with `status`, and hold no more."""
+        with self._lock:
+            self.held.clear()
+            waiting, self._waiting = self._waiting, []
+            for sock, _op, request in waiting:
+                self._say(sock, [(request, status)])
+
+    def release_one(self, at: int, status: Status = Status.OK) -> None:
+        """Answer the held item at place `at`; go on holding."""
+        with self._lock:
+            sock, _op, request = self._waiting.pop(at)
+            self._say(sock, [(request, status)])
+
+    def waiting(self) -> int:
+        """Return how many items are held."""
+        return len(self._waiting)
+
+    def ops(self, op: Op) -> list[tuple[bytes, int, bytes]]:
+        """Return (association, seq, payload) of the items of one kind, resent ones once."""
+        return [item[1:] for item in list(self.items) if item[0] is op]
+
+    def stores(self) -> list[dict[str, object]]:
+        """Return the store records, in the order in which they came."""
+        return [json.loads(payload) for _, _, payload in self.ops(Op.STORE)]
+
+    def closes(self) -> list[dict[str, object]]:
+        """Return the close records."""
+        return [json.loads(payload) for _, _, payload in self.ops(Op.CLOSE)]
+
+    def _serve(self) -> None:
+        assert self._listener is not None
+        while self._running:
+            ready, _, _ = select.select([self._wake, self._listener, *self._clients], [], [])
+            for sock in ready:
+                if sock is self._wake:
+                    os.eventfd_read(self._wake)
+                elif sock is self._listener:
+                    self._clients.append(self._listener.accept()[0])
+                else:
+                    self._packet(sock)
+
+    def _packet(self, sock: socket.socket) -> None:
+        try:
+            packet = sock.recv(wire.MAX_PACKET)
+        except OSError:
+            packet = b""
+        if not packet:
+            self._clients.remove(sock)
+            sock.close()
+            return
+        out = []
+        with self._lock:
+            for number, request, association, seq, payload in wire.decode_items(packet):
+                op = Op(number)
+                key = (op, association, seq)
+                if op in (Op.OPEN, Op.STORE, Op.CLOSE) and key in self._seen:
+                    self.again += 1
+                else:
+                    self._seen.add(key)
+                    self.items.append((op, association, seq, payload))
+                if op in self.held:
+                    self._waiting.append((sock, op, request))
+                else:
+                    out.append((request, self.answers.get(op, Status.OK)))
+            self._say(sock, out)
+
+    def _say(self, sock: socket.socket, answers: list[tuple[int, Status]]) -> None:
+        for packet in wire.encode_answers([wire.ANSWER.pack(request, status, 7) for request, status in answers]):
+            try:
+                sock.send(packet)
+            except OSError:
+                return
+
+
+def store(number: int = 1, body: bytes = b"data set!!", context: int = 3, chunk: int = 16000) -> list[bytes]:
+    """Return the PDUs of a C-STORE request."""
+    pieces = [body[at : at + chunk] for at in range(0, len(body), chunk)]
+    last = len(pieces) - 1
+    return [pdv(context, 3, store_request(number)), *(pdv(context, 2 * (at == last), piece) for at, piece in enumerate(pieces))]
+
+
+def response(number: int = 1, status: int = 0, context: int = 3) -> bytes:
+    """Return the PDU of a C-STORE response."""
+    return pdv(context, 3, store_response(number, status))
+
+
+def message(*fragments: tuple[int, int, bytes]) -> bytes:
+    """Return one P-DATA-TF of several PDVs (context, header, bytes)."""
+    return pdu(P_DATA, b"".join(struct.pack(">IBB", len(data) + 2, context, header) + data for context, header, data in fragments))
+
+
+def dribble(sock: socket.socket, data: bytes, sizes: Iterable[int]) -> None:
+    """Send `data` in pieces of these sizes, the rest at once."""
+    at = 0
+    for size in sizes:
+        if at >= len(data):
+            return
+        sock.sendall(data[at : at + size])
+        at += size
+    sock.sendall(data[at:])
+
+
+def abort_of(peer: Wire) -> tuple[int, int] | None:
+    """Return source and reason of the A-ABORT that must come next; None when the connection ends without one."""
+    kind, body = peer.read()
+    assert kind in (0, ABORT), f"PDU type {kind}"
+    return (body[2], body[3]) if kind else None
+
+
+class Relay:
+    """A worker with one link: modality CT1 and peer PACS, plain unless `peer_tls`. Use as a context manager."""
+
+    def __init__(  # noqa: PLR0913 - every one has a default
+        self,
+        folder: Path,
+        *,
+        hash_threads: int = 0,
+        sop_classes: Iterable[str] = ("*",),
+        durable: Durable = Durable.GROUP,
+        peer_tls: Tls | None = None,
+        called_ae: str = "PACS",
+        prepare: Callable[[StandInWriter], None] | None = None,
+        **limits: float,
+    ) -> None:
+        self.writer = StandInWriter(folder / "custody.sock")
+        if prepare is not None:
+            prepare(self.writer)
+        self._called = {role: _listener() for role in Role}
+        self._listen = {role: _listener() for role in Role}
+        self.port = {role: sock.getsockname()[1] for role, sock in self._listen.items()}
+        here = Endpoint(LOOPBACK, 1)
+        at = {role: Endpoint(LOOPBACK, sock.getsockname()[1]) for role, sock in self._called.items()}
+        transport = Transport.TLS if peer_tls else Transport.PLAIN
+        modality = Party("modality", Role.MODALITY, ("CT1",), (), (here,), at[Role.MODALITY])
+        peer = Party("pacs", Role.PEER, (called_ae,), (), (here,), at[Role.PEER], transport, peer_tls)
+        link = Link("ct1", True, Delivery.RELAY, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
+        config = Config(
+            BoxTable("ward", folder, 1, hash_threads),
+            Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
+            Limits(**{"record_seconds": 5, **limits}),  # type: ignore[arg-type]
+            (link,),
+        )
+        listeners = [
+            [os.dup(self._listen[role].fileno()), f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]]
+            for role, name in ((Role.MODALITY, "modality"), (Role.PEER, "pacs"))
+        ]
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setblocking(False)
+        self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners})
+        self.gate = self.worker.gate
+        self.defect: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self.worker.run()
+        except BaseException as error:  # noqa: BLE001 - what would have killed the worker
+            self.defect = error
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._control.send(encode({"do": "stop"}))
+        self._thread.join(_SECONDS)
+        self.writer.vanish()
+        for sock in (self._control, *self._called.values(), *self._listen.values()):
+            sock.close()
+        if kind is None:
+            assert self.defect is None, f"the worker died of {self.defect!r}"
+            assert not self._thread.is_alive(), "the worker does not stop"
+
+    @property
+    def alive(self) -> bool:
+        """Does the loop still run?"""
+        return self._thread.is_alive()
+
+    def codes(self) -> set[str]:
+        """Return the names of the codes of all events so far."""
+        from wardgate.codes import Code
+
+        return {code.name for code in Code if self.gate.codes.get(str(code))}
+
+    def dial(self, role: Role = Role.MODALITY) -> Wire:
+        """Connect to the box as a party of this role."""
+        sock = socket.create_connection((LOOPBACK, self.port[role]), _SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Wire(sock)
+
+    def accept(self, role: Role = Role.PEER, seconds: float = _SECONDS) -> Wire:
+        """Return the connection that the box makes to the party of this role. Raises `TimeoutError`."""
+        self._called[role].settimeout(seconds)
+        sock, _ = self._called[role].accept()
+        sock.settimeout(_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Wire(sock)
+
+    def stop_listening(self, role: Role = Role.PEER) -> None:
+        """Let the called party refuse connections."""
+        self._called[role].close()
+
+    def associate(self, caller: Role = Role.MODALITY, **words: object) -> Pair:
+        """Open an association through the box; both its ends."""
+        called = Role.PEER if caller is Role.MODALITY else Role.MODALITY
+        titles = ("CT1", "PACS") if caller is Role.MODALITY else ("PACS", "CT1")
+        near = self.dial(caller)
+        asked = associate_rq(*titles, **words)  # type: ignore[arg-type]
+        near.send(asked)
+        far = self.accept(called)
+        request = far.whole()
+        assert request == asked
+        answer = associate_ac(request)
+        far.send(answer)
+        assert near.whole() == answer
+        return Pair(near, far)
+
+    def settled(self) -> None:
+        """Wait until no association is left."""
+        until(lambda: not self.gate.associations, "all associations over", _SECONDS)
+
+
+class Pair:
+    """The caller (`near`) and the called side (`far`) of one association."""
+
+    def __init__(self, near: Wire, far: Wire) -> None:
+        self.near = near
+        self.far = far
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.near.sock.close()
+        self.far.sock.close()
+
+    def pass_on(self, *pdus: bytes, back: bool = False) -> None:
+        """Send from one end and see exactly these bytes at the other."""
+        source, sink = (self.far, self.near) if back else (self.near, self.far)
+        source.send(*pdus)
+        for each in pdus:
+            assert sink.whole() == each
+
+    def release(self) -> None:
+        """Release, asked by the caller."""
+        self.pass_on(RELEASE_RQ_PDU)
+        self.pass_on(RELEASE_RP_PDU, back=True)
+        assert self.far.read()[0] == 0
+        self.near.sock.close()
+
+
+def silent(peer: Wire, seconds: float = 0.3) -> bool:
+    """Tell whether nothing at all comes for this long."""
+    return not select.select([peer.sock], [], [], seconds)[0]
+
+
+def _listener() -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((LOOPBACK, 0))
+    sock.listen(64)
+    return sock
