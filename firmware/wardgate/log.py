@@ -41,8 +41,11 @@ class Log:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         tail = "".join(f" {key}={printable(value)}" for key, value in fields.items())
         action = "" if entry.level is Level.INFO else f" -> {entry.action}"
-        sys.stderr.write(f"{stamp} {self._name} {_LOUD[entry.level]} {code} {entry.sentence}{tail}{action}\n")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"{stamp} {self._name} {_LOUD[entry.level]} {code} {entry.sentence}{tail}{action}\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass  # a full disk under the log must not stop what it tells about
 
 
 def printable(value: object) -> str:

@@ -72,7 +72,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing_acknowledged(running: Ben
     until(lambda: running.box.workers() not in ([], [worker]), "another worker takes its place")
     running.assert_works()
     study.assert_nothing_acknowledged_is_lost()
-    until(lambda: not _open(running), "the dead worker's association is closed in the log", 15)
+    until(lambda: not _open(running), "the dead worker's association is closed in the log", 30)
     assert any(record["type"] == "close" and record["outcome"] == "unknown" for record in records(running.plan.log_dir))
     running.assert_log_verifies()
 
@@ -138,7 +138,7 @@ def test_everything_killed_at_once_leaves_a_log_that_opens_again(running: Bench)
     running.box.start()
     running.assert_works()
     study.assert_nothing_acknowledged_is_lost()
-    until(lambda: not _open(running), "the association of before is closed in the log", 15)
+    until(lambda: not _open(running), "the association of before is closed in the log", 30)
     closes = [record for record in records(running.plan.log_dir) if record["type"] == "close"]
     assert any(record["outcome"] == "unknown" and record["after"] is not None for record in closes)
     running.assert_log_verifies()

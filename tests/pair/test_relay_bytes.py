@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from support.command_sets import store_request
 from support.relaykit import Relay, dribble, message, response, store
 from support.wire import echo_rq, echo_rsp, pdv, status_of
-
 from wardgate.policy.model import Role
 
 
@@ -28,7 +28,7 @@ def test_the_associate_pdus_pass_unchanged_and_the_release_is_answered(folder: P
         assert [close["ended"] for close in relay.writer.closes()] == ["released"]
 
 
-@pytest.mark.parametrize("hash_threads", (0, 1))
+@pytest.mark.parametrize("hash_threads", [0, 1])
 @pytest.mark.parametrize("seed", range(3))
 def test_bytes_and_digests_are_right_under_random_pdu_sizes_and_random_reads(folder: Path, seed: int, hash_threads: int) -> None:
     rng = random.Random(seed)

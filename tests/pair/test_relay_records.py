@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+
 from support.command_sets import store_request, store_response
 from support.relaykit import PROVIDER_ABORT, RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, abort_of, message, response, silent, store, until
 from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdu, pdv, status_of
-
 from wardgate.custody.wire import Op, Status
 from wardgate.policy.model import Durable
 
@@ -31,7 +31,7 @@ def test_the_open_entry_is_durable_before_the_associate_request_leaves(folder: P
         assert (opened["type"], opened["acceptor"]["ae_title"], opened["requestor"]["ae_title"]) == ("open", "CT1", "PACS")
 
 
-@pytest.mark.parametrize("status", (Status.NO_SPACE, Status.IO_ERROR))
+@pytest.mark.parametrize("status", [Status.NO_SPACE, Status.IO_ERROR])
 def test_without_log_space_the_association_is_rejected_and_nothing_reaches_the_called_side(folder: Path, status: Status) -> None:
     with Relay(folder, prepare=lambda writer: writer.answers.update({Op.OPEN: status})) as relay, relay.dial() as near:
         near.send(associate_rq("CT1", "PACS"))
@@ -120,7 +120,7 @@ def test_a_record_without_an_answer_in_time_turns_the_status_into_a700(folder: P
         assert status_of(pair.near.read()[1]) == 0xA700
 
 
-@pytest.mark.parametrize("cut", (-9, -1, 0, 1, 2, 5))
+@pytest.mark.parametrize("cut", [-9, -1, 0, 1, 2, 5])
 def test_a_status_in_a_response_of_many_fragments_is_replaced_wherever_it_is_cut(folder: Path, cut: int) -> None:
     command = store_response(1, 0x0000)
     at = command.index(b"\0\0\0\x09\x02\0\0\0") + 8 + cut  # `cut` bytes from the status
@@ -226,7 +226,7 @@ def test_a_writer_that_goes_and_returns_loses_no_response(folder: Path) -> None:
         for number in (1, 2, 3):
             pair.pass_on(*store(number))
         pair.far.send(response(1), response(2), response(3))
-        until(lambda: relay.writer.waiting() == 1 or relay.writer.waiting() == 3, "records are with the writer")
+        until(lambda: relay.writer.waiting() > 0, "records are with the writer")
         relay.writer.vanish()
         assert silent(pair.near)
         relay.writer.held.clear()
@@ -245,7 +245,6 @@ def test_an_association_that_ends_while_the_writer_is_away_is_closed_in_the_log_
         relay.writer.vanish()
         pair.near.reset()
         assert abort_of(pair.far) == (2, 0)
-        relay.settled()
         relay.writer.start()
         until(relay.writer.closes, "the close entry")
         assert [record["outcome"] for record in relay.writer.stores()] == ["unknown"]
@@ -263,7 +262,7 @@ def test_a_release_behind_a_held_response_waits_for_its_record(folder: Path) -> 
         assert [pair.near.whole(), pair.near.whole()] == [response(1), RELEASE_RP_PDU]
 
 
-@pytest.mark.parametrize("end", (PROVIDER_ABORT, pdu(7, bytes((0, 0, 0, 0)))))
+@pytest.mark.parametrize("end", [PROVIDER_ABORT, pdu(7, bytes((0, 0, 0, 0)))])
 def test_an_abort_behind_a_held_response_reaches_the_sender_with_its_own_reason(folder: Path, end: bytes) -> None:
     with Relay(folder) as relay, relay.associate() as pair:
         relay.writer.hold(Op.STORE)

@@ -8,14 +8,16 @@ import select
 import socket
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from types import TracebackType
 
+from support import tlskit
 from support.command_sets import store_request, store_response
 from support.processes import LOOPBACK, until
 from support.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv
-
 from wardgate.custody import wire
 from wardgate.custody.wire import Op, Status
 from wardgate.master.control import encode
@@ -187,7 +189,7 @@ def abort_of(peer: Wire) -> tuple[int, int] | None:
 class Relay:
     """A worker with one link: modality CT1 and peer PACS, plain unless `peer_tls`. Use as a context manager."""
 
-    def __init__(  # noqa: PLR0913 - every one has a default
+    def __init__(
         self,
         folder: Path,
         *,
@@ -205,11 +207,11 @@ class Relay:
         self._called = {role: _listener() for role in Role}
         self._listen = {role: _listener() for role in Role}
         self.port = {role: sock.getsockname()[1] for role, sock in self._listen.items()}
-        here = Endpoint(LOOPBACK, 1)
+        here, from_here = Endpoint(LOOPBACK, 1), (ip_network(LOOPBACK),)
         at = {role: Endpoint(LOOPBACK, sock.getsockname()[1]) for role, sock in self._called.items()}
         transport = Transport.TLS if peer_tls else Transport.PLAIN
-        modality = Party("modality", Role.MODALITY, ("CT1",), (), (here,), at[Role.MODALITY])
-        peer = Party("pacs", Role.PEER, (called_ae,), (), (here,), at[Role.PEER], transport, peer_tls)
+        modality = Party("modality", Role.MODALITY, ("CT1",), from_here, (here,), at[Role.MODALITY])
+        peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
         link = Link("ct1", True, Delivery.RELAY, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
@@ -226,13 +228,15 @@ class Relay:
         self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners})
         self.gate = self.worker.gate
         self.defect: BaseException | None = None
+        self._tls = peer_tls is not None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         try:
             self.worker.run()
-        except BaseException as error:  # noqa: BLE001 - what would have killed the worker
+        except BaseException as error:
             self.defect = error
+            traceback.print_exc()
 
     def __enter__(self) -> Relay:
         self._thread.start()
@@ -260,17 +264,21 @@ class Relay:
         return {code.name for code in Code if self.gate.codes.get(str(code))}
 
     def dial(self, role: Role = Role.MODALITY) -> Wire:
-        """Connect to the box as a party of this role."""
+        """Connect to the box as a party of this role, under TLS where it is configured."""
         sock = socket.create_connection((LOOPBACK, self.port[role]), _SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls and role is Role.PEER:
+            sock = tlskit.peer_context(server=False).wrap_socket(sock)
         return Wire(sock)
 
     def accept(self, role: Role = Role.PEER, seconds: float = _SECONDS) -> Wire:
-        """Return the connection that the box makes to the party of this role. Raises `TimeoutError`."""
+        """Return the connection that the box makes to the party of this role, TLS shaken. Raises `TimeoutError`."""
         self._called[role].settimeout(seconds)
         sock, _ = self._called[role].accept()
         sock.settimeout(_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls and role is Role.PEER:
+            sock = tlskit.peer_context(server=True).wrap_socket(sock, server_side=True)
         return Wire(sock)
 
     def stop_listening(self, role: Role = Role.PEER) -> None:
@@ -293,8 +301,9 @@ class Relay:
         return Pair(near, far)
 
     def settled(self) -> None:
-        """Wait until no association is left."""
+        """Wait until no association is left and the writer has answered everything."""
         until(lambda: not self.gate.associations, "all associations over", _SECONDS)
+        until(lambda: not self.gate.custodian.unanswered, "all records with the writer", _SECONDS)
 
 
 class Pair:

@@ -26,6 +26,10 @@ class Recorder:
         self.data = bytearray()
         self.passed_at_command: list[int] = []
         self.lengths: list[int] = []
+        self.long: list[int] = []
+
+    def long_pdu(self, length: int) -> None:
+        self.long.append(length)
 
     def passes(self, data: memoryview) -> None:
         self.passed += data
@@ -192,6 +196,15 @@ def bad(stream: bytes, **limits: int) -> PduError:
         feed(walker, stream, [])
     assert not recorder.passed
     return caught.value
+
+
+def test_a_pdu_longer_than_announced_passes_and_is_told_once() -> None:
+    walker, recorder = start()
+    walker.announced(16)
+    stream = encode(1, HAS_DATA, bytes(100), [40], [1]) + encode(1, HAS_DATA, bytes(100), [90], [1])
+    feed(walker, stream, [])
+    assert recorder.long == [46]
+    assert bytes(recorder.passed) == stream
 
 
 def test_an_unknown_pdu_type_is_named_with_its_byte() -> None:

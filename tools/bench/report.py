@@ -55,7 +55,7 @@ def number(value: float) -> str:
 def _cells(line: Line) -> list[str]:
     values = [*line.values]
     measured = f"{number(line.median)}{line.unit}" if values else "-"
-    spread = f"{number(min(values))}-{number(max(values))}" if len(values) > 1 else ""
+    spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
     second = number(statistics.median(line.second)) if line.second else ""
     must = "" if line.must is None else f"{line.sense.value} {number(line.must)}{line.unit}"
     return [line.row, line.figure, measured, spread, second, must, line.verdict, line.note]
@@ -63,7 +63,7 @@ def _cells(line: Line) -> list[str]:
 
 def table(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table that also reads well as text."""
-    head = ["#", "figure", "measured", "min-max", "vs HAProxy", "must", "met", "note"]
+    head = ["#", "figure", "measured", "least to most", "vs HAProxy", "must", "met", "note"]
     rows = [head, *(_cells(line) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     drawn = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]

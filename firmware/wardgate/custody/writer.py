@@ -233,15 +233,13 @@ class Writer:
         return any(connection.is_worker for connection in self._connections.values())
 
     def _control(self, fd: int) -> None:
-        """The master says when to stop; the end of this descriptor means that it died."""
+        """The master says nothing on this descriptor; its end means that it died."""
         try:
             data = os.read(fd, 4096)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if b'"do":"stop"' in data:
-            self._on_signal(0, None)
         if not data:
             self._epoll.unregister(fd)
             self._master_gone = True
@@ -368,9 +366,9 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_LOCKED, options.log, detail=error)
         return 3
     try:
-        from wardgate.signer import FileSigner
+        from wardgate.signer import SpawnedSigner
 
-        signer = FileSigner(Path(options.key))
+        signer = SpawnedSigner(Path(options.key))
         sealer = Sealer(options.log, claim_key(options.log, options.origin, signer), signer)
         checkpoint = read_checkpoint(options.log)
         journal = Journal(options.log, options.durable == "group", checkpoint.size if checkpoint else 0)
@@ -388,8 +386,6 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_NOT_DURABLE)
     writer = Writer(options, log, journal, sealer, listen(options.socket))
     log.event(Code.CUSTODY_STARTED, durable=journal.durable, signed=journal.signed, open_entries=len(journal.state.open))
-    if options.control_fd >= 0:
-        os.write(options.control_fd, b'{"is":"ready"}')
     try:
         writer.run()
     finally:

@@ -86,7 +86,7 @@ class Custody(NamedTuple):
     key: Path
     durable: Durable = Durable.GROUP
     checkpoint_seconds: int = 60
-    checkpoint_records: int = 4096
+    checkpoint_records: int = 65536
 
 
 class Limits(NamedTuple):

@@ -90,7 +90,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             choices=("group", "none"),
         ),
         _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
-        Word("checkpoint_records", Kind.INTEGER, 4096, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+        Word("checkpoint_records", Kind.INTEGER, 65536, "records after which a checkpoint is signed sooner", 1, 1_000_000),
     ),
     "limits": (
         Word("connections_per_peer", Kind.INTEGER, 128, "open connections from one source address", 1, 4096),

@@ -96,7 +96,6 @@ class Association:
         self.request: AssociateRQ | None = None
         self.accepted: dict[int, tuple[str, str]] = {}
         self.left_out: frozenset[int] = frozenset()
-        self.max_received: dict[Side, int] = {}
         self.ledger: Ledger | None = None
         self.titles = ""
         self.established_at = 0.0
@@ -142,7 +141,7 @@ class Association:
         if self.ledger is not None:
             self.ledger.end(ended)
         for leg in (self.acceptor, self.requestor):
-            if leg is not None and not leg.close_when_sent:
+            if leg is not None and leg.state is not State.PARTING:
                 leg.close()
         gate = self.gate
         gate.associations.discard(self)
@@ -204,6 +203,10 @@ class Association:
         """The response leaves with A700: its record is not durable."""
         self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=store.instance, holder=_other(flow).value)
 
+    def long_pdu(self, flow: Flow, length: int) -> None:
+        """A P-DATA-TF is longer than its receiver announced (PS3.8 D.1): passed on, once complained of."""
+        self.gate.event(Code.PDU_TOO_LONG_FOR_PEER, self.titles, link=self.link.name, side=flow.source.side.value, bytes=length)
+
     # --- PDUs that are not P-DATA
 
     def control(self, flow: Flow, pdu: bytes) -> None:
@@ -218,7 +221,7 @@ class Association:
             source = AbortSource.PROVIDER if decoded.source == AbortSource.PROVIDER else AbortSource.USER
         effects = machine.handle(event_of(pdu[0]), abort_source=source)
         if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
-            machine.state = before  # `broken` gives the machine the same event again, as an invalid PDU
+            machine.state = before  # `fail` ends it, as it does for every other cause
             raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
         if isinstance(decoded, AssociateRQ):
             assert self.opening is not None
@@ -241,7 +244,9 @@ class Association:
         for context in self.left_out:
             self.accepted.pop(context, None)
         pdu = answer(pdu, self.request, self.left_out)
-        self.max_received = {Side.ACCEPTOR: self.request.maximum_length, Side.REQUESTOR: ac.maximum_length}
+        assert self.back is not None
+        self.out.walker.announced(ac.maximum_length)
+        self.back.walker.announced(self.request.maximum_length)
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
         self.opening = None
         self.request = None
@@ -354,12 +359,12 @@ class Association:
         if self.opening is not None:
             self.opening.handshake_bytes(leg, data)
 
-    def drained(self, leg: Leg) -> None:
-        """Everything is sent."""
-
     def lost(self, leg: Leg, reason: str) -> None:
         """The connection of `leg` ended."""
-        if self.phase is Phase.OVER or leg.state is State.CLOSED:
+        if self.phase is Phase.OVER:
+            leg.close()
+            return
+        if leg.state is State.CLOSED:
             return
         machine = self.machines[leg.side]
         if self.opening is not None:
@@ -410,7 +415,9 @@ class Association:
             if leg is at and (dead or lost):
                 leg.close()
             elif self.machines[leg.side].state not in (Sta.Sta1, Sta.Sta4, Sta.Sta13):
-                self._send_abort(leg, Abort(AbortSource.PROVIDER, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
+                # PS3.8 9.2: in Sta2 nobody is there yet who could be a provider's user, so the source is the user's (AA-1).
+                source = AbortSource.USER if self.machines[leg.side].state is Sta.Sta2 else AbortSource.PROVIDER
+                self._send_abort(leg, Abort(source, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
         self.opening = None
         self.over(str(code))
 
@@ -422,7 +429,7 @@ class Association:
         feeding = self.back if leg is self.acceptor else self.out
         if feeding is None or feeding.between_pdus:
             leg.send(pdu)
-            leg.finish(close_notify=True)
+            leg.part()
         else:
             leg.close()
 

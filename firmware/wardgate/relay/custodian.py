@@ -44,7 +44,7 @@ class Custodian:
         return len(self._waiting)
 
     def submit(self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer) -> None:
-        """Queue one item; it leaves at the end of this turn. `answer` gets `IO_ERROR` when none comes in time."""
+        """Queue one item; it leaves when nothing else is to be done. `answer` gets `IO_ERROR` when none comes in time."""
         try:
             request = self._client.add(op, association, seq, payload)
         except Backlog:
@@ -53,7 +53,7 @@ class Custodian:
         self._waiting[request] = (self._loop.now + self._record_seconds, answer)
         if not self._flushing:
             self._flushing = True
-            self._loop.soon(self._turn)  # all that this turn submits leaves as one batch
+            self._loop.when_idle(self._turn)  # one packet, one wake-up of the writer and one sync for as many records as can be had
 
     def connect(self) -> bool:
         """Connect to the writer; tried again by itself when it fails."""

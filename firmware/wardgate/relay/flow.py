@@ -75,6 +75,10 @@ class Flow:
         """The data set under way is whole."""
         self.stores.data_set(length)
 
+    def long_pdu(self, length: int) -> None:
+        """A P-DATA-TF longer than `sink` announced."""
+        self.association.long_pdu(self, length)
+
     def control_send(self, pdu: bytes) -> None:
         """Send a PDU on to `sink`, behind whatever waits."""
         if self._waits or self._deferred:

@@ -49,13 +49,13 @@ class Post:
         self.parties = parties
 
     def callers(self, host: str) -> list[tuple[Link, Party]]:
-        """Return who may call from `host`; nobody when the list is empty. No `addresses` at a party means any."""
+        """Return who may call from `host`; nobody when the list is empty."""
         from ipaddress import ip_address
 
         address = ip_address(host.split("%", 1)[0])
         mapped = getattr(address, "ipv4_mapped", None)
         address = mapped or address
-        return [(link, party) for link, party in self.parties if not party.addresses or any(address in net for net in party.addresses)]
+        return [(link, party) for link, party in self.parties if any(address in net for net in party.addresses)]
 
 
 def direction_of(caller: Party) -> Direction:

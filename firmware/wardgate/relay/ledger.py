@@ -52,10 +52,11 @@ class Ledger:
 
     def room(self, under_way: int) -> bool:
         """May one more C-STORE request leave the box, with `under_way` others unanswered?"""
-        if self._left < RESERVE_RECORDS // 2 and not self._topping and not self.starved:
+        free = self._left - under_way
+        if free < RESERVE_RECORDS // 2 and not self._topping and not self.starved:
             self._topping = True
             self._submit(Op.RESERVE, _U32.pack(RESERVE_RECORDS * MAX_RECORD), self._topped)
-        return self._left > under_way + 2  # this one, and the close entry
+        return free > 2  # this one, and the close entry
 
     def store(self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None]) -> None:
         """Write the record of one C-STORE; `done(durable)`."""

@@ -34,12 +34,15 @@ class State(Enum):
     CONNECTING = "connecting"
     HANDSHAKE = "handshake"
     OPEN = "open"
+    PARTING = "parting"  # our last byte is said; what still comes is thrown away until the peer closes
     CLOSED = "closed"
 
 
 _CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to reach, and these are asked for every read
 _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
+_PARTING: Final = State.PARTING
+PART_SECONDS: Final = 5.0
 
 
 class Pause(Enum):
@@ -49,7 +52,6 @@ class Pause(Enum):
     RECORD = 2  # a response waits for its record to be durable
     SETUP = 4  # the other leg is not there yet
     WORK = 8  # a handshake step runs in a thread
-    ENDED = 16  # nothing more is wanted
 
 
 class Owner(Protocol):
@@ -63,14 +65,12 @@ class Owner(Protocol):
 
     def broken(self, leg: Leg, error: Exception) -> None: ...
 
-    def drained(self, leg: Leg) -> None: ...
-
 
 class Leg:
     """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
 
     __slots__ = (
-        "_buffers", "_events", "_loop", "_pause", "_waiting", "address", "carry", "channel", "close_when_sent",
+        "_buffers", "_events", "_loop", "_pause", "_waiting", "address", "carry", "channel",
         "_held", "fed", "other", "owner", "received", "sent", "side", "sock", "state", "walker", "_watch_half",
     )  # fmt: skip
 
@@ -86,7 +86,6 @@ class Leg:
         self.walker: Walker | None = None
         self.carry = b""
         self.state = State.OPEN
-        self.close_when_sent = False
         self.received = 0
         self.sent = 0
         self.fed = False
@@ -128,6 +127,9 @@ class Leg:
         if self.state is _CONNECTING:
             self._connect_result(events)
             return
+        if self.state is _PARTING:
+            self._throw_away(events)
+            return
         if events & OUT and self._waiting:
             self._drain()
         if events & IN:
@@ -157,7 +159,7 @@ class Leg:
 
     def send_wire(self, wire: bytes | memoryview | list[bytes]) -> None:
         """Send bytes as they are on the wire."""
-        if self.state is _CLOSED:
+        if self.state is _CLOSED or self.state is _PARTING:
             return
         if self._held:
             wire = b"".join((self._held, *wire)) if isinstance(wire, list) else self._held + wire
@@ -189,17 +191,61 @@ class Leg:
 
     def finish(self, close_notify: bool) -> None:
         """Close when everything is sent, with TLS close_notify when `close_notify`."""
-        if self.state is _CLOSED:
+        if self.state in (_CLOSED, _PARTING):
             return
+        self._say_goodbye(close_notify)
+        if self._waiting:
+            self._part()
+        else:
+            self.close()
+
+    def part(self) -> None:
+        """End after an A-ABORT or A-ASSOCIATE-RJ: closing at once would make the kernel send a reset when input is unread, and the
+        peer would lose what was said last (PS3.8 9.2, Sta13)."""
+        if self.state not in (_CLOSED, _PARTING):
+            self._say_goodbye(True)
+            self._part()
+
+    def _say_goodbye(self, close_notify: bool) -> None:
         if close_notify and self.channel is not None:
             wire = self.channel.close()
             if wire:
                 self.send_wire(wire)
-        if self._waiting:
-            self.close_when_sent = True
-            self.pause(Pause.ENDED)
-        else:
+
+    def _part(self) -> None:
+        if self.state not in (State.OPEN, _HANDSHAKE):
             self.close()
+            return
+        self.state = _PARTING
+        self.carry = b""
+        if not self._waiting:
+            self._shut()
+        self._events = IN | (OUT if self._waiting else 0)
+        self._loop.modify(self.sock.fileno(), self._events)
+        self._loop.at(PART_SECONDS, self.close)
+
+    def _shut(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+
+    def _throw_away(self, events: int) -> None:
+        """Read and forget; close when the peer has."""
+        if events & OUT and self._waiting:
+            self._drain()
+            if not self._waiting and self.state is _PARTING:
+                self._shut()
+                self._events = IN
+                self._loop.modify(self.sock.fileno(), IN)
+        if self.state is _PARTING and events & ~OUT:
+            try:
+                if not self.sock.recv_into(self._buffers.wire):
+                    self.close()
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.close()
 
     def _connect_result(self, events: int) -> None:
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -231,7 +277,8 @@ class Leg:
             self._fail(error)
             return
         if not size:
-            self.owner.lost(self, "closed by peer")
+            truncated = self.channel is not None and not self.channel.ended
+            self.owner.lost(self, "closed by peer without TLS close_notify" if truncated else "closed by peer")
             return
         self.received += size
         if self.channel is not None:
@@ -298,14 +345,11 @@ class Leg:
         except OSError as error:
             self._fail(error)
             return
-        if self.close_when_sent:
-            self.close()
-            self.owner.drained(self)
+        if self.state is _PARTING:
             return
         self._update()
         if self.other is not None:
             self.other.resume(Pause.OTHER_FULL)
-        self.owner.drained(self)
 
     def _fail(self, error: OSError) -> None:
         # Not from inside a feed: whoever is below us on the stack is not done with this association yet.
@@ -315,7 +359,7 @@ class Leg:
         return (0 if self._pause else IN) | (OUT if self._waiting else 0) | (HALF if self._watch_half else 0)
 
     def _update(self) -> None:
-        if self.state in (_CLOSED, _CONNECTING):
+        if self.state in (_CLOSED, _CONNECTING, _PARTING):
             return
         events = self._wanted()
         if events != self._events:

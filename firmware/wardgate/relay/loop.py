@@ -16,6 +16,7 @@ GONE: Final = select.EPOLLHUP | select.EPOLLERR
 HALF: Final = select.EPOLLRDHUP
 
 TICK_SECONDS: Final = 0.5
+MAX_BUSY_TURNS: Final = 8
 
 Handler = Callable[[int], None]
 
@@ -29,6 +30,8 @@ class Loop:
         self._calls: deque[Callable[[], None]] = deque()
         self._closing: list[socket.socket] = []
         self._tick_hooks: list[Callable[[], None]] = []
+        self._idle_calls: list[Callable[[], None]] = []
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, IN)
         self._running = True
@@ -71,6 +74,14 @@ class Loop:
         """Call `hook` about every `TICK_SECONDS`."""
         self._tick_hooks.append(hook)
 
+    def when_idle(self, function: Callable[[], None]) -> None:
+        """Call `function` when no event is waiting, or after `MAX_BUSY_TURNS`: for what is cheaper done for many at once."""
+        self._idle_calls.append(function)
+
+    def at(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call `function` after about `seconds`. For what can wait for a tick."""
+        self._later.append((self.now + seconds, function))
+
     def stop(self) -> None:
         """End `run` after this turn."""
         self._running = False
@@ -81,9 +92,19 @@ class Loop:
         poll = self._epoll.poll
         handlers = self._handlers
         calls = self._calls
+        idle_calls = self._idle_calls
+        busy = 0
         while self._running:
-            events = poll(0 if calls else max(0.0, tick - self.now))
+            events = poll(0 if calls or idle_calls else max(0.0, tick - self.now))
             self.now = time.monotonic()
+            if idle_calls:
+                busy += 1
+                if not events or busy > MAX_BUSY_TURNS:
+                    busy = 0
+                    now_idle = idle_calls[:]
+                    idle_calls.clear()
+                    for call in now_idle:
+                        call()
             for fd, event in events:
                 handler = handlers.get(fd)
                 if handler is not None:
@@ -96,7 +117,15 @@ class Loop:
                 tick = self.now + TICK_SECONDS
                 for hook in self._tick_hooks:
                     hook()
+                self._run_later()
             if self._closing:
                 for sock in self._closing:
                     sock.close()
                 self._closing.clear()
+
+    def _run_later(self) -> None:
+        due = [function for when, function in self._later if when <= self.now]
+        if due:
+            self._later = [entry for entry in self._later if entry[0] > self.now]
+            for function in due:
+                function()

@@ -72,6 +72,7 @@ class Opening:
             self._refuse_connection(_code(error), a.acceptor, error)
             return
         self._identity = identity
+        self._warn(identity)
         a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
         self._handshakes[Side.ACCEPTOR].take_early_data()
 
@@ -133,7 +134,7 @@ class Opening:
         try:
             if secure not in self._handshakes[Side.ACCEPTOR].passed:
                 raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
-            secure.checker.check_ae(self._identity, a.caller, calling)
+            secure.checker.check_ae(self._identity, a.caller, _title_of(a.caller, calling))
         except Exception as error:  # noqa: BLE001 - typed by the checker
             self._gate.event(_code(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
             pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()
@@ -212,7 +213,7 @@ class Opening:
         try:
             if identity is None:
                 raise error if error is not None else RuntimeError("no identity")
-            secure.checker.check_ae(identity, a.callee, self._called)
+            secure.checker.check_ae(identity, a.callee, _title_of(a.callee, self._called))
         except Exception as refused:  # noqa: BLE001 - typed by transport
             secure.forget()
             self._unreachable(_code(refused), str(refused))
@@ -230,7 +231,13 @@ class Opening:
             )
         )  # fmt: skip
         self._other_ready = True
+        self._warn(identity)
         self._go()
+
+    def _warn(self, identity: PeerIdentity | None) -> None:
+        """Say what the judgement of a certificate let pass."""
+        for code in identity.warnings if identity is not None else ():
+            self._gate.event(code, self._a.titles or self._a.host, link=self._a.link.name)
 
     def _entry_answered(self, status: Status) -> None:
         a = self._a
@@ -339,6 +346,12 @@ class Opening:
         if code is not None:
             self._gate.event(code, a.titles, link=a.link.name)
         a.reject(AssociateRJ.of(result, cause).encode(), str(code or Code.CUSTODY_REFUSED))
+
+
+def _title_of(party: Party, title: str) -> str:
+    """Return the AE title to judge the certificate by. Policy has judged the title itself; one that passed although it is not the
+    party's did so because the link only observes."""
+    return title if title in party.ae_titles or "*" in party.ae_titles else party.ae_titles[0]
 
 
 def _code(error: Exception | None) -> Code:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.gate import Gate
     from wardgate.transport.context import TlsContexts
+    from wardgate.transport.crl import CrlStore
     from wardgate.transport.peer import PeerChecker, PeerIdentity
     from wardgate.transport.sessions import SessionCache
 
@@ -27,11 +28,12 @@ _EMPTY: Final = memoryview(b"")
 class SecureParty:
     """TLS with one party: `channel` for a new leg, `judge` after each handshake, `remember` for resumption."""
 
-    def __init__(self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, sessions: SessionCache) -> None:
+    def __init__(self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, crls: CrlStore, sessions: SessionCache) -> None:
         assert party.tls is not None
         self.tls = party.tls
         self.party = party
         self.checker = checker
+        self.crls = crls
         self._key = f"{link.name}/{party.name}"
         self._sessions = sessions
         self._lock = threading.Lock()  # handshake threads share the checker's memory

@@ -47,6 +47,7 @@ class Worker:
         self._secure_parties(config)
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
+        self._told: set[tuple[str, str]] = set()
         self._loop.register(control.fileno(), self._controlled, IN)
         self._loop.each_tick(self._tick)
         self._listeners = start["listeners"]
@@ -79,7 +80,7 @@ class Worker:
             # Parties that share a port share its handshake; whose certificate it was is judged party by party.
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
             contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}))
-            self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, sessions)
+            self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, crls, sessions)
         import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 
     # --- the master
@@ -136,12 +137,20 @@ class Worker:
         now = self._loop.now
         for association in list(self.gate.associations):
             association.tick(now)
+        self._tell_crl_problems()
         if self.gate.draining:
             if now > self._drain_until:
                 self._cut()
             for association in list(self.gate.embryos):
                 association.fail(Code.DRAIN_CUT, None)
             self._leave_if_done()
+
+    def _tell_crl_problems(self) -> None:
+        for secure in self.gate.secure.values():
+            for path, problem in list(secure.crls.problems.items()):
+                if (str(path), str(problem)) not in self._told:
+                    self._told.add((str(path), str(problem)))
+                    self.gate.event(problem.code, secure.party.name, file=path.name, detail=problem.detail)
 
     def status(self) -> dict[str, Any]:
         """Return what this worker knows, for `wardgate status`."""

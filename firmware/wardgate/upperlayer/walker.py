@@ -28,6 +28,7 @@ Segment = tuple[int, int, int]  # of a command: start and end in it, and where t
 # PS3.8 9.3.1: PDU type, reserved, PDU length; PS3.8 9.3.5.1: PDV item length, presentation context ID, message control header.
 _FIRST: Final = struct.Struct(">BxIIBB").unpack_from
 _NEXT: Final = struct.Struct(">IBB").unpack_from
+_TWELVE: Final = struct.Struct(">QI").unpack_from
 _LENGTH: Final = struct.Struct(">BxI").unpack_from
 
 MAX_COMMAND: Final = 65536  # no command set of PS3.7 comes near; PS3.7 gives no bound
@@ -52,6 +53,10 @@ class Follower(Protocol):
         """A whole command set; its bytes pass right after. Return the sink of its data set, or `None`."""
         ...
 
+    def long_pdu(self, length: int) -> None:
+        """A P-DATA-TF is longer than its receiver announced. Told once; it passes."""
+        ...
+
     def data_set(self, context: int, length: int) -> None:
         """The data set of the last command is whole: `length` bytes went to the sink."""
         ...
@@ -61,13 +66,14 @@ class Walker:
     """One direction of one association. `expects_data` is set by the follower in `command`: does a data set come?"""
 
     __slots__ = (
-        "_collected", "_context", "_follower", "_left", "_length", "_max_associate", "_max_pdu", "_missing", "_pdu", "_sink", "_flags",
+        "_collected", "_context", "_follower", "_left", "_length", "_max_associate", "_max_pdu", "_usual", "_missing", "_pdu", "_sink", "_flags",
         "expects_data", "offset", "passed", "segments",
     )  # fmt: skip
 
     def __init__(self, follower: Follower, max_pdu: int, max_associate: int) -> None:
         self._follower = follower
         self._max_pdu = max_pdu
+        self._usual = max_pdu  # or what the receiver announced: beyond it `_judge_length` looks
         self._max_associate = max_associate
         self._left = 0  # bytes still to come of the current data set fragment
         self._pdu = 0  # bytes still to come of the current P-DATA-TF after that fragment
@@ -91,6 +97,17 @@ class Walker:
     def received(self) -> int:
         """Bytes of the current data set so far."""
         return self._length
+
+    def announced(self, maximum_length: int) -> None:
+        """The receiver takes P-DATA-TF of up to `maximum_length` bytes after the header, 0 for any (PS3.8 D.1)."""
+        if 0 < maximum_length < self._max_pdu:
+            self._usual = maximum_length
+
+    def _judge_length(self, length: int, off: int) -> None:
+        if length > self._max_pdu:
+            raise self._bad(off, "9.3.5", f"P-DATA-TF of {length} bytes, the bound is {self._max_pdu}")
+        self._usual = self._max_pdu
+        self._follower.long_pdu(length)
 
     def feed(self, data: memoryview) -> int:
         """Follow `data`, the next bytes of the stream. Returns how many were dealt with; give the rest again, with more behind it.
@@ -151,8 +168,8 @@ class Walker:
                 if n - off < 12:
                     break
                 _type, length, item, context, flags = _FIRST(data, off)
-                if length > self._max_pdu:
-                    raise self._bad(off, "9.3.5", f"P-DATA-TF of {length} bytes, the bound is {self._max_pdu}")
+                if length > self._usual:
+                    self._judge_length(length, off)
                 if item < 2 or item + 4 > length:
                     raise self._bad(off, "9.3.5.1", f"PDV item of {item} bytes in a P-DATA-TF of {length}")
                 pdu = length - item - 4
@@ -202,6 +219,16 @@ class Walker:
             if flags & LAST:
                 self._data_end()
                 sink = None
+            elif not pdu and not before:
+                # A data set comes as a row of PDUs with the same twelve bytes in front: compare them instead of reading them.
+                same = _TWELVE(data, start)
+                size = left + 12
+                last = n - size
+                while off <= last and _TWELVE(data, off) == same:
+                    if sink is not None:
+                        sink(data[off + 12 : off + size])
+                    off += size
+                self._length += (off - end) // size * left
         self._pdu = pdu
         if passed < off:
             follower.passes(data[passed:off] if passed or off < n else data)
@@ -241,8 +268,8 @@ class Walker:
                 if n - off < 12:
                     return -1, 0
                 _type, length, item, other, flags = _FIRST(data, off)
-                if length > self._max_pdu:
-                    raise self._bad(off, "9.3.5", f"P-DATA-TF of {length} bytes, the bound is {self._max_pdu}")
+                if length > self._usual:
+                    self._judge_length(length, off)
                 room = length
                 pdu = length - item - 4
                 head = 12

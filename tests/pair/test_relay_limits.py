@@ -1,0 +1,177 @@
+"""Bounds of an association: how long it may take, how much of it is in the box, how many of them there may be."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+from support.relaykit import RELEASE_RQ_PDU, Pair, Relay, abort_of, response, silent, store, until
+from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdv
+from wardgate.policy.model import Role
+
+# --- deadlines
+
+
+def test_a_silent_caller_is_closed_in_time(folder: Path) -> None:
+    with Relay(folder, associate_seconds=0.5) as relay, relay.dial() as near:
+        assert near.read() == (0, b"")
+        relay.settled()
+        assert "SILENT_CLIENT" in relay.codes()
+
+
+def test_bytes_do_not_extend_the_time_for_the_request(folder: Path) -> None:
+    with Relay(folder, associate_seconds=1) as relay, relay.dial() as near:
+        begun = time.monotonic()
+        try:
+            for byte in associate_rq("CT1", "PACS"):
+                near.send(bytes((byte,)))
+                time.sleep(0.05)
+        except OSError:
+            pass
+        assert near.read() == (0, b"")
+        assert time.monotonic() - begun < 6
+        assert "REQUEST_LATE" in relay.codes()
+
+
+def test_a_called_side_that_does_not_answer_becomes_a_rejection_in_time(folder: Path) -> None:
+    with Relay(folder, associate_seconds=1) as relay, relay.dial() as near:
+        near.send(associate_rq("CT1", "PACS"))
+        with relay.accept():
+            kind, body = near.read()
+            assert (kind, body[1]) == (ASSOCIATE_RJ, 2)
+        assert "ANSWER_LATE" in relay.codes()
+
+
+def test_an_idle_association_is_aborted_on_both_sides(folder: Path) -> None:
+    with Relay(folder, idle_seconds=0.5) as relay, relay.associate() as pair:
+        assert abort_of(pair.near) == (2, 0)
+        assert abort_of(pair.far) == (2, 0)
+        assert "IDLE" in relay.codes()
+
+
+def test_an_association_with_traffic_is_not_idle(folder: Path) -> None:
+    with Relay(folder, idle_seconds=1) as relay, relay.associate() as pair:
+        for _ in range(8):
+            pair.pass_on(pdv(1, 3, echo_rq()))
+            pair.pass_on(pdv(1, 3, echo_rsp()), back=True)
+            time.sleep(0.3)
+        pair.release()
+        assert "IDLE" not in relay.codes()
+
+
+def test_a_release_without_an_answer_ends_in_the_time_of_a_release(folder: Path) -> None:
+    with Relay(folder, release_seconds=1) as relay, relay.associate() as pair:
+        pair.pass_on(*store(1))
+        pair.pass_on(response(1), back=True)
+        pair.pass_on(RELEASE_RQ_PDU)
+        assert abort_of(pair.near) == (2, 0)
+        assert "RELEASE_LATE" in relay.codes()
+
+
+# --- who does not read
+
+
+def test_a_receiver_that_does_not_read_stops_the_sender_and_memory_stays_flat(folder: Path) -> None:
+    with Relay(folder) as relay, relay.associate() as pair:
+        _fill(pair)
+        association = next(iter(relay.gate.associations))
+        waiting = sum(len(piece) for piece in association.requestor._waiting)
+        assert 0 < waiting < 1 << 20
+        assert len(association.acceptor.carry) < 1 << 20
+        before = association.acceptor.received
+        time.sleep(0.3)
+        assert association.acceptor.received == before  # paused
+
+
+def test_a_receiver_that_begins_to_read_again_gets_every_byte(folder: Path) -> None:
+    body = bytes(range(256)) * 40_000
+    stream = b"".join(store(1, body))
+    with Relay(folder) as relay, relay.associate() as pair:
+        sender = threading.Thread(target=pair.near.sock.sendall, args=(stream,))
+        sender.start()
+        time.sleep(0.5)
+        assert pair.far._exactly(len(stream)) == stream
+        sender.join()
+        pair.pass_on(response(1), back=True)
+        pair.release()
+
+
+def _fill(pair: Pair) -> None:
+    """Send until the box takes no more."""
+    pair.far.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    pair.near.sock.settimeout(0.5)
+    try:
+        pair.near.send(*store(1, bytes(30_000_000)))
+    except TimeoutError:
+        return
+    raise AssertionError("the box took it all")
+
+
+def _fill_with_whole_pdus(relay: Relay, pair: Pair) -> list[bytes]:
+    """Send PDU by PDU until one waits in the box; all that was sent is there, so what was passed on ended with a whole PDU."""
+    association = next(iter(relay.gate.associations))
+    command, *data = store(1, bytes(30_000_000), chunk=60_000)
+    sent = len(associate_rq("CT1", "PACS"))
+    first = sent + len(command)
+    for each in (command, *data):
+        pair.near.send(each)
+        sent += len(each)
+        until(lambda sent=sent: association.acceptor.received >= sent or association.requestor.full, "the box has read it")
+        if association.requestor.full:
+            until(lambda sent=sent: association.acceptor.received >= sent, "the box has read it", 2)
+            break
+    return [command, *data[: (sent - first) // len(data[0])]]
+
+
+def test_a_leg_whose_peer_reads_no_more_is_closed_in_time_after_the_association_failed(folder: Path) -> None:
+    with Relay(folder, release_seconds=1) as relay, relay.associate() as pair:
+        _fill_with_whole_pdus(relay, pair)
+        leg = next(iter(relay.gate.associations)).requestor
+        pair.near.reset()
+        relay.settled()
+        until(lambda: leg.sock.fileno() < 0, "its socket is closed", 9)
+
+
+def test_a_peer_that_resets_after_the_association_failed_does_not_keep_the_loop_busy(folder: Path) -> None:
+    with Relay(folder) as relay, relay.associate() as pair:
+        _fill_with_whole_pdus(relay, pair)
+        leg = next(iter(relay.gate.associations)).requestor
+        pair.near.reset()
+        relay.settled()
+        pair.far.reset()
+        until(lambda: leg.sock.fileno() < 0, "its socket is closed", 3)
+        before, begun = time.process_time(), time.monotonic()
+        assert silent(relay.dial(), 0.5)
+        assert time.process_time() - before < (time.monotonic() - begun) / 2
+
+
+def test_what_was_sent_before_a_half_close_is_still_delivered_with_the_abort_behind_it(folder: Path) -> None:
+    with Relay(folder) as relay, relay.associate() as pair:
+        stream = b"".join(_fill_with_whole_pdus(relay, pair))
+        pair.near.sock.shutdown(socket.SHUT_WR)
+        assert pair.far._exactly(len(stream)) == stream
+        assert abort_of(pair.far) == (2, 0)
+        relay.settled()
+        assert relay.writer.stores()[0]["outcome"] == "aborted"
+
+
+# --- caps
+
+
+def test_connections_of_one_peer_are_capped_and_the_silent_give_way(folder: Path) -> None:
+    with Relay(folder, connections_per_peer=2) as relay, relay.associate() as pair, relay.associate() as other, relay.dial() as third:
+        assert third.read() == (0, b"")
+        assert "TOO_MANY_FROM_PEER" in relay.codes()
+        pair.release()
+        other.release()
+
+
+def test_all_associations_are_capped(folder: Path) -> None:
+    with Relay(folder, associations=1) as relay, relay.associate() as pair, relay.dial() as second:
+        assert second.read() == (0, b"")
+        pair.release()
+        relay.settled()
+        with relay.associate(Role.PEER) as third:
+            third.release()
