@@ -267,8 +267,12 @@ def test_empty_fragments_do_not_grow_memory_without_end() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(1, 50), max_size=20))
 def test_random_bytes_end_in_an_error_or_in_waiting_never_in_anything_else(noise: bytes, cuts: list[int]) -> None:
-    walker, _ = start(max_pdu=4096, max_associate=4096)
+    walker, recorder = start(max_pdu=4096, max_associate=4096)
+    offset = 0
     try:
-        feed(walker, noise, cuts)
+        kept = feed(walker, noise, cuts)
     except PduError as error:
-        assert 0 <= error.offset <= len(noise)
+        offset = error.offset
+    else:
+        assert len(recorder.passed) + len(kept) <= len(noise)
+    assert 0 <= offset <= len(noise)

@@ -54,7 +54,7 @@ def parse_key(text: str) -> VerifierKey:
     ident, _, encoded = rest.partition("+")
     data = _base64(encoded)
     if len(data) != 33 or data[:1] != _ED25519:
-        raise NoteError("the vkey is not an Ed25519 key")
+        raise NoteError("not a vkey of an Ed25519 key; the public key of a log is the one line in LOGDIR/vkey")
     key = VerifierKey(check_name(name), data[1:])
     if key.key_id.hex() != ident:
         raise NoteError("the key id of the vkey does not belong to its key")

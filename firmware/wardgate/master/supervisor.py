@@ -147,7 +147,7 @@ class Supervisor:
             self._new_generation(self._answer)
 
     def _new_generation(self, answer: dict[str, Any]) -> None:
-        assert self._listeners is not None  # noqa: S101
+        assert self._listeners is not None
         self._numbers += 1
         try:
             if answer.get("openssl_conf"):

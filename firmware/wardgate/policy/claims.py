@@ -118,7 +118,7 @@ def _tls(party: Party, place: str, mistakes: list[Mistake]) -> None:
     from wardgate.transport.errors import ProfileNotMet
     from wardgate.transport.prove import prove_server
 
-    assert party.tls is not None  # noqa: S101
+    assert party.tls is not None
     try:
         contexts = TlsContexts(party.tls)
         if party.listen:

@@ -16,7 +16,7 @@ from wardgate.custody.record import Outcome
 from wardgate.edit.associate import answer
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
-from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.leg import Leg, Side, State
 from wardgate.relay.opening import Opening
 from wardgate.relay.stores import Store
 from wardgate.transport.errors import TlsFailure
@@ -71,6 +71,7 @@ _LATE: Final = {
 }
 _RELEASE_RQ: Final = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 _RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_SENDS: Final = (Sta.Sta6, Sta.Sta7)  # states in which the peer may still send P-DATA-TF
 _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
 
 
@@ -122,7 +123,8 @@ class Association:
         if now < self.deadline:
             return
         if self.phase in _DATA and self._moved():
-            self.deadline = now + self.gate.limits.idle_seconds
+            limits = self.gate.limits
+            self.deadline = now + (limits.idle_seconds if self.phase is Phase.ESTABLISHED else limits.release_seconds)
             return
         if self.phase is Phase.ENDING:
             self.over("released")
@@ -171,9 +173,11 @@ class Association:
 
     # --- what flows ask
 
-    def admit(self, context: int) -> str:
-        """Return the transfer syntax of an accepted context. Raises `NotAccepted`."""
+    def admit(self, context: int, source: Leg) -> str:
+        """Return the transfer syntax of an accepted context. Raises `NotAccepted`, and `PduError` after `source` asked to release."""
         known = self.accepted.get(context)
+        if self.phase is Phase.RELEASING and self.machines[source.side].state not in _SENDS:
+            raise PduError(0, "9.2", "P-DATA-TF after the release request", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
         if known is None or self.phase not in _DATA:
             raise NotAccepted(f"context {context}")
         return known[1]
@@ -182,7 +186,7 @@ class Association:
         """A C-STORE request is about to leave. Raises `NoLogSpace`, `TooManyStores`."""
         assert self.ledger is not None
         assert self.back is not None
-        if not self.ledger.room(len(self.out.stores.under_way) + len(self.back.stores.under_way)):
+        if not self.ledger.room(self.out.stores.count + self.back.stores.count):
             raise NoLogSpace(f"{self.ledger.stores} instances of this association have records")
         flow.stores.begin(store)
 
@@ -253,9 +257,7 @@ class Association:
         self.established_at = self.gate.loop.now
         self.gate.links[self.link.name].associations += 1
         self.enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
-        self.acceptor.watch_half_close(False)
         self.acceptor.send(pdu)
-        self.acceptor.resume(Pause.SETUP)
         self.gate.event(Code.ASSOCIATION_BEGAN, self.titles, link=self.link.name, contexts=len(self.accepted))
 
     def _rejected(self, rj: AssociateRJ, pdu: bytes) -> None:
@@ -282,6 +284,7 @@ class Association:
         other = self._across(leg)
         theirs, ours = self.machines[other.side], self.machines[leg.side]
         self.enter(Phase.RELEASING, self.gate.limits.release_seconds)
+        self._moved()
         if theirs.state is Sta.Sta6:
             theirs.handle(Event.RELEASE_REQUEST)
             self._flow_from(leg).control_send(pdu)
@@ -335,11 +338,12 @@ class Association:
             self.over(ended)
         else:
             self.enter(Phase.ENDING, self.gate.limits.release_seconds)
-            self.acceptor.resume(Pause.SETUP)
 
     def _aborted(self, leg: Leg, pdu: bytes) -> None:
         """A-ABORT came on `leg`: pass it on as it came."""
-        self.gate.event(Code.PEER_ABORTED, self.titles, link=self.link.name, side=leg.side.value, at=leg.address, source=pdu[8], reason=pdu[9])
+        self.gate.event(
+            Code.PEER_ABORTED, self.titles, link=self.link.name, side=leg.side.value, at=leg.address, source=pdu[8], reason=pdu[9]
+        )
         leg.finish(close_notify=True)
         other = self.requestor if leg is self.acceptor else self.acceptor
         if other is not None and other.state is State.OPEN:
@@ -403,7 +407,7 @@ class Association:
     def fail(
         self, code: Code, at: Leg | None, reason: AbortReason = AbortReason.NOT_SPECIFIED, dead: bool = False, **fields: object
     ) -> None:
-        """Abort both legs (PS3.8 A-P-ABORT) for `code`, seen on leg `at`. Nothing more is sent on `at` when it is `dead` (TLS integrity)."""
+        """Abort both legs (PS3.8 A-P-ABORT) for `code`, seen on leg `at`. Nothing is sent on a `dead` leg (TLS integrity)."""
         if self.phase is Phase.OVER:
             return
         where = {} if at is None else {"side": at.side.value, "at": at.address}

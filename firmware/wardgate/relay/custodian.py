@@ -26,6 +26,7 @@ class Custodian:
         self._client = client
         self._record_seconds = record_seconds
         self._waiting: dict[int, tuple[float, Answer]] = {}  # oldest first
+        self._late: dict[int, Answer] = {}
         self._fd = -1
         self._events = 0
         self._retry_at = 0.0
@@ -43,14 +44,17 @@ class Custodian:
         """Items that wait for the writer."""
         return len(self._waiting)
 
-    def submit(self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer) -> None:
-        """Queue one item; it leaves when nothing else is to be done. `answer` gets `IO_ERROR` when none comes in time."""
+    def submit(self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer, late: Answer | None = None) -> None:
+        """Queue one item; it leaves when nothing else is to be done. `answer` gets `IO_ERROR` when none comes in time, and `late`
+        what came after that: the item may have become durable all the same."""
         try:
             request = self._client.add(op, association, seq, payload)
         except Backlog:
             self._loop.soon(lambda: answer(Status.IO_ERROR, 0))
             return
         self._waiting[request] = (self._loop.now + self._record_seconds, answer)
+        if late is not None:
+            self._late[request] = late
         if not self._flushing:
             self._flushing = True
             self._loop.when_idle(self._turn)  # one packet, one wake-up of the writer and one sync for as many records as can be had
@@ -75,8 +79,11 @@ class Custodian:
             if events & ~OUT:
                 for request, status, index in self._client.receive():
                     waiting = self._waiting.pop(request, None)
+                    late = self._late.pop(request, None) if self._late else None
                     if waiting is not None:
                         waiting[1](status, index)
+                    elif late is not None:
+                        late(status, index)
         except WriterGone:
             self._lost()
 

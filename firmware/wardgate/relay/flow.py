@@ -22,7 +22,7 @@ _STORE_RSP: Final = int(CommandField.C_STORE_RSP)
 class Flow:
     """Bytes from `source` to `sink`. Follows the protocol of `upperlayer.walker.Follower`."""
 
-    __slots__ = ("_deferred", "_waits", "association", "back", "sink", "source", "stores", "walker")
+    __slots__ = ("_deferred", "_waits", "_whole", "association", "back", "sink", "source", "stores", "walker")
 
     def __init__(self, association: Association, source: Leg, max_pdu: int, max_associate: int) -> None:
         self.association = association
@@ -34,11 +34,12 @@ class Flow:
         source.walker = self.walker
         self._deferred = bytearray()
         self._waits = 0
+        self._whole = True  # what went to `sink` ended with a whole PDU
 
     @property
     def between_pdus(self) -> bool:
         """Did all that went to `sink` end with a whole PDU?"""
-        return self.walker.between_pdus and not self._deferred
+        return self._whole
 
     def passes(self, data: memoryview) -> None:
         """P-DATA-TF bytes that may go on: at once, or when the records of the responses in them are durable."""
@@ -47,6 +48,7 @@ class Flow:
             if len(self._deferred) > MAX_DEFERRED:  # the source is paused after this read: one read at most
                 self.association.overflow(self)
         elif self.sink is not None:
+            self._whole = self.walker.between_pdus
             self.sink.send(data)
 
     def control(self, pdu: bytes) -> None:
@@ -56,7 +58,7 @@ class Flow:
     def command(self, context: int, command: bytearray) -> Sink | None:
         """A whole command set, not one byte of it passed yet. Raises to end the association."""
         association = self.association
-        transfer_syntax = association.admit(context)
+        transfer_syntax = association.admit(context, self.source)
         parsed = parse(command)
         self.walker.expects_data = parsed.has_data_set
         self.stores.current = None
@@ -113,5 +115,6 @@ class Flow:
     def _release(self) -> None:
         data, self._deferred = self._deferred, bytearray()
         if self.sink is not None and data:
+            self._whole = self.walker.between_pdus
             self.sink.send(memoryview(data))
         self.source.resume(Pause.RECORD)

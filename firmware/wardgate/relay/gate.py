@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from wardgate.codes import Level
 from wardgate.custody.clock import Clock
 from wardgate.policy.model import Config, Direction, Link, Party, Role, Transport
 from wardgate.relay.hasher import Buffers
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from wardgate.transport.sockets import SocketFactory
 
 
+MAX_ERRORS = 20
+
+
 class LinkCounters:
     """What the status shows of one link."""
 
-    __slots__ = ("associations", "bytes", "instances", "now", "not_stored", "refused")
+    __slots__ = ("associations", "bytes", "instances", "not_stored", "now", "refused")
 
     def __init__(self) -> None:
         self.now = 0
@@ -82,6 +86,7 @@ class Gate:
         self.per_peer: Counter[str] = Counter()
         self.links = {link.name: LinkCounters() for link in config.links}
         self.codes: Counter[str] = Counter()
+        self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text
         self.secure: dict[tuple[str, str], SecureParty] = {}
         self.draining = False
         self.started = time.time()
@@ -93,4 +98,7 @@ class Gate:
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log and count."""
         self.codes[str(code)] += 1
+        if code.value.level is Level.ERROR:
+            self.errors.append((time.time(), str(code), f"{peer} {fields.get('detail', '')}".strip()[:200]))
+            del self.errors[:-MAX_ERRORS]
         self.log.event(code, peer, **fields)

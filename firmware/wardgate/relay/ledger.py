@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from wardgate.codes import Code
 from wardgate.custody.record import MAX_RECORD, Flow, Outcome, Scope
 from wardgate.custody.wire import Op, Status
 
@@ -47,8 +48,14 @@ class Ledger:
                 self.begun = False
             answer(status)
 
+        def late(status: Status, _index: int) -> None:
+            if status is Status.OK:  # nothing left the box under this entry: close it again
+                self.begun = True
+                self.end(str(Code.CUSTODY_REFUSED))
+
         record = self._scope.open(*self._gate.clock.now())
-        self._submit(Op.OPEN, _U32.pack(RESERVE_RECORDS * MAX_RECORD) + record, opened)
+        payload = _U32.pack(RESERVE_RECORDS * MAX_RECORD) + record
+        self._gate.custodian.submit(Op.OPEN, self._scope.association, 0, payload, opened, late)
 
     def room(self, under_way: int) -> bool:
         """May one more C-STORE request leave the box, with `under_way` others unanswered?"""
@@ -92,7 +99,7 @@ class Ledger:
     def _submit(self, op: Op, payload: bytes, answer: Callable[[Status, int], None]) -> None:
         if op is Op.CLOSE:
             self._seq += 1
-        self._gate.custodian.submit(op, self._scope.association, 0 if op is Op.OPEN else self._seq, payload, answer)
+        self._gate.custodian.submit(op, self._scope.association, self._seq, payload, answer)
 
 
 def _ignore(_status: Status, _index: int) -> None:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wardgate.relay.hasher import READ_BYTES, Buffers
-from wardgate.relay.loop import GONE, HALF, IN, OUT, Loop
+from wardgate.relay.loop import GONE, IN, OUT, Loop
 
 if TYPE_CHECKING:
     from wardgate.transport.tls import TlsChannel
@@ -43,6 +43,7 @@ _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
 _PARTING: Final = State.PARTING
 PART_SECONDS: Final = 5.0
+_LAST_READS: Final = 8
 
 
 class Pause(Enum):
@@ -50,8 +51,7 @@ class Pause(Enum):
 
     OTHER_FULL = 1  # the other leg has bytes waiting
     RECORD = 2  # a response waits for its record to be durable
-    SETUP = 4  # the other leg is not there yet
-    WORK = 8  # a handshake step runs in a thread
+    WORK = 4  # a handshake step runs in a thread
 
 
 class Owner(Protocol):
@@ -70,8 +70,25 @@ class Leg:
     """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
 
     __slots__ = (
-        "_buffers", "_events", "_loop", "_pause", "_waiting", "address", "carry", "channel",
-        "_held", "fed", "other", "owner", "received", "sent", "side", "sock", "state", "walker", "_watch_half",
+        "_buffers",
+        "_events",
+        "_failed",
+        "_held",
+        "_loop",
+        "_pause",
+        "_waiting",
+        "address",
+        "carry",
+        "channel",
+        "fed",
+        "other",
+        "owner",
+        "received",
+        "sent",
+        "side",
+        "sock",
+        "state",
+        "walker",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, buffers: Buffers, sock: socket.socket, side: Side, owner: Owner, address: str) -> None:
@@ -92,7 +109,7 @@ class Leg:
         self._pause = 0
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
-        self._watch_half = False
+        self._failed = False
         self._events = 0
 
     def watch(self, state: State) -> None:
@@ -111,11 +128,6 @@ class Leg:
             self._pause &= ~why._value_
             if not self._pause and not self._events & IN:
                 self._update()
-
-    def watch_half_close(self, on: bool) -> None:
-        """Be told that the peer went away although nothing is read from it."""
-        self._watch_half = on
-        self._update()
 
     @property
     def full(self) -> bool:
@@ -137,16 +149,22 @@ class Leg:
                 self._read()
             else:
                 self._update()
-        elif events & (GONE | HALF) and self.state is not _CLOSED:
+        elif events & GONE and self.state is not _CLOSED:
             error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.owner.lost(self, _error_name(error) if error else "closed by peer")
 
     def send(self, data: bytes | memoryview) -> None:
         """Send `data` through the channel; what the socket does not take now waits, and the other leg is paused."""
-        if self.channel is not None:
-            self.send_wire(self.channel.seal(data if isinstance(data, memoryview) else memoryview(data)))
-        else:
+        if self.channel is None:
             self.send_wire(data)
+        elif self.state is not _CLOSED and self.state is not _PARTING:
+            try:
+                wire = self.channel.seal(data)
+            except Exception as failure:
+                error = failure
+                self._loop.soon(lambda: self.owner.broken(self, error))
+                return
+            self.send_wire(wire)
 
     def hold_wire(self, wire: bytes) -> None:
         """Send `wire` in one packet with what comes next, or at `send_held`: a TLS Finished goes well with the first PDU."""
@@ -218,11 +236,11 @@ class Leg:
             return
         self.state = _PARTING
         self.carry = b""
-        if not self._waiting:
-            self._shut()
         self._events = IN | (OUT if self._waiting else 0)
         self._loop.modify(self.sock.fileno(), self._events)
         self._loop.at(PART_SECONDS, self.close)
+        if not self._waiting:
+            self._shut()
 
     def _shut(self) -> None:
         try:
@@ -235,9 +253,9 @@ class Leg:
         if events & OUT and self._waiting:
             self._drain()
             if not self._waiting and self.state is _PARTING:
-                self._shut()
                 self._events = IN
                 self._loop.modify(self.sock.fileno(), IN)
+                self._shut()
         if self.state is _PARTING and events & ~OUT:
             try:
                 if not self.sock.recv_into(self._buffers.wire):
@@ -256,10 +274,11 @@ class Leg:
             self._update()
             self.owner.connected(self)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once; return whether something came."""
         if self.state is _HANDSHAKE:
             self._read_handshake()
-            return
+            return False
         buffers = self._buffers
         plain = buffers.plain
         kept = len(self.carry)
@@ -272,26 +291,27 @@ class Leg:
                 size = self.sock.recv_into(buffers.wire)
             self.sock.setsockopt(_TCP, _QUICKACK, 1)  # not sticky; a peer with Nagle on must not wait 40 ms for our ACK
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._fail(error)
-            return
+            return False
         if not size:
             truncated = self.channel is not None and not self.channel.ended
             self.owner.lost(self, "closed by peer without TLS close_notify" if truncated else "closed by peer")
-            return
+            return False
         self.received += size
         if self.channel is not None:
             try:
                 size = self.channel.open(buffers.wire[:size], plain[kept:])
-            except Exception as error:  # noqa: BLE001 - typed by the channel; the owner names it
+            except Exception as error:
                 self.owner.broken(self, error)
-                return
+                return False
             if not size:
                 if self.channel.ended:
                     self.owner.lost(self, "closed by peer")
-                return
+                return True
         self.feed(plain[: kept + size])
+        return True
 
     def feed(self, data: memoryview) -> None:
         """Give `data` to the walker and keep what it did not take."""
@@ -299,8 +319,8 @@ class Leg:
         self.fed = True
         try:
             used = self.walker.feed(data)
-        except Exception as error:  # noqa: BLE001 - typed by the engine; the owner names it
-            self._buffers.slices.clear()
+        except Exception as error:
+            self._buffers.settle()  # data sets in front of the mistake are whole and have records to come
             self.owner.broken(self, error)
             return
         self.carry = bytes(data[used:]) if used < len(data) else b""
@@ -353,10 +373,19 @@ class Leg:
 
     def _fail(self, error: OSError) -> None:
         # Not from inside a feed: whoever is below us on the stack is not done with this association yet.
-        self._loop.soon(lambda: self.owner.lost(self, _error_name(error.errno or 0)))
+        if not self._failed:
+            self._failed = True
+            self._loop.soon(lambda: self._last_words(_error_name(error.errno or 0)))
+
+    def _last_words(self, reason: str) -> None:
+        """A reset does not take back what the peer said before it: an A-ABORT may wait to be read."""
+        for _ in range(_LAST_READS):
+            if self.state is not State.OPEN or self.walker is None or not self._read():
+                break
+        self.owner.lost(self, reason)
 
     def _wanted(self) -> int:
-        return (0 if self._pause else IN) | (OUT if self._waiting else 0) | (HALF if self._watch_half else 0)
+        return (0 if self._pause else IN) | (OUT if self._waiting else 0)
 
     def _update(self) -> None:
         if self.state in (_CLOSED, _CONNECTING, _PARTING):

@@ -13,7 +13,6 @@ from typing import Final
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
-HALF: Final = select.EPOLLRDHUP
 
 TICK_SECONDS: Final = 0.5
 MAX_BUSY_TURNS: Final = 8

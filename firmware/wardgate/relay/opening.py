@@ -16,8 +16,8 @@ from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
 from wardgate.policy.model import Transport
-from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.ledger import Ledger
+from wardgate.relay.leg import Leg, Side, State
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
@@ -26,7 +26,7 @@ from wardgate.upperlayer.pdu import AssociateRJ, AssociateRQ
 from wardgate.upperlayer.terms import RejectCause, RejectResult
 
 if TYPE_CHECKING:
-    from wardgate.policy.model import Link, Party
+    from wardgate.policy.model import Party
     from wardgate.relay.association import Association
     from wardgate.transport.peer import PeerIdentity
 
@@ -83,8 +83,6 @@ class Opening:
         a = self._a
         gate = self._gate
         gate.embryos.pop(a, None)
-        a.acceptor.pause(Pause.SETUP)
-        a.acceptor.watch_half_close(True)
         a.request = rq
         calling, called = rq.calling_ae, rq.called_ae
         a.titles = f"{calling}>{called}"
@@ -135,7 +133,7 @@ class Opening:
             if secure not in self._handshakes[Side.ACCEPTOR].passed:
                 raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
             secure.checker.check_ae(self._identity, a.caller, _title_of(a.caller, calling))
-        except Exception as error:  # noqa: BLE001 - typed by the checker
+        except Exception as error:
             self._gate.event(_code(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
             pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()
             a.reject(pdu, str(_code(error)))
@@ -214,7 +212,7 @@ class Opening:
             if identity is None:
                 raise error if error is not None else RuntimeError("no identity")
             secure.checker.check_ae(identity, a.callee, _title_of(a.callee, self._called))
-        except Exception as refused:  # noqa: BLE001 - typed by transport
+        except Exception as refused:
             secure.forget()
             self._unreachable(_code(refused), str(refused))
             return
@@ -242,8 +240,6 @@ class Opening:
     def _entry_answered(self, status: Status) -> None:
         a = self._a
         if a.opening is not self:
-            if status is Status.OK and a.ledger is not None:
-                a.ledger.end(str(Code.LEG_LOST))  # it became durable after the caller had gone
             return
         if status is Status.OK:
             self._entry_durable = True

@@ -28,7 +28,9 @@ _EMPTY: Final = memoryview(b"")
 class SecureParty:
     """TLS with one party: `channel` for a new leg, `judge` after each handshake, `remember` for resumption."""
 
-    def __init__(self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, crls: CrlStore, sessions: SessionCache) -> None:
+    def __init__(
+        self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, crls: CrlStore, sessions: SessionCache
+    ) -> None:
         assert party.tls is not None
         self.tls = party.tls
         self.party = party
@@ -96,7 +98,7 @@ class Handshake:
         """Send the first flight of a client; it signs nothing and waits for nothing."""
         try:
             wire, _done = self._channel.step(None)
-        except Exception as error:  # noqa: BLE001 - handed on as it is
+        except Exception as error:
             self._done(None, error)
             return
         self._leg.send_wire(wire)
@@ -115,7 +117,7 @@ class Handshake:
         for party in self._parties:
             try:
                 judged = party.judge(self._channel, self._kept_chain, self._role)
-            except Exception as error:  # noqa: BLE001 - handed on as it is
+            except Exception as error:
                 refused = refused or error
             else:
                 identity = identity or judged
@@ -150,7 +152,7 @@ class Handshake:
         plain = self._gate.buffers.plain
         try:
             size = self._channel.open(_EMPTY, plain)
-        except Exception as error:  # noqa: BLE001 - typed by the channel; the owner names it
+        except Exception as error:
             leg.owner.broken(leg, error)
             return
         if size:

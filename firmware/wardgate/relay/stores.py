@@ -42,16 +42,21 @@ class Store:
 class Stores:
     """The C-STORE requests of one direction that have no response yet, by message ID."""
 
-    __slots__ = ("current", "under_way", "cut")
+    __slots__ = ("current", "cut", "under_way")
 
     def __init__(self) -> None:
         self.under_way: dict[int, Store] = {}
         self.current: Store | None = None  # whose data set is passing
         self.cut: list[Store] = []  # requests whose message ID was used again before they were answered
 
+    @property
+    def count(self) -> int:
+        """How many requests wait for a response, or will get a record without one."""
+        return len(self.under_way) + len(self.cut)
+
     def begin(self, store: Store) -> None:
         """A request begins to pass. Raises `TooManyStores`."""
-        if len(self.under_way) >= MAX_UNDER_WAY:
+        if self.count >= MAX_UNDER_WAY:
             raise TooManyStores
         before = self.under_way.pop(store.message, None)
         if before is not None:

@@ -39,7 +39,7 @@ class Pool:
             error: Exception | None = None
             try:
                 result = work()
-            except Exception as caught:  # noqa: BLE001 - handed on as it is
+            except Exception as caught:
                 error = caught
             self._loop.call(lambda: done(result, error))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import sys
@@ -156,15 +155,13 @@ class Worker:
         """Return what this worker knows, for `wardgate status`."""
         gate = self.gate
         return {
-            "generation": self._generation,
-            "worker": self._number,
-            "pid": os.getpid(),
-            "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "associations": len(gate.associations),
             "links": {name: counters.report() for name, counters in gate.links.items()},
             "codes": dict(gate.codes),
-            "custody": {"connected": self._custodian.connected, "waiting": self._custodian.unanswered},
+            "records_waiting": self._custodian.unanswered,
+            "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
+            "errors": list(gate.errors),
         }
 
 
@@ -191,7 +188,7 @@ def main() -> int:
         return 2
     try:
         worker = Worker(control, start)
-    except Exception as error:  # noqa: BLE001 - the master tells the person
+    except Exception as error:
         code = getattr(error, "code", Code.WORKER_DEFECT)
         control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
         return 1

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from wardgate.transport.tls import TlsChannel
 
-
 _BARREN_SECONDS = 30.0
 
 

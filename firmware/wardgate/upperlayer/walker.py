@@ -66,8 +66,22 @@ class Walker:
     """One direction of one association. `expects_data` is set by the follower in `command`: does a data set come?"""
 
     __slots__ = (
-        "_collected", "_context", "_follower", "_left", "_length", "_max_associate", "_max_pdu", "_usual", "_missing", "_pdu", "_sink", "_flags",
-        "expects_data", "offset", "passed", "segments",
+        "_collected",
+        "_context",
+        "_flags",
+        "_follower",
+        "_left",
+        "_length",
+        "_max_associate",
+        "_max_pdu",
+        "_missing",
+        "_pdu",
+        "_sink",
+        "_usual",
+        "expects_data",
+        "offset",
+        "passed",
+        "segments",
     )  # fmt: skip
 
     def __init__(self, follower: Follower, max_pdu: int, max_associate: int) -> None:
@@ -143,92 +157,104 @@ class Walker:
             if flags & LAST:
                 self._data_end()
                 sink = None
-        while off < n:
-            start = off
-            before = pdu
-            if pdu:  # PS3.8 9.3.5: a further PDV item of the same PDU
-                if n - off < 6:
-                    break
-                item, context, flags = _NEXT(data, off)
-                if item < 2 or item + 4 > pdu:
-                    raise self._bad(off, "9.3.5.1", f"PDV item of {item} bytes in a P-DATA-TF with {pdu} left")
-                pdu -= item + 4
-                off += 6
-            else:
-                if data[off] != PduType.P_DATA_TF:
-                    if passed < off:
-                        follower.passes(data[passed:off])
-                    self._pdu = 0
-                    off = self._control(data, off)
-                    if off < 0:
-                        self.offset += start
-                        return start
-                    passed = self.passed = off
+        start, before = off, pdu
+        boundary = -1 if pdu else off  # start of the last PDU seen here
+        try:
+            while off < n:
+                start = off
+                before = pdu
+                if pdu:  # PS3.8 9.3.5: a further PDV item of the same PDU
+                    if n - off < 6:
+                        break
+                    item, context, flags = _NEXT(data, off)
+                    if item < 2 or item + 4 > pdu:
+                        raise self._bad(off, "9.3.5.1", f"PDV item of {item} bytes in a P-DATA-TF with {pdu} left")
+                    pdu -= item + 4
+                    off += 6
+                else:
+                    if data[off] != PduType.P_DATA_TF:
+                        self._pdu = 0
+                        if passed < off:
+                            follower.passes(data[passed:off])
+                            passed = off
+                        off = self._control(data, off)
+                        if off < 0:
+                            self.offset += start
+                            return start
+                        passed = self.passed = off
+                        continue
+                    boundary = off
+                    if n - off < 12:
+                        break
+                    _type, length, item, context, flags = _FIRST(data, off)
+                    if length > self._usual:
+                        self._judge_length(length, off)
+                    if item < 2 or item + 4 > length:
+                        raise self._bad(off, "9.3.5.1", f"PDV item of {item} bytes in a P-DATA-TF of {length}")
+                    pdu = length - item - 4
+                    off += 12
+                left = item - 2
+                if flags & COMMAND:
+                    if self.expects_data:
+                        raise self._bad(start, "E.1", "command fragment inside the data set of another message")
+                    if flags & LAST and off + left <= n and left <= MAX_COMMAND:  # nearly always: one fragment, and it is here
+                        self.segments = [(0, left, off)]
+                        self._context = context
+                        self._length = 0
+                        self.expects_data = False
+                        self._sink = sink = follower.command(context, bytearray(data[off : off + left]))
+                        off += left
+                        continue
+                    off, pdu = self._command(data, off, left, pdu, context, flags)
+                    if off < 0:  # not whole yet: keep it back from the start of its PDU or PDV item
+                        off = start
+                        pdu = before
+                        break
+                    if pdu == _CUT:  # an abort (PS3.8 7.3) cut the message: what was kept back of it never leaves
+                        self._pdu = before
+                        if passed < start:
+                            follower.passes(data[passed:start])
+                        pdu = 0
+                        passed = self.passed = off
+                        continue
+                    sink = self._sink
                     continue
-                if n - off < 12:
-                    break
-                _type, length, item, context, flags = _FIRST(data, off)
-                if length > self._usual:
-                    self._judge_length(length, off)
-                if item < 2 or item + 4 > length:
-                    raise self._bad(off, "9.3.5.1", f"PDV item of {item} bytes in a P-DATA-TF of {length}")
-                pdu = length - item - 4
-                off += 12
-            left = item - 2
-            if flags & COMMAND:
-                if self.expects_data:
-                    raise self._bad(start, "E.1", "command fragment inside the data set of another message")
-                if flags & LAST and off + left <= n and left <= MAX_COMMAND:  # nearly always: one fragment, and it is here
-                    self.segments = [(0, left, off)]
-                    self._context = context
-                    self._length = 0
-                    self.expects_data = False
-                    self._sink = sink = follower.command(context, bytearray(data[off : off + left]))
-                    off += left
-                    continue
-                off, pdu = self._command(data, off, left, pdu, context, flags)
-                if off < 0:  # not whole yet: keep it back from the start of its PDU or PDV item
-                    off = start
-                    pdu = before
-                    break
-                if pdu == _CUT:  # an abort (PS3.8 7.3) cut the message: what was kept back of it never leaves
-                    if passed < start:
-                        follower.passes(data[passed:start])
-                    pdu = 0
-                    passed = self.passed = off
-                    continue
-                sink = self._sink
-                continue
-            if not self.expects_data:
-                raise self._bad(start, "E.1", "data set fragment without a command that announced it")
-            if context != self._context:
-                raise self._bad(start, "E.1", f"data set on context {context}, its command was on {self._context}")
-            end = off + left
-            if end > n:
-                if sink is not None:
-                    sink(data[off:n])
-                self._length += n - off
-                self._left = end - n
-                self._flags = flags
-                off = n
-                break
-            if sink is not None:
-                sink(data[off:end])
-            self._length += left
-            off = end
-            if flags & LAST:
-                self._data_end()
-                sink = None
-            elif not pdu and not before:
-                # A data set comes as a row of PDUs with the same twelve bytes in front: compare them instead of reading them.
-                same = _TWELVE(data, start)
-                size = left + 12
-                last = n - size
-                while off <= last and _TWELVE(data, off) == same:
+                if not self.expects_data:
+                    raise self._bad(start, "E.1", "data set fragment without a command that announced it")
+                if context != self._context:
+                    raise self._bad(start, "E.1", f"data set on context {context}, its command was on {self._context}")
+                end = off + left
+                if end > n:
                     if sink is not None:
-                        sink(data[off + 12 : off + size])
-                    off += size
-                self._length += (off - end) // size * left
+                        sink(data[off:n])
+                    self._length += n - off
+                    self._left = end - n
+                    self._flags = flags
+                    off = n
+                    break
+                if sink is not None:
+                    sink(data[off:end])
+                self._length += left
+                off = end
+                if flags & LAST:
+                    self._data_end()
+                    sink = None
+                elif not pdu and not before:
+                    # A data set comes as a row of PDUs with the same twelve bytes in front: compare them instead of reading them.
+                    same = _TWELVE(data, start)
+                    size = left + 12
+                    last = n - size
+                    while off <= last and _TWELVE(data, off) == same:
+                        if sink is not None:
+                            sink(data[off + 12 : off + size])
+                        off += size
+                    self._length += (off - end) // size * left
+        except Exception:
+            # Whole PDUs in front of a wrong one still pass; where a PDU began in an earlier read, so does what came of it.
+            self._pdu, end = (0, boundary) if boundary >= passed else (before, start)
+            if passed < end:
+                follower.passes(data[passed:end])
+            raise
         self._pdu = pdu
         if passed < off:
             follower.passes(data[passed:off] if passed or off < n else data)
