@@ -64,7 +64,7 @@ def test_a_pdu_whose_second_part_is_wrong_leaves_the_walker_in_the_middle_of_it(
     head = pdu(4, two[1])
     with pytest.raises(PduError):
         _feed(seen, two[0] + head[:13], head[13:])
-    assert seen.passed == two[0] + head[:13]
+    assert seen.passed == two[0] + head[:14]
     assert not seen.walker.between_pdus
 
 
