@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from operator import itemgetter
 from typing import Final
 
 from wardgate.codes import Code
@@ -146,8 +147,93 @@ class Command:
         return f"Command({self.name}, id={self.message_id}, responded={self.message_id_responded}, status={self.status:#06x})"
 
 
+_FREQUENT: Final = frozenset({CommandField.C_STORE_RQ, CommandField.C_STORE_RSP, CommandField.C_ECHO_RQ, CommandField.C_ECHO_RSP})
+_MAX_LAYOUTS: Final = 64
+_READ_TAGS: Final = (0x01000000, 0x01100000, 0x01200000, 0x08000000, 0x09000000, 0x00020000, 0x10000000)
+
+
+class Layout:
+    """Which elements of which lengths a command set has: enough to read the next one of its kind without looking for them.
+
+    Only the message ID, status and UIDs may differ; every tag, every length, the command field and the data set type must be the same.
+    """
+
+    __slots__ = ("_field", "_fixed", "_fixed_values", "_free", "_has_data_set", "_has_id", "_has_responded", "_status_offset", "_unpack")
+
+    def __init__(self, data: bytes | bytearray, command: Command) -> None:
+        pieces = ["<"]
+        fixed: list[int] = []  # places in the unpacked tuple that must stay
+        free = dict.fromkeys(_READ_TAGS, -1)
+        at = place = 0
+        while at < len(data):
+            tag, length = _BARE(data, at)
+            pieces.append("II")
+            fixed += (place, place + 1)
+            place += 2
+            if tag in free:
+                pieces.append("H" if length == 2 and tag not in (0x00020000, 0x10000000) else f"{length}s")
+                free[tag] = place
+                place += 1
+            else:
+                pieces.append(f"{length}x")
+            at += 8 + length
+        fixed += (free[0x01000000], free[0x08000000])
+        self._unpack = struct.Struct("".join(pieces)).unpack
+        self._fixed = itemgetter(*fixed)
+        self._fixed_values = self._fixed(self._unpack(data))
+        # An element that is not there is read from the command field and thrown away.
+        wanted = (0x01100000, 0x01200000, 0x00020000, 0x10000000, 0x09000000)
+        self._free = itemgetter(*(free[tag] if free[tag] >= 0 else free[0x01000000] for tag in wanted))
+        self._has_id = free[0x01100000] >= 0
+        self._has_responded = free[0x01200000] >= 0
+        self._field = command.command_field
+        self._has_data_set = command.has_data_set
+        self._status_offset = command.status_offset
+
+    def read(self, data: bytes | bytearray) -> Command | None:
+        """Return the command set, which has the length of this layout, or `None` when it has another layout."""
+        values = self._unpack(data)
+        if self._fixed(values) != self._fixed_values:
+            return None
+        message_id, responded, sop_class, sop_instance, status = self._free(values)
+        command = Command(
+            self._field,
+            message_id if self._has_id else -1,
+            responded if self._has_responded else -1,
+            sop_class.rstrip(b"\0 ").decode("ascii", "backslashreplace") if sop_class.__class__ is bytes else "",
+            sop_instance.rstrip(b"\0 ").decode("ascii", "backslashreplace") if sop_instance.__class__ is bytes else "",
+            -1,
+            self._has_data_set,
+            status if self._status_offset >= 0 else -1,
+            self._status_offset,
+        )
+        if self._field == _STORE_RQ and not (command.sop_class and command.sop_instance):
+            return None
+        return command
+
+
+_layouts: dict[int, Layout] = {}
+
+
 def parse(data: bytes | bytearray) -> Command:
-    """Read one whole command set. Raises `CommandError`; allocates nothing but the UIDs."""
+    """Read one whole command set. Raises `CommandError`; allocates nothing but the UIDs.
+
+    One peer sends the same elements in the same order again and again: a layout seen before is read in one call.
+    """
+    known = _layouts.get(len(data))
+    if known is not None:
+        command = known.read(data)
+        if command is not None:
+            return command
+    command = _parse(data)
+    if command.command_field in _FREQUENT:
+        if len(_layouts) >= _MAX_LAYOUTS:
+            _layouts.clear()
+        _layouts[len(data)] = Layout(data, command)
+    return command
+
+
+def _parse(data: bytes | bytearray) -> Command:
     end = len(data)
     if end > MAX_BYTES:
         raise CommandError(MAX_BYTES, "PS3.7 6.3.1", f"the command set has {end} bytes; at most {MAX_BYTES} are taken")

@@ -14,6 +14,7 @@ from wardgate.codes import Code
 from wardgate.custody.record import Flow as SentBy
 from wardgate.custody.record import Outcome
 from wardgate.edit.associate import answer
+from wardgate.relay.defects import traceback_of
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg, Side, State
@@ -193,6 +194,8 @@ class Association:
     def store_answered(self, flow: Flow, store: Store, status: int, done: Callable[[bool], None]) -> bool:
         """Write the record of a store that `flow`'s response answers. Returns whether the response has to wait for it."""
         assert self.ledger is not None and flow.back is not None
+        if not store.whole and flow.back.stores.current is store:  # answered early: this much had passed
+            store.length = flow.back.walker.received
         counters = self.gate.links[self.link.name]
         if status == 0 or 0xB000 <= status <= 0xBFFF:  # PS3.7 C: success, warning
             counters.instances += 1
@@ -393,10 +396,11 @@ class Association:
             code = Code.WORKER_DEFECT
         if self.opening is not None and self.opening.mismatch(leg):
             return
+        where = {"where": traceback_of(error)} if code is Code.WORKER_DEFECT else {}
         reason = getattr(error, "reason", AbortReason.NOT_SPECIFIED)
         if not isinstance(reason, AbortReason):
             reason = AbortReason.NOT_SPECIFIED
-        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__)
+        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__, **where)
 
     def overflow(self, flow: Flow) -> None:
         """A response held back grew beyond its bound."""

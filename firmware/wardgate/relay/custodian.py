@@ -21,10 +21,11 @@ RETRY_SECONDS: Final = 0.1
 class Custodian:
     """Hands items to the writer and calls back, on the loop and never from within `submit`."""
 
-    def __init__(self, loop: Loop, client: CustodyClient, record_seconds: float) -> None:
+    def __init__(self, loop: Loop, client: CustodyClient, record_seconds: float, defect: Callable[[Exception], None]) -> None:
         self._loop = loop
         self._client = client
         self._record_seconds = record_seconds
+        self._defect = defect
         self._waiting: dict[int, tuple[float, Answer]] = {}  # oldest first
         self._late: dict[int, Answer] = {}
         self._fd = -1
@@ -80,12 +81,17 @@ class Custodian:
                 for request, status, index in self._client.receive():
                     waiting = self._waiting.pop(request, None)
                     late = self._late.pop(request, None) if self._late else None
-                    if waiting is not None:
-                        waiting[1](status, index)
-                    elif late is not None:
-                        late(status, index)
+                    answer = waiting[1] if waiting is not None else late
+                    if answer is not None:
+                        self._call(answer, status, index)
         except WriterGone:
             self._lost()
+
+    def _call(self, answer: Answer, status: Status, index: int) -> None:
+        try:
+            answer(status, index)
+        except Exception as error:
+            self._defect(error)
 
     def _turn(self) -> None:
         self._flushing = False
@@ -122,4 +128,4 @@ class Custodian:
                 break
             late.append(request)
         for request in late:
-            self._waiting.pop(request)[1](Status.IO_ERROR, 0)
+            self._call(self._waiting.pop(request)[1], Status.IO_ERROR, 0)

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from wardgate.relay.stores import Store
 
 RESERVE_RECORDS: Final = 64
+RETRY_SECONDS: Final = 1.0
 _U32: Final = struct.Struct(">I")
 
 
 class Ledger:
     """The custody side of one association. `begin` first, `end` last."""
 
-    __slots__ = ("_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "starved", "stores")
+    __slots__ = ("_ask_again", "_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "stores")
 
     def __init__(self, gate: Gate, scope: Scope) -> None:
         self._gate = gate
@@ -34,7 +35,7 @@ class Ledger:
         self._left = 0  # records that the space held would still take
         self._topping = False
         self.begun = False
-        self.starved = False
+        self._ask_again = 0.0
         self.stores = 0
         self.failed = 0
 
@@ -60,7 +61,7 @@ class Ledger:
     def room(self, under_way: int) -> bool:
         """May one more C-STORE request leave the box, with `under_way` others unanswered?"""
         free = self._left - under_way
-        if free < RESERVE_RECORDS // 2 and not self._topping and not self.starved:
+        if free < RESERVE_RECORDS // 2 and not self._topping and self._gate.loop.now >= self._ask_again:
             self._topping = True
             self._submit(Op.RESERVE, _U32.pack(RESERVE_RECORDS * MAX_RECORD), self._topped)
         return free > 2  # this one, and the close entry
@@ -94,7 +95,7 @@ class Ledger:
         if status is Status.OK:
             self._left += RESERVE_RECORDS
         else:
-            self.starved = True
+            self._ask_again = self._gate.loop.now + RETRY_SECONDS
 
     def _submit(self, op: Op, payload: bytes, answer: Callable[[Status, int], None]) -> None:
         if op is Op.CLOSE:

@@ -52,6 +52,7 @@ class Pause(Enum):
     OTHER_FULL = 1  # the other leg has bytes waiting
     RECORD = 2  # a response waits for its record to be durable
     WORK = 4  # a handshake step runs in a thread
+    EARLY = 8  # our A-ASSOCIATE-RQ has not left yet: nobody may speak before it
 
 
 class Owner(Protocol):
@@ -135,7 +136,13 @@ class Leg:
         return bool(self._waiting)
 
     def ready(self, events: int) -> None:
-        """Handle `epoll` events."""
+        """Handle `epoll` events. A defect of ours ends this association and no other."""
+        try:
+            self._ready(events)
+        except Exception as error:
+            self.owner.broken(self, error)
+
+    def _ready(self, events: int) -> None:
         if self.state is _CONNECTING:
             self._connect_result(events)
             return

@@ -23,7 +23,9 @@ Handler = Callable[[int], None]
 class Loop:
     """Calls handlers with the events of their file descriptor. Nothing in it blocks but `epoll_wait`."""
 
-    def __init__(self) -> None:
+    def __init__(self, defect: Callable[[Exception], None]) -> None:
+        """`defect` is told of every exception that nobody caught; the loop goes on."""
+        self._defect = defect
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._calls: deque[Callable[[], None]] = deque()
@@ -103,19 +105,22 @@ class Loop:
                     now_idle = idle_calls[:]
                     idle_calls.clear()
                     for call in now_idle:
-                        call()
+                        self._guarded(call)
             for fd, event in events:
                 handler = handlers.get(fd)
                 if handler is not None:
-                    handler(event)
+                    try:
+                        handler(event)
+                    except Exception as error:
+                        self._defect(error)
                 elif fd == self._wake:
                     os.eventfd_read(self._wake)
             while calls:
-                calls.popleft()()
+                self._guarded(calls.popleft())
             if self.now >= tick:
                 tick = self.now + TICK_SECONDS
                 for hook in self._tick_hooks:
-                    hook()
+                    self._guarded(hook)
                 self._run_later()
             if self._closing:
                 for sock in self._closing:
@@ -127,4 +132,10 @@ class Loop:
         if due:
             self._later = [entry for entry in self._later if entry[0] > self.now]
             for function in due:
-                function()
+                self._guarded(function)
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:
+            self._defect(error)

@@ -16,8 +16,9 @@ from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
 from wardgate.policy.model import Transport
+from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
-from wardgate.relay.leg import Leg, Side, State
+from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
@@ -121,6 +122,7 @@ class Opening:
                         self._gate.links[a.link.name].now -= 1
                         self._gate.links[link.name].now += 1
                     a.link, a.caller = link, party
+                    a.direction = direction_of(party)
                     return
 
     def _caller_bound(self, calling: str) -> bool:
@@ -228,6 +230,7 @@ class Opening:
                 f"{channel.version} {channel.cipher}" if channel is not None else "",
             )
         )  # fmt: skip
+        a.requestor.pause(Pause.EARLY)
         self._other_ready = True
         self._warn(identity)
         self._go()
@@ -258,6 +261,7 @@ class Opening:
         assert a.requestor is not None
         a.machines[Side.REQUESTOR].handle(Event.TRANSPORT_CONFIRM)
         a.enter(Phase.ANSWER, self._gate.limits.associate_seconds)
+        a.requestor.resume(Pause.EARLY)
         a.requestor.send(self._request)
         self._request = b""
         handshake = self._handshakes.get(Side.REQUESTOR)

@@ -40,28 +40,31 @@ class Store:
 
 
 class Stores:
-    """The C-STORE requests of one direction that have no response yet, by message ID."""
+    """The C-STORE requests of one direction that have no response yet, by message ID.
 
-    __slots__ = ("current", "cut", "under_way")
+    A message ID that is used again before its answer (PS3.7 9.1 forbids it) is answered in the order of the requests.
+    """
+
+    __slots__ = ("_again", "current", "under_way")
 
     def __init__(self) -> None:
         self.under_way: dict[int, Store] = {}
+        self._again: list[Store] = []  # whose message ID is under way already
         self.current: Store | None = None  # whose data set is passing
-        self.cut: list[Store] = []  # requests whose message ID was used again before they were answered
 
     @property
     def count(self) -> int:
-        """How many requests wait for a response, or will get a record without one."""
-        return len(self.under_way) + len(self.cut)
+        """How many requests wait for a response."""
+        return len(self.under_way) + len(self._again)
 
     def begin(self, store: Store) -> None:
         """A request begins to pass. Raises `TooManyStores`."""
         if self.count >= MAX_UNDER_WAY:
             raise TooManyStores
-        before = self.under_way.pop(store.message, None)
-        if before is not None:
-            self.cut.append(before)
-        self.under_way[store.message] = store
+        if store.message in self.under_way:
+            self._again.append(store)
+        else:
+            self.under_way[store.message] = store
         self.current = store
 
     def data_set(self, length: int) -> None:
@@ -73,14 +76,20 @@ class Stores:
 
     def answered(self, message: int) -> Store | None:
         """Take out the request that a response answers."""
-        return self.under_way.pop(message, None)
+        store = self.under_way.pop(message, None)
+        if self._again and store is not None:
+            following = next((each for each in self._again if each.message == message), None)
+            if following is not None:
+                self._again.remove(following)
+                self.under_way[message] = following
+        return store
 
     def unanswered(self, received: int) -> list[Store]:
         """Take out all requests without a response; `received` bytes of the data set under way had passed."""
         if self.current is not None:
             self.current.length = received
-        stores = self.cut + list(self.under_way.values())
+        stores = list(self.under_way.values()) + self._again
         self.under_way.clear()
-        self.cut = []
+        self._again = []
         self.current = None
         return stores

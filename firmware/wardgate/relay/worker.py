@@ -16,6 +16,7 @@ from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.admission import Admission
 from wardgate.relay.custodian import Custodian
+from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate, Post
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
@@ -36,12 +37,17 @@ class Worker:
         self._config = config
         name = f"wardgate[{self._generation}.{self._number}]"
         log = Log(name)
-        self._loop = Loop()
+
+        def defect(error: Exception) -> None:
+            where = traceback_of(error)
+            log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=where)
+
+        self._loop = Loop(defect)
         from wardgate.custody.client import CustodyClient
         from wardgate.transport.sockets import PlainSockets
 
         client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
-        self._custodian = Custodian(self._loop, client, config.limits.record_seconds)
+        self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, PlainSockets())
         self._secure_parties(config)
         self._admission = Admission(self.gate)
