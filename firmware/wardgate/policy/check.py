@@ -18,7 +18,7 @@ def check(path: str, out: TextIO) -> int:
     except ConfigErrors as errors:
         return _refuse(path, errors.mistakes, out)
     restart_with_openssl_conf(config)
-    check_claims(config, mistakes)
+    check_claims(config, mistakes, files=True)
     certificates = own_certificates(config, mistakes)
     mistakes += expired(certificates)
     if mistakes:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wardgate.codes import Code
+from wardgate.codes import Code, Level
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.model import Config, CrlPolicy, Party
 
@@ -47,12 +47,15 @@ def restart_with_openssl_conf(config: Config) -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 
 
-def check_claims(config: Config, mistakes: list[Mistake]) -> None:
-    """Add a mistake for every TLS claim that is not met and every key that cannot be used."""
+def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -> None:
+    """Add a mistake for every TLS claim that is not met and every key that cannot be used.
+
+    With `files` also for every CRL file that cannot be used: it refuses its peers by itself and need not stop the gateway.
+    """
     _custody_key(config, mistakes)
     for place, party in _parties(config):
         if party.tls is not None:
-            _tls(party, f"{place}.tls", mistakes)
+            _tls(party, f"{place}.tls", mistakes, files)
 
 
 def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
@@ -113,22 +116,19 @@ def _parties(config: Config, only: int | None = None) -> list[tuple[str, Party]]
     return found
 
 
-def _tls(party: Party, place: str, mistakes: list[Mistake]) -> None:
-    from wardgate.transport.context import TlsContexts
-    from wardgate.transport.errors import ProfileNotMet
-    from wardgate.transport.prove import prove_server
+def _tls(party: Party, place: str, mistakes: list[Mistake], files: bool) -> None:
+    from wardgate.transport.errors import CrlError
+    from wardgate.transport.judge import judge_party
 
     assert party.tls is not None
-    try:
-        contexts = TlsContexts(party.tls)
-        if party.listen:
-            server = contexts.server()
-            if server.profile.both_certificates:  # others may serve one kind of certificate: not each suite can be had then
-                prove_server(server)
-        if party.connect:
-            contexts.client()
-    except ProfileNotMet as error:
-        mistakes.append(Mistake(place, f"profile {party.tls.profile} met: {error.code.value.action}", _short(error), error.code))
+    for error in judge_party(party, time.time()):
+        if error.code is Code.OWN_CERTIFICATE_EXPIRED or error.code.value.level is not Level.ERROR:
+            continue  # `expired` and `Config.unsafe` tell
+        if isinstance(error, CrlError):
+            if files:
+                mistakes.append(Mistake(f"{place}.crls", "a CRL, PEM or DER", _short(error), error.code))
+        else:
+            mistakes.append(Mistake(place, f"profile {party.tls.profile} met: {error.code.value.action}", _short(error), error.code))
 
 
 def _short(error: Any) -> str:

@@ -148,6 +148,7 @@ class Association:
                 leg.close()
         gate = self.gate
         gate.associations.discard(self)
+        gate.ended += 1
         gate.embryos.pop(self, None)
         gate.per_peer[self.host] -= 1
         if gate.per_peer[self.host] <= 0:
@@ -382,7 +383,7 @@ class Association:
             if self.phase is Phase.ENDING:
                 self.over("released")
             return
-        self.fail(Code.LEG_LOST, leg, detail=reason)
+        self.fail(Code.TLS_TRUNCATED if leg.truncated else Code.LEG_LOST, leg, detail=reason)
 
     def broken(self, leg: Leg, error: Exception) -> None:
         """`leg` sent something that ends the association: a PDU or command that is not permitted, a TLS record that fails."""
@@ -416,7 +417,7 @@ class Association:
             return
         where = {} if at is None else {"side": at.side.value, "at": at.address}
         self.gate.event(code, self.titles or self.host, link=self.link.name, phase=self.phase.value, **where, **fields)
-        lost = code is Code.LEG_LOST
+        lost = code in (Code.LEG_LOST, Code.TLS_TRUNCATED)
         for leg in (self.acceptor, self.requestor):
             if leg is None or leg.state is not State.OPEN:
                 continue

@@ -88,6 +88,7 @@ class Gate:
         self.codes: Counter[str] = Counter()
         self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text
         self.secure: dict[tuple[str, str], SecureParty] = {}
+        self.ended = 0  # associations since garbage was collected
         self.draining = False
         self.started = time.time()
 

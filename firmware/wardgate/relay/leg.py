@@ -89,6 +89,7 @@ class Leg:
         "side",
         "sock",
         "state",
+        "truncated",
         "walker",
     )  # fmt: skip
 
@@ -111,6 +112,7 @@ class Leg:
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
+        self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
 
     def watch(self, state: State) -> None:
@@ -303,8 +305,8 @@ class Leg:
             self._fail(error)
             return False
         if not size:
-            truncated = self.channel is not None and not self.channel.ended
-            self.owner.lost(self, "closed by peer without TLS close_notify" if truncated else "closed by peer")
+            self.truncated = self.channel is not None and not self.channel.ended
+            self.owner.lost(self, "closed by peer")
             return False
         self.received += size
         if self.channel is not None:

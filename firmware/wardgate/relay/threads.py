@@ -12,7 +12,6 @@ from wardgate.relay.loop import Loop
 T = TypeVar("T")
 
 MAX_HANDSHAKE_THREADS: Final = 16
-MAX_WAITING: Final = 4096
 
 
 class Pool:

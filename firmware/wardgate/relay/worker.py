@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
 
 START_SECONDS: Final = 30.0
+COLLECT_SECONDS: Final = 60.0
 CONTROL_BYTES: Final = 1 << 20
 THREAD_STACK_BYTES: Final = 256 << 10
 
@@ -52,6 +54,7 @@ class Worker:
         self._secure_parties(config)
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
+        self._collect_at = 0.0
         self._told: set[tuple[str, str]] = set()
         self._loop.register(control.fileno(), self._controlled, IN)
         self._loop.each_tick(self._tick)
@@ -142,6 +145,10 @@ class Worker:
         now = self._loop.now
         for association in list(self.gate.associations):
             association.tick(now)
+        if self.gate.ended or now > self._collect_at:
+            self.gate.ended = 0
+            self._collect_at = now + COLLECT_SECONDS
+            gc.collect()
         self._tell_crl_problems()
         if self.gate.draining:
             if now > self._drain_until:
@@ -199,6 +206,11 @@ def main() -> int:
         control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
         return 1
     control.setblocking(False)
+    # What is here now stays for ever. Associations are the only garbage in cycles: `Worker` looks for it when some have ended, not after
+    # every so many allocations.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     worker.run()
     return 0
 
