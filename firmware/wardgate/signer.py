@@ -50,7 +50,7 @@ _MAX_ANSWER: Final = 4096
 class SpawnedSigner:
     """A private key in a PEM file that this process never reads: a short-lived child does, and gives back the signature."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = path
 
     def public_key(self) -> bytes:

@@ -91,6 +91,8 @@ class Background:
         if not sign or journal.broken or journal.durable == journal.signed:
             return
         try:
+            if journal.prepared is None:  # there was no room for it when it was wanted
+                self._create(journal.take_number(), CHUNK)()
             journal.rotate()
             journal.sealed(self._sealer.seal(list(journal.segments), paced=False))
         except (OSError, ValueError, *_CONTRADICTIONS) as error:

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Final
 
 from wardgate.codes import Code
@@ -368,7 +367,7 @@ def main(arguments: list[str]) -> int:
     try:
         from wardgate.signer import SpawnedSigner
 
-        signer = SpawnedSigner(Path(options.key))
+        signer = SpawnedSigner(options.key)
         sealer = Sealer(options.log, claim_key(options.log, options.origin, signer), signer)
         checkpoint = read_checkpoint(options.log)
         journal = Journal(options.log, options.durable == "group", checkpoint.size if checkpoint else 0)

@@ -79,6 +79,31 @@ _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
 class Association:
     """From the accepted connection to the last byte. Every call is on the loop's thread."""
 
+    __slots__ = (
+        "accepted",
+        "acceptor",
+        "back",
+        "buffers",
+        "callee",
+        "caller",
+        "callers",
+        "deadline",
+        "direction",
+        "established_at",
+        "gate",
+        "host",
+        "ledger",
+        "left_out",
+        "link",
+        "machines",
+        "opening",
+        "out",
+        "phase",
+        "request",
+        "requestor",
+        "titles",
+    )  # fmt: skip
+
     def __init__(self, gate: Gate, callers: list[tuple[Link, Party]], sock: socket.socket, host: str, address: str) -> None:
         self.gate = gate
         self.buffers: Buffers = gate.buffers
@@ -94,7 +119,7 @@ class Association:
         self.out = Flow(self, self.acceptor, gate.limits.pdu_bytes, gate.limits.associate_bytes)
         self.back: Flow | None = None
         self.machines = {Side.ACCEPTOR: UpperLayer(Role.ACCEPTOR), Side.REQUESTOR: UpperLayer(Role.REQUESTOR)}
-        self.opening: Opening | None = Opening(self)
+        self.opening: Opening | None = Opening(self)  # until the answer
         self.request: AssociateRQ | None = None
         self.accepted: dict[int, tuple[str, str]] = {}
         self.left_out: frozenset[int] = frozenset()
@@ -140,6 +165,7 @@ class Association:
         if self.phase is Phase.OVER:
             return
         self.phase = Phase.OVER
+        self._opened()
         self._unanswered()
         if self.ledger is not None:
             self.ledger.end(ended)
@@ -154,6 +180,13 @@ class Association:
         if gate.per_peer[self.host] <= 0:
             del gate.per_peer[self.host]
         gate.links[self.link.name].now -= 1
+
+    def _opened(self) -> None:
+        """The opening is over, well or not: let go of what it held. 500 associations show in memory."""
+        if self.opening is not None:
+            self.opening.forget()
+            self.opening = None
+        self.request = None
 
     def _moved(self) -> bool:
         """Did a byte pass since this was asked the last time?"""
@@ -256,8 +289,7 @@ class Association:
         self.out.walker.announced(ac.maximum_length)
         self.back.walker.announced(self.request.maximum_length)
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
-        self.opening = None
-        self.request = None
+        self._opened()
         self.established_at = self.gate.loop.now
         self.gate.links[self.link.name].associations += 1
         self.enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
@@ -278,7 +310,7 @@ class Association:
         if machine.state is Sta.Sta3:
             machine.handle(Event.REJECT_RESPONSE)
         self.gate.links[self.link.name].refused += 1
-        self.opening = None
+        self._opened()
         self._end_requestor(clean=True)
         self.acceptor.send(pdu)
         self._caller_may_close(ended)
@@ -352,7 +384,7 @@ class Association:
         other = self.requestor if leg is self.acceptor else self.acceptor
         if other is not None and other.state is State.OPEN:
             self._send_abort(other, pdu)
-        self.opening = None
+        self._opened()
         self.over(str(Code.PEER_ABORTED))
 
     # --- what legs tell
@@ -427,7 +459,7 @@ class Association:
                 # PS3.8 9.2: in Sta2 nobody is there yet who could be a provider's user, so the source is the user's (AA-1).
                 source = AbortSource.USER if self.machines[leg.side].state is Sta.Sta2 else AbortSource.PROVIDER
                 self._send_abort(leg, Abort(source, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
-        self.opening = None
+        self._opened()
         self.over(str(code))
 
     def _send_abort(self, leg: Leg, pdu: bytes) -> None:

@@ -268,6 +268,11 @@ class Opening:
         if handshake is not None:
             handshake.take_early_data()
 
+    def forget(self) -> None:
+        """Let go of the handshakes, which hold this in turn."""
+        self._handshakes.clear()
+        self._request = b""
+
     # --- what goes wrong
 
     def late(self, code: Code) -> None:
@@ -329,7 +334,6 @@ class Opening:
         self._gate.event(code, a.host, link=a.link.name, at=leg.address, **({"detail": error} if error is not None else {}))
         self._gate.links[a.link.name].refused += 1
         leg.finish(close_notify=False)
-        a.opening = None
         a.over(str(code))
 
     def _unreachable(self, code: Code, detail: str) -> None:

@@ -1,9 +1,10 @@
-"""Threads beside the loop for what may take long: a handshake whose signature a card makes, SHA-256 of big chunks."""
+"""Threads beside the loop for what may take long: a handshake whose signature a card makes."""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -11,19 +12,20 @@ from wardgate.relay.loop import Loop
 
 T = TypeVar("T")
 
-MAX_HANDSHAKE_THREADS: Final = 16
+MAX_THREADS: Final = 16
+FEW_THREADS: Final = 2  # enough while nothing is slow; more would only wait for the interpreter's lock
+SLOW_SECONDS: Final = 0.02
 
 
 class Pool:
-    """Runs functions in up to `size` threads, started when needed; results come back on the loop."""
+    """Runs functions in a few threads, in more when all of them are slow (a card signs); results come back on the loop."""
 
-    def __init__(self, loop: Loop, size: int = MAX_HANDSHAKE_THREADS) -> None:
+    def __init__(self, loop: Loop, size: int = MAX_THREADS) -> None:
         self._loop = loop
         self._size = size
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._idle = 0
-        self._threads = 0
-        self._lock = threading.Lock()
+        self._began: dict[int, float] = {}  # thread number -> since when it works; 0: it waits
+        loop.each_tick(self._look)
 
     @property
     def waiting(self) -> int:
@@ -42,16 +44,26 @@ class Pool:
                 error = caught
             self._loop.call(lambda: done(result, error))
 
-        with self._lock:
-            if not self._idle and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._work, daemon=True, name=f"pool-{self._threads}").start()
-            else:
-                self._idle = max(0, self._idle - 1)
         self._queue.put(run)
+        self._look()
 
-    def _work(self) -> None:
+    def _look(self) -> None:
+        """Start another thread when work waits and nobody will come for it soon."""
+        threads = len(self._began)
+        if not self._queue.qsize() or threads >= self._size:
+            return
+        slow = time.monotonic() - SLOW_SECONDS
+        if threads < FEW_THREADS and all(self._began.values()):
+            pass
+        elif not all(0 < began < slow for began in self._began.values()):
+            return
+        self._began[threads] = time.monotonic()
+        threading.Thread(target=self._work, args=(threads,), daemon=True, name=f"pool-{threads}").start()
+
+    def _work(self, number: int) -> None:
+        began = self._began
         while True:
-            self._queue.get()()
-            with self._lock:
-                self._idle += 1
+            began[number] = 0
+            function = self._queue.get()
+            began[number] = time.monotonic()
+            function()

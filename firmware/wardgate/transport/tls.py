@@ -68,7 +68,7 @@ class TlsChannel:
                 except ssl.SSLError as error:
                     raise self._fail(*explain(error, handshake=False)) from error
             return self._outgoing.read()
-        step = RECORD_BYTES if size <= _SHORT_BYTES else 2 * RECORD_BYTES
+        step = RECORD_BYTES // 2 if size <= _SHORT_BYTES else 2 * RECORD_BYTES
         view = memoryview(data)
         read = self._outgoing.read
         pieces = []
