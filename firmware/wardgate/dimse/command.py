@@ -149,6 +149,7 @@ class Command:
 
 _FREQUENT: Final = frozenset({CommandField.C_STORE_RQ, CommandField.C_STORE_RSP, CommandField.C_ECHO_RQ, CommandField.C_ECHO_RSP})
 _MAX_LAYOUTS: Final = 64
+_MAX_PER_LENGTH: Final = 4
 _READ_TAGS: Final = (0x01000000, 0x01100000, 0x01200000, 0x08000000, 0x09000000, 0x00020000, 0x10000000)
 
 
@@ -158,7 +159,19 @@ class Layout:
     Only the message ID, status and UIDs may differ; every tag, every length, the command field and the data set type must be the same.
     """
 
-    __slots__ = ("_field", "_fixed", "_fixed_values", "_free", "_has_data_set", "_has_id", "_has_responded", "_status_offset", "_unpack")
+    __slots__ = (
+        "_field",
+        "_field_at",
+        "_field_high",
+        "_fixed",
+        "_fixed_values",
+        "_free",
+        "_has_data_set",
+        "_has_id",
+        "_has_responded",
+        "_status_offset",
+        "_unpack",
+    )
 
     def __init__(self, data: bytes | bytearray, command: Command) -> None:
         pieces = ["<"]
@@ -167,6 +180,9 @@ class Layout:
         at = place = 0
         while at < len(data):
             tag, length = _BARE(data, at)
+            if tag == 0x01000000:
+                self._field_at = at + 9  # its high byte tells a request from a response
+                self._field_high = data[at + 9]
             pieces.append("II")
             fixed += (place, place + 1)
             place += 2
@@ -192,6 +208,8 @@ class Layout:
 
     def read(self, data: bytes | bytearray) -> Command | None:
         """Return the command set, which has the length of this layout, or `None` when it has another layout."""
+        if data[self._field_at] != self._field_high:
+            return None
         values = self._unpack(data)
         if self._fixed(values) != self._fixed_values:
             return None
@@ -212,7 +230,7 @@ class Layout:
         return command
 
 
-_layouts: dict[int, Layout] = {}
+_layouts: dict[int, tuple[Layout, ...]] = {}
 
 
 def parse(data: bytes | bytearray) -> Command:
@@ -220,16 +238,16 @@ def parse(data: bytes | bytearray) -> Command:
 
     One peer sends the same elements in the same order again and again: a layout seen before is read in one call.
     """
-    known = _layouts.get(len(data))
-    if known is not None:
-        command = known.read(data)
+    known = _layouts.get(len(data), ())
+    for layout in known:  # a request and its response are often of one length
+        command = layout.read(data)
         if command is not None:
             return command
     command = _parse(data)
     if command.command_field in _FREQUENT:
         if len(_layouts) >= _MAX_LAYOUTS:
             _layouts.clear()
-        _layouts[len(data)] = Layout(data, command)
+        _layouts[len(data)] = (Layout(data, command), *known)[:_MAX_PER_LENGTH]
     return command
 
 

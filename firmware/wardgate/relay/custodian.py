@@ -16,6 +16,7 @@ from wardgate.relay.loop import IN, OUT, Loop
 Answer = Callable[[Status, int], None]
 
 RETRY_SECONDS: Final = 0.1
+UNHURRIED_ITEMS: Final = 64
 
 
 class Custodian:
@@ -33,6 +34,7 @@ class Custodian:
         self._retry_at = 0.0
         self.writers_lost = 0
         self._flushing = False
+        self._unhurried = 0
         loop.each_tick(self._tick)
 
     @property
@@ -45,9 +47,11 @@ class Custodian:
         """Items that wait for the writer."""
         return len(self._waiting)
 
-    def submit(self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer, late: Answer | None = None) -> None:
+    def submit(
+        self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer, late: Answer | None = None, urgent: bool = True
+    ) -> None:
         """Queue one item; it leaves when nothing else is to be done. `answer` gets `IO_ERROR` when none comes in time, and `late`
-        what came after that: the item may have become durable all the same."""
+        what came after that: the item may have become durable all the same. What is not `urgent` leaves with what is, or soon."""
         try:
             request = self._client.add(op, association, seq, payload)
         except Backlog:
@@ -56,6 +60,10 @@ class Custodian:
         self._waiting[request] = (self._loop.now + self._record_seconds, answer)
         if late is not None:
             self._late[request] = late
+        if not urgent:
+            self._unhurried += 1
+            if self._unhurried < UNHURRIED_ITEMS:
+                return
         if not self._flushing:
             self._flushing = True
             self._loop.when_idle(self._turn)  # one packet, one wake-up of the writer and one sync for as many records as can be had
@@ -95,6 +103,7 @@ class Custodian:
 
     def _turn(self) -> None:
         self._flushing = False
+        self._unhurried = 0
         if self._fd < 0:
             return
         try:
@@ -120,6 +129,8 @@ class Custodian:
 
     def _tick(self) -> None:
         now = self._loop.now
+        if self._unhurried:
+            self._turn()
         if self._fd < 0 and now >= self._retry_at:
             self.connect()
         late = []

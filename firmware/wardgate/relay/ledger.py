@@ -82,7 +82,7 @@ class Ledger:
                 self.failed += 1
             done(status is Status.OK)
 
-        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered)
+        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered, urgent=self._gate.hold_responses)
 
     def end(self, ended: str) -> None:
         """Write the close entry."""
