@@ -59,16 +59,12 @@ def ask_master(path: str) -> dict[str, Any]:
 
 def ask_writer(path: str) -> dict[str, Any] | None:
     """Return the writer's own report (STAT), None when it does not answer."""
-    from wardgate.custody import wire
+    from wardgate.custody.client import WriterGone, ask
+    from wardgate.custody.wire import Op
 
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(_SECONDS)
-            sock.connect(path)
-            sock.send(wire.encode_item(wire.Op.STAT, 1, wire.NO_ASSOCIATION, 0, b""))
-            packet = sock.recv(wire.MAX_PACKET)
-        report = json.loads(packet[1:]) if packet[:1] == wire.REPORT_KIND else None
-    except (OSError, ValueError):
+        report = json.loads(ask(path, Op.STAT, _SECONDS))
+    except (WriterGone, ValueError):
         return None
     return report if isinstance(report, dict) else None
 

@@ -7,7 +7,6 @@ through the machines, it passes between the flows. `opening` holds what happens 
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
@@ -19,6 +18,8 @@ from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg, Side, State
 from wardgate.relay.opening import Opening
+from wardgate.relay.phase import Phase
+from wardgate.relay.releasing import release_asked, release_confirmed
 from wardgate.relay.stores import Store
 from wardgate.transport.errors import TlsFailure
 from wardgate.upperlayer.errors import LocalError, PduError
@@ -34,19 +35,6 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.hasher import Buffers
     from wardgate.relay.ledger import Ledger
-
-
-class Phase(Enum):
-    """Where an association stands. Each has its deadline; the value says what is waited for."""
-
-    SHAKING = "TLS handshake of the caller"
-    REQUEST = "A-ASSOCIATE-RQ"
-    OPENING = "connection to the called side"
-    ANSWER = "answer of the called side"
-    ESTABLISHED = "established"
-    RELEASING = "release"
-    ENDING = "close by the caller"
-    OVER = "over"
 
 
 class NotAccepted(Exception):
@@ -70,8 +58,6 @@ _LATE: Final = {
     Phase.RELEASING: Code.RELEASE_LATE,
     Phase.ENDING: Code.RELEASE_LATE,
 }
-_RELEASE_RQ: Final = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
-_RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 _SENDS: Final = (Sta.Sta6, Sta.Sta7)  # states in which the peer may still send P-DATA-TF
 _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
 
@@ -148,7 +134,7 @@ class Association:
         """End what took too long."""
         if now < self.deadline:
             return
-        if self.phase in _DATA and self._moved():
+        if self.phase in _DATA and self.moved():
             limits = self.gate.limits
             self.deadline = now + (limits.idle_seconds if self.phase is Phase.ESTABLISHED else limits.release_seconds)
             return
@@ -188,7 +174,7 @@ class Association:
             self.opening = None
         self.request = None
 
-    def _moved(self) -> bool:
+    def moved(self) -> bool:
         """Did a byte pass since this was asked the last time?"""
         legs = [leg for leg in (self.acceptor, self.requestor) if leg is not None]
         moved = any(leg.fed for leg in legs)
@@ -274,9 +260,9 @@ class Association:
         elif isinstance(decoded, Abort):
             self._aborted(leg, pdu)
         elif Effect.INDICATE_RELEASE in effects:
-            self._release_asked(leg, pdu)
+            release_asked(self, leg, pdu)
         elif Effect.CONFIRM_RELEASE in effects:
-            self._release_confirmed(leg, pdu)
+            release_confirmed(self, leg, pdu)
 
     def _answered(self, ac: AssociateAC, pdu: bytes) -> None:
         """The called side accepted: AE-3 there, AE-7 here."""
@@ -313,59 +299,16 @@ class Association:
         self._opened()
         self._end_requestor(clean=True)
         self.acceptor.send(pdu)
-        self._caller_may_close(ended)
+        self.caller_may_close(ended)
 
-    def _release_asked(self, leg: Leg, pdu: bytes) -> None:
-        """A-RELEASE-RQ: ask the other side; when both ask at once, each gets its answer from us (PS3.8 9.2, AR-8)."""
-        other = self._across(leg)
-        theirs, ours = self.machines[other.side], self.machines[leg.side]
-        self.enter(Phase.RELEASING, self.gate.limits.release_seconds)
-        self._moved()
-        if theirs.state is Sta.Sta6:
-            theirs.handle(Event.RELEASE_REQUEST)
-            self._flow_from(leg).control_send(pdu)
-            return
-        if ours.state is Sta.Sta9:
-            ours.handle(Event.RELEASE_RESPONSE)
-            leg.send(_RELEASE_RP)
-        if theirs.state is Sta.Sta8:
-            self._respond_release(other, _RELEASE_RP)
-
-    def _release_confirmed(self, leg: Leg, pdu: bytes) -> None:
-        """A-RELEASE-RP: the other side's request is answered."""
-        if self.machines[leg.side].state is Sta.Sta12:
-            self._respond_release(leg, _RELEASE_RP)
-        else:
-            self._leg_done(leg)
-        other = self._across(leg)
-        if self.machines[other.side].state is Sta.Sta8:
-            self._respond_release(other, pdu)
-
-    def _respond_release(self, leg: Leg, pdu: bytes) -> None:
-        self.machines[leg.side].handle(Event.RELEASE_RESPONSE)
-        self._flow_to(leg).control_send(pdu)
-        self._leg_done(leg)
-
-    def _leg_done(self, leg: Leg) -> None:
-        """Nothing more is said on `leg`. The one that was asked to release waits for its peer to close (AR-4), the other closes."""
-        if leg is self.requestor:
-            self.opening_sessions()
-        if self.machines[leg.side].state is Sta.Sta1:
-            leg.finish(close_notify=True)
-        if all(machine.state in (Sta.Sta1, Sta.Sta13) for machine in self.machines.values()):
-            self._ended("released")
-            if self.machines[Side.REQUESTOR].state is Sta.Sta13 and self.requestor is not None:
-                self.enter(Phase.ENDING, self.gate.limits.release_seconds)
-            else:
-                self._caller_may_close("released")
-
-    def _ended(self, how: str) -> None:
+    def ended(self, how: str) -> None:
+        """Tell that the association came to a good end."""
         self.gate.event(
             Code.ASSOCIATION_ENDED, self.titles, link=self.link.name, how=how, stores=self.ledger.stores if self.ledger else 0,
             seconds=f"{self.gate.loop.now - self.established_at:.1f}",
         )  # fmt: skip
 
-    def _caller_may_close(self, ended: str) -> None:
+    def caller_may_close(self, ended: str) -> None:
         """The last PDU went to the caller: close entry now, then wait for it to close (Sta13, ARTIM)."""
         self._unanswered()
         if self.ledger is not None:
@@ -481,7 +424,7 @@ class Association:
             else:
                 self.requestor.close()
 
-    def opening_sessions(self) -> None:
+    def keep_session(self) -> None:
         """Keep the TLS session of the requestor leg for the next association."""
         leg = self.requestor
         if leg is not None and leg.channel is not None and self.callee is not None:
@@ -489,17 +432,20 @@ class Association:
             if secure is not None:
                 secure.remember(leg.channel)
 
-    def _across(self, leg: Leg) -> Leg:
+    def across(self, leg: Leg) -> Leg:
+        """Return the other leg."""
         other = self.requestor if leg is self.acceptor else self.acceptor
         assert other is not None
         return other
 
-    def _flow_from(self, leg: Leg) -> Flow:
+    def flow_from(self, leg: Leg) -> Flow:
+        """Return the flow of what `leg` says."""
         flow = self.out if leg is self.acceptor else self.back
         assert flow is not None
         return flow
 
-    def _flow_to(self, leg: Leg) -> Flow:
+    def flow_to(self, leg: Leg) -> Flow:
+        """Return the flow of what `leg` is told."""
         flow = self.back if leg is self.acceptor else self.out
         assert flow is not None
         return flow

@@ -19,6 +19,7 @@ from wardgate.policy.model import Transport
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
@@ -51,8 +52,6 @@ class Opening:
 
     def accepted(self) -> None:
         """A connection came in on a port that has one declared transport."""
-        from wardgate.relay.association import Phase
-
         a = self._a
         secure = self._gate.party(a.link, a.caller)
         if secure is None:
@@ -66,8 +65,6 @@ class Opening:
         a.acceptor.watch(State.HANDSHAKE)
 
     def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
-        from wardgate.relay.association import Phase
-
         a = self._a
         if identity is None:
             self._refuse_connection(_code(error), a.acceptor, error)
@@ -145,7 +142,6 @@ class Opening:
     # --- open entry and called side, at once
 
     def _open(self, calling: str, called: str) -> None:
-        from wardgate.relay.association import Phase
         from wardgate.relay.flow import Flow
 
         a = self._a
@@ -179,8 +175,6 @@ class Opening:
 
     def connected(self, leg: Leg) -> None:
         """TCP to the called side is up."""
-        from wardgate.relay.association import Phase
-
         a = self._a
         assert a.callee is not None
         secure = self._gate.party(a.link, a.callee)
@@ -253,8 +247,6 @@ class Opening:
 
     def _go(self) -> None:
         """Both are done: the A-ASSOCIATE-RQ leaves the box."""
-        from wardgate.relay.association import Phase
-
         if not (self._entry_durable and self._other_ready):
             return
         a = self._a
@@ -277,8 +269,6 @@ class Opening:
 
     def late(self, code: Code) -> None:
         """The deadline of this phase passed."""
-        from wardgate.relay.association import Phase
-
         a = self._a
         if a.phase in (Phase.SHAKING, Phase.REQUEST):
             if not a.acceptor.received:
