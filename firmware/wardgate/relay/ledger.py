@@ -100,7 +100,8 @@ class Ledger:
     def _submit(self, op: Op, payload: bytes, answer: Callable[[Status, int], None]) -> None:
         if op is Op.CLOSE:
             self._seq += 1
-        self._gate.custodian.submit(op, self._scope.association, self._seq, payload, answer)
+        # Nothing waits for a close entry: it goes with the next item, at the latest at the next tick.
+        self._gate.custodian.submit(op, self._scope.association, self._seq, payload, answer, urgent=op is not Op.CLOSE)
 
 
 def _ignore(_status: Status, _index: int) -> None:
