@@ -70,27 +70,32 @@ class SpawnedSigner:
         import select
         import sys
 
-        question, answer = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        actions = [(os.POSIX_SPAWN_DUP2, question[0], 0), (os.POSIX_SPAWN_DUP2, answer[1], 1)]
         argv = [sys.executable, "-P", "-m", "wardgate.signer", str(self._path), what]
-        try:
+        ours: list[int] = []
+        theirs: list[int] = []
+        pid, status, signed = 0, 1, b""
+        try:  # whatever fails, no descriptor and no child stays behind: this is tried again every second
+            for end in (0, 1):
+                pipe = os.pipe2(os.O_CLOEXEC)
+                theirs.append(pipe[end])
+                ours.append(pipe[1 - end])
+            actions = [(os.POSIX_SPAWN_DUP2, theirs[0], 0), (os.POSIX_SPAWN_DUP2, theirs[1], 1)]
             pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions)
+            while theirs:
+                os.close(theirs.pop())
+            os.write(ours[0], data)
+            os.close(ours.pop(0))
+            if select.select([ours[0]], [], [], _SPAWNED_SECONDS)[0]:
+                signed = os.read(ours[0], _MAX_ANSWER)
+        except OSError as error:
+            raise ValueError(f"the key in {self._path} cannot be used for {what}: {error}") from error
         finally:
-            os.close(question[0])
-            os.close(answer[1])
-        try:
-            os.write(question[1], data)
-        finally:
-            os.close(question[1])
-        ready: list[int] = []
-        try:
-            ready, _, _ = select.select([answer[0]], [], [], _SPAWNED_SECONDS)
-            signed = os.read(answer[0], _MAX_ANSWER) if ready else b""
-        finally:
-            os.close(answer[0])
-            if not ready:
-                os.kill(pid, 9)
-            _, status = os.waitpid(pid, 0)
+            for descriptor in ours + theirs:
+                os.close(descriptor)
+            if pid:
+                if not signed:
+                    os.kill(pid, 9)
+                _, status = os.waitpid(pid, 0)
         if status or not signed:
             raise ValueError(f"the key in {self._path} cannot be used for {what}")
         return signed
