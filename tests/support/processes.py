@@ -121,9 +121,10 @@ def run(argv: Sequence[str | Path], seconds: float = 60.0, env: Mapping[str, str
 def children(pid: int) -> list[int]:
     """Return the process ids of the direct children of `pid`."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in task.read_text().split()]
+    with contextlib.suppress(OSError):  # a process may end between the listing of its parent and the look at itself
+        for task in os.scandir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in Path(task.path, "children").read_text().split()]
     return sorted(found)
 
 
