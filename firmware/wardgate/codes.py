@@ -5,6 +5,7 @@ Numbers are never used again for another meaning.
 
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
+    7xx keys and tokens
 """
 
 from __future__ import annotations
@@ -711,6 +712,58 @@ class Code(Enum):
         Level.ERROR,
         "a packet to the custody writer is malformed; the connection is dropped",
         "report it: a defect of the worker",
+    )
+    # 740-759 tokens: what the box does about the state of a token (decision 021)
+    TOKEN_IS_ABSENT = _row(740, Side.BOX, Level.ERROR, "the token that holds the key is not there", "put the card back")
+    TOKEN_IS_ANOTHER = _row(
+        741, Side.BOX, Level.ERROR, "another token is there than the one that the configuration names", "insert the card of this site"
+    )
+    TOKEN_IS_SWAPPED = _row(
+        742,
+        Side.BOX,
+        Level.ERROR,
+        "a token of the right name but with another serial number took the place of the one in use",
+        "put the first card back, or reload the configuration to take the new one",
+    )
+    TOKEN_HAS_EXPIRED = _row(
+        743, Side.BOX, Level.ERROR, "the certificate of the key in the token is not within its time", "enrol the card again, then reload"
+    )
+    TOKEN_IS_BLOCKED = _row(
+        744, Side.BOX, Level.ERROR, "the token is blocked: no PIN tries are left", "unblock it with its PUK, or replace it"
+    )
+    TOKEN_PIN_IS_REFUSED = _row(
+        745, Side.BOX, Level.ERROR, "the token refused its PIN; it is not tried again", "mend the PIN file, then reinsert the card"
+    )
+    TOKEN_HAS_FAILED = _row(
+        746, Side.BOX, Level.ERROR, "the token or its module fails", "see the log of the key service; reinsert the card"
+    )
+    KEY_SERVICE_IS_AWAY = _row(
+        747, Side.BOX, Level.ERROR, "the key service does not answer, so no key in a token can be used", "start wardkeys; see its log"
+    )
+    TOKEN_IS_BACK = _row(748, Side.BOX, Level.INFO, "the token is there and can be used", "nothing")
+    TOKEN_CUT = _row(
+        749, Side.BOX, Level.WARN, "a running association was cut because its token went", 'set keys.on_removal = "finish" to let them end'
+    )
+    TOKEN_KEY_DIFFERS = _row(
+        750, Side.BOX, Level.ERROR, "the token has another key than the one that the custody log belongs to", "insert the card of this log"
+    )
+    CUSTODY_UNSIGNED = _row(
+        751, Side.BOX, Level.WARN, "the custody log goes on without signatures until its token is back", "put the card back"
+    )
+    CUSTODY_SIGNED_AGAIN = _row(752, Side.BOX, Level.INFO, "the custody log is signed again", "nothing")
+    CUSTODY_UNSIGNED_FULL = _row(
+        753,
+        Side.BOX,
+        Level.ERROR,
+        "as many custody records are unsigned as custody.unsigned_records allows; no new ones are taken",
+        "put the card back",
+    )
+    KEY_IN_FILE = _row(
+        754,
+        Side.BOX,
+        Level.WARN,
+        "development mode: a private key lies in a file",
+        "keep it in a token (pkcs11: in place of the path)",
     )
 
     def __str__(self) -> str:
