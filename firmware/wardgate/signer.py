@@ -20,6 +20,7 @@ class Scheme(Enum):
     """How a signature is made."""
 
     ED25519 = "ed25519"
+    ECDSA_SHA256 = "ecdsa-sha256"
 
 
 class Signer(Protocol):
