@@ -4,13 +4,14 @@
     writer -> master  {"is":"tokens","done":n}       the records up to n are durable
 
 `out`: why checkpoints cannot be signed now. News carry rising numbers and are sent again until they are done; a writer that took over
-knows none of them, so after a crash a record may stand in the log twice.
+knows none of them, so after a crash a record may stand in the log twice. Serial numbers come in clear and are recorded as SHA-256.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
+from hashlib import sha256
 from typing import Any, Final
 
 from wardgate.codes import Code
@@ -104,5 +105,5 @@ class TokenBook:
 
 
 def _news(fields: dict[str, object]) -> TokenNews:
-    event = TokenEvent(fields["event"])
-    return TokenNews(event, *(str(fields.get(name, "")) for name in _FIELDS))
+    news = TokenNews(TokenEvent(fields["event"]), *(str(fields.get(name, "")) for name in _FIELDS))
+    return news._replace(serial=sha256(news.serial.encode()).hexdigest() if news.serial else "")
