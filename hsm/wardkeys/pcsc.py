@@ -239,4 +239,4 @@ class Connection:
 def _reader(name: str, row: _ReaderState, changed: bool) -> Reader:
     state = row.event if changed or row.event else row.current
     atr = bytes(row.atr[: min(row.atr_bytes, _MAX_ATR)])
-    return Reader(name, bool(state & ReaderState.PRESENT), atr, state >> 16 & 0xFFFF, state & ~ReaderState.CHANGED)
+    return Reader(name, bool(state & ReaderState.PRESENT), atr, state >> 16 & 0xFFFF, state & ~int(ReaderState.CHANGED))

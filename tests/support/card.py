@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
 
 from support.pcscd import Pcscd
 from virtualcard import state
 from virtualcard.card import Card
 from virtualcard.store import FileStore
 from virtualcard.vpcd import Vpcd
+from wardkeys.card.channel import Channel
+from wardkeys.card.iscl import IsclCard, Kind, Purpose
+from wardkeys.card.management import FACTORY
+from wardkeys.card.piv import Algorithm, Piv
+from wardkeys.card.piv import Slot as KeySlot
+from wardkeys.card.publickey import public_key
+from wardtools.pki import Leaf, Pki
 
 
 class CardFile:
@@ -78,3 +88,29 @@ class Slot:
         self.card.delay_seconds = milliseconds / 1000
         if self._inserted is not None:
             self._inserted[0].delay_seconds = self.card.delay_seconds
+
+
+def personalise(card: CardFile, pki: Pki, name: str, keys: Mapping[KeySlot, Algorithm], **settings: object) -> dict[KeySlot, Leaf]:
+    """Make keys on a card that is in no reader, and certificates of the test PKI for them: `NAME-9a` and so on, no key file.
+
+    OpenSC shows the slots 9A 9C 9D 9E as ids 01 02 03 04, the token's label is the common name of the first certificate (`TEST ONLY
+    NAME-9a`), its serial number the card's. EC keys in 9D can only agree keys there, not sign. `settings` go to `Pki.issue`.
+    """
+    host = Piv(Channel(Card(card.store).process))
+    host.select()
+    host.authenticate(FACTORY)
+    made = {}
+    for slot, algorithm in keys.items():
+        public = public_key(algorithm, host.generate(slot, algorithm))
+        made[slot] = pki.issue(f"{name}-{slot:02x}", public=public, **settings)  # type: ignore[arg-type]
+        host.put_certificate(slot, made[slot].certificate.public_bytes(serialization.Encoding.DER))
+    return made
+
+
+def load_iscl(card: CardFile, keys: Mapping[tuple[Purpose, int], tuple[Kind, bytes]], *, tries: int = 0, same_pair: bool = False) -> None:
+    """Put ISCL keys on a card that is in no reader."""
+    host = IsclCard(Channel(Card(card.store).process))
+    host.select()
+    host.authenticate(FACTORY)
+    for (purpose, slot), (kind, key) in keys.items():
+        host.put_key(purpose, slot, kind, key, tries=tries, unsafe_same_pair=same_pair)
