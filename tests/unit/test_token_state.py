@@ -10,7 +10,7 @@ from wardgate.codes import Code
 from wardgate.token.judge import MAX_TOKENS, seen_in
 from wardgate.token.machine import TokenState
 from wardgate.token.naming import Name, is_uri, name_in
-from wardgate.token.needs import CUSTODY, keys_in_files, needs_of
+from wardgate.token.needs import CUSTODY, needs_of
 from wardgate.token.state import State
 
 CARD = "pkcs11:token=ward-ct1;object=tls-ec;type=private"
@@ -229,11 +229,6 @@ def test_a_uri_names_its_token_by_label_serial_and_model_whatever_else_it_says()
 
 def test_labels_are_compared_without_their_padding() -> None:
     assert Name("ward-ct1").fits("ward-ct1   ", "1", "m") and not Name("ward-ct1", "2").fits("ward-ct1", "1", "m")
-
-
-def test_keys_in_files_are_named() -> None:
-    assert keys_in_files(config()) == ["link ct1, ris"]
-    assert keys_in_files(config("/a", "/b")) == ["link ct1, pacs", "link ct1, ris", "custody"]
 
 
 def test_the_status_has_a_row_for_each_token() -> None:

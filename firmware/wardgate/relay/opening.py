@@ -68,7 +68,7 @@ class Opening:
             return
         self._shown = shown
         a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
-        a.acceptor.channel = shown.server_channel()
+        a.acceptor.channel = shown.server_channel(self._gate.many)
         self._handshakes[Side.ACCEPTOR] = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
         a.acceptor.watch(State.HANDSHAKE)
 
@@ -195,7 +195,7 @@ class Opening:
             self._ready(None)
             return
         a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
-        leg.channel, kept_chain = secure.client_channel()
+        leg.channel, kept_chain = secure.client_channel(self._gate.many)
         leg.state = State.HANDSHAKE
         handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
         self._handshakes[Side.REQUESTOR] = handshake

@@ -78,17 +78,17 @@ class SecureParty:
         self._server, self._client = server, client
         self.out = None
 
-    def server_channel(self) -> TlsChannel:
-        """Return the channel of a leg that called us."""
+    def server_channel(self, many: bool) -> TlsChannel:
+        """Return the channel of a leg that called us; `many`: there are hundreds."""
         assert self._server is not None
-        return TlsChannel(self._server, True)
+        return TlsChannel(self._server, True, many=many)
 
-    def client_channel(self) -> tuple[TlsChannel, tuple[bytes, ...]]:
-        """Return the channel of a leg that we open, and the chain of the session that it tries to resume."""
+    def client_channel(self, many: bool) -> tuple[TlsChannel, tuple[bytes, ...]]:
+        """Return the channel of a leg that we open, and the chain of the session that it tries to resume; `many`: there are hundreds."""
         assert self._client is not None
         kept = self._sessions.get(self.user, self._client) if self.tls.session_resumption else None
         name = next((name for name in self.tls.names if _is_dns(name)), None)
-        return TlsChannel(self._client, False, name, kept.session if kept else None), kept.chain if kept else ()
+        return TlsChannel(self._client, False, name, kept.session if kept else None, many), kept.chain if kept else ()
 
     def judge(self, channel: TlsChannel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""

@@ -57,16 +57,3 @@ def needs_of(config: Mapping[str, Any], certificates: Iterable[Iterable[Any]]) -
                 add(pair["key"], f"{link['name']}/{party['name']}", end)
     add(config["custody"]["key"], CUSTODY, 0.0)
     return list(found.values())
-
-
-def keys_in_files(config: Mapping[str, Any]) -> list[str]:
-    """Return where a private key lies in a file: development mode, shown loudly."""
-    found = []
-    for link in config["links"]:
-        for party in (link["modality"], *link["peers"]):
-            pairs = (party.get("tls") or {}).get("certificates", ())
-            if any(not is_uri(pair["key"]) for pair in pairs):
-                found.append(f"link {link['name']}, {party['name']}")
-    if not is_uri(config["custody"]["key"]):
-        found.append("custody")
-    return found
