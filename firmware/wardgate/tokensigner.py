@@ -22,9 +22,11 @@ _HEAD: Final = struct.Struct("!BBI")
 class ServiceSigner:
     """One key in a token, named by its URI."""
 
-    def __init__(self, key: TokenKey, keys: Keys) -> None:
+    def __init__(self, key: TokenKey, keys: Keys, *, rehearsal: bool = False) -> None:
+        """`rehearsal`: signatures of an armed context are worth nothing and nobody is asked for them."""
         self._key = key
         self._keys = keys
+        self._rehearsal = rehearsal
 
     def public_key(self) -> bytes:
         """Return the SubjectPublicKeyInfo, DER. The key service remembers it while the token is out. Raises `KeyServiceError`."""
@@ -38,16 +40,16 @@ class ServiceSigner:
         digest = hashlib.new(name, data).digest() if hashed and dash else data  # Ed25519 hashes by itself
         return self._client().sign(self._key, scheme.value, digest)
 
-    def arm(self, context: ssl.SSLContext, chain: Path, *, rehearsal: bool = False) -> None:
+    def arm(self, context: ssl.SSLContext, chain: Path) -> None:
         """Give `context` the certificate chain (PEM) and the use of this key. Asks nobody: the token may be out.
 
         The public key is taken from the certificate; that it is the token's is seen by `wardgate check` and at the first signature.
-        `rehearsal`: signatures are worth nothing and nobody is asked for them. Raises `ProfileNotMet`, `OSError`, `ssl.SSLError`.
+        Raises `ProfileNotMet`, `OSError`, `ssl.SSLError`.
         """
         from wardgate.transport import provider
 
         provider.load()
-        text = self._key_file(_public_key_of(chain), rehearsal)
+        text = self._key_file(_public_key_of(chain))
         file = os.memfd_create("wardkeys", os.MFD_CLOEXEC)
         try:
             os.write(file, text)
@@ -55,11 +57,11 @@ class ServiceSigner:
         finally:
             os.close(file)
 
-    def _key_file(self, public_key: bytes, rehearsal: bool) -> bytes:
+    def _key_file(self, public_key: bytes) -> bytes:
         """Return the PEM file that the provider reads; its form is in `hsm/provider/decoder.c`. No secret is in it."""
         from binascii import b2a_base64
 
-        data = _HEAD.pack(_VERSION, _REHEARSAL if rehearsal else 0, self._keys.sign_seconds * 1000)
+        data = _HEAD.pack(_VERSION, _REHEARSAL if self._rehearsal else 0, self._keys.sign_seconds * 1000)
         for field in (os.fsencode(self._keys.socket), self._key.encode(), public_key):
             data += struct.pack("!H", len(field)) + field
         lines = b"".join(b2a_base64(data[at : at + 48]) for at in range(0, len(data), 48))
