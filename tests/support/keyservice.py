@@ -1,118 +1,101 @@
-"""A stand-in for the key service and its token, for what the real ones do not do on demand: slowness, refusals, nonsense.
-
-It speaks the wire protocol of docs/keys.md with private keys from PEM files, one signature at a time, as a card does.
-`python -m support.keyservice SOCKET SECONDS NAME=KEY...` runs one as a process of its own.
-"""
+"""A running key service of a test."""
 
 from __future__ import annotations
 
-import socket
-import struct
+import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
-SIGN, PUBLIC = 1, 2
-_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+from support.processes import READY_SECONDS, Program, until
+from support.softhsm import PIN, python_path
+from wardkeys.client import KeyClient
+from wardkeys.errors import KeyServiceError
 
 
-def uri_of(name: str) -> str:
-    """Return the URI of key `name` in the stand-in's token."""
-    return f"pkcs11:token=fake;object={name};type=private"
+class KeyService:
+    """`python -m wardkeys run` below `folder`. Add tokens, then `start`."""
 
+    def __init__(self, folder: Path, env: Mapping[str, str], **words: object) -> None:
+        self.folder = folder
+        self.socket = folder / "keys.sock"
+        self.client = KeyClient(str(self.socket), 30.0)
+        self._env = {**env, **python_path()}
+        self._lines = [f'socket = "{self.socket}"', *(f"{name} = {_toml(value)}" for name, value in words.items())]
+        self._program: Program | None = None
 
-class FakeKeyService:
-    """Listens at `path` and signs with the keys of `keys` (name to PEM file), each signature taking `seconds`, one after the other."""
+    def add_token(self, name: str, module: str | Path, label: str | None = None, pin: str | None = PIN, **words: object) -> Path:
+        """Add a `[[token]]`; return the path of its PIN file."""
+        pin_file = self.folder / f"{name}.pin"
+        every: dict[str, object] = {"name": name, "module": str(module), "label": label or name, **words}
+        if pin is not None:
+            self.set_pin(name, pin)
+            every["pin_file"] = str(pin_file)
+        self._lines += ["[[token]]", *(f"{word} = {_toml(value)}" for word, value in every.items())]
+        return pin_file
 
-    def __init__(self, path: Path, keys: Mapping[str, Path], seconds: float = 0.0) -> None:
-        self.path = path
-        self.keys: dict[str, Any] = {
-            uri_of(name): serialization.load_pem_private_key(file.read_bytes(), None) for name, file in keys.items()
-        }
-        self.seconds = seconds
-        self.signatures = 0
-        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to a request instead; None: nothing, and hang up
-        self.accepting = True
-        self._token = threading.Lock()
-        path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(str(path))
-        self._listener.listen(512)
-        threading.Thread(target=self._serve, daemon=True).start()
+    def set_pin(self, name: str, pin: str) -> None:
+        """Write the PIN file of a token."""
+        path = self.folder / f"{name}.pin"
+        path.write_text(pin + "\n")
+        path.chmod(0o600)
 
-    def __enter__(self) -> FakeKeyService:
+    @property
+    def config(self) -> Path:
+        """keys.toml."""
+        return self.folder / "keys.toml"
+
+    def start(self, argv: Sequence[str] = ()) -> KeyService:
+        """Start it (below `argv`, e.g. setpriv) and wait until it answers."""
+        self.config.write_text("\n".join(self._lines) + "\n")
+        run = [*argv, sys.executable, "-m", "wardkeys", "run", str(self.config)]
+        self._program = Program(run, self.folder / "keys.log", self._env)
+        until(self._answers, "the key service answers")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _answers(self) -> bool:
+        if not self.program.running():
+            raise AssertionError(f"the key service ended:\n{self.log}")
+        try:
+            self.client.status()
+        except KeyServiceError:
+            return False
+        return True
 
-    def close(self) -> None:
-        """Listen no more."""
-        self._listener.close()
-        self.path.unlink(missing_ok=True)
+    @property
+    def program(self) -> Program:
+        """The running program."""
+        assert self._program is not None
+        return self._program
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(sock,), daemon=True).start()
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self.program.log
 
-    def _talk(self, sock: socket.socket) -> None:
-        with sock:
-            while request := sock.recv(65536):
-                answer = self.answer(request) if self.answer is not None else self._answer(request)
-                if answer is None:
-                    return
-                try:
-                    sock.send(answer)
-                except OSError:
-                    return  # it waits no longer
+    def state(self, name: str) -> str:
+        """Return the state of one token."""
+        return str(self.row(name)["state"])
 
-    def _answer(self, request: bytes) -> bytes:
-        op = request[1]
-        fields, at = [], 6
-        while at < len(request):
-            (size,) = struct.unpack_from("!H", request, at)
-            fields.append(request[at + 2 : at + 2 + size])
-            at += 2 + size
-        key = self.keys.get(fields[0].decode())
-        if key is None:
-            return response(request, 710, b"no such key")
-        if op == PUBLIC:
-            spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-            return response(request, 0, spki)
-        with self._token:
-            time.sleep(self.seconds)
-            self.signatures += 1
-        return response(request, 0, _signed(key, fields[1].decode(), fields[2]))
+    def row(self, name: str) -> dict[str, object]:
+        """Return what STATUS says of one token."""
+        return next(row for row in self.client.status()["tokens"] if row["name"] == name)
+
+    def until_state(self, name: str, state: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until a token is in `state`."""
+        until(lambda: self.state(name) == state, f"token {name} is {state}", seconds)
+
+    def reload(self) -> None:
+        """Tell it to look at its PIN files."""
+        self.program.signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._program is not None:
+            self._program.stop()
 
 
-def _signed(key: Any, scheme: str, digest: bytes) -> bytes:
-    kind, _, name = scheme.rpartition("-")
-    algorithm = _HASHES[name]()
-    if kind == "ecdsa":
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key.sign(digest, ec.ECDSA(Prehashed(algorithm)))
-    assert isinstance(key, rsa.RSAPrivateKey)
-    pad = padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH) if kind == "rsa-pss" else padding.PKCS1v15()
-    return key.sign(digest, pad, Prehashed(algorithm))
-
-
-def response(request: bytes, status: int, field: bytes) -> bytes:
-    """Return an answer to `request` with one field."""
-    return struct.pack("!BB4sHH", 1, request[1] | 0x80, request[2:6], status, len(field)) + field
-
-
-if __name__ == "__main__":
-    with FakeKeyService(Path(sys.argv[1]), {n: Path(f) for n, _, f in (w.partition("=") for w in sys.argv[3:])}, float(sys.argv[2])):
-        print("ready", flush=True)
-        threading.Event().wait()
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float, list)) else f'"{value}"'
