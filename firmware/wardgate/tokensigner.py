@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wardgate.policy.keyref import TokenKey
     from wardgate.policy.model import Keys
     from wardgate.signer import Scheme
+    from wardkeys.client import KeyClient
 
 _VERSION: Final = 1
 _REHEARSAL: Final = 1
@@ -56,6 +57,11 @@ class ServiceSigner:
             context.load_cert_chain(chain, f"/proc/self/fd/{file}")
         finally:
             os.close(file)
+
+    def _client(self) -> KeyClient:
+        from wardkeys.client import KeyClient
+
+        return KeyClient(str(self._keys.socket), float(self._keys.sign_seconds))
 
     def _key_file(self, public_key: bytes) -> bytes:
         """Return the PEM file that the provider reads; its form is in `hsm/provider/decoder.c`. No secret is in it."""
