@@ -912,5 +912,70 @@ class Code(Enum):
     )
     CARD_WEAK_KEY = _row(789, Side.BOX, Level.WARN, "an ISCL session key came out weak", "nothing: the sender draws another random number")
 
+    # 7xx keys and tokens (760-769: TLS with keys in a token)
+    KEY_SERVICE_UNREACHABLE = _row(
+        761,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake: the key service cannot be reached",
+        "start it; check keys.socket and that the gateway's account may use it",
+    )
+    KEY_SIGN_TIMEOUT = _row(
+        762,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake within keys.sign_seconds",
+        "look at the token's state and queue; raise keys.sign_seconds for a slow card",
+    )
+    KEY_SERVICE_BROKE = _row(
+        763,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake: the key service broke off or gave no valid answer",
+        "look at the key service's log of this moment",
+    )
+    KEY_NOT_OF_CERTIFICATE = _row(
+        764,
+        Side.BOX,
+        Level.ERROR,
+        "the key in the token is not the one of the certificate",
+        "put the right token in, or name the chain that belongs to its key",
+    )
+    KEY_SCHEME = _row(
+        765,
+        Side.PEER,
+        Level.ERROR,
+        "the handshake wants a kind of signature that keys in a token do not make (ECDSA, RSA, RSA-PSS with SHA-256 or better)",
+        "update the peer",
+    )
+    KEY_MODULE_MISSING = _row(
+        766,
+        Side.BOX,
+        Level.ERROR,
+        "the OpenSSL module for keys in a token (wardkeys.so) is missing or cannot be loaded",
+        "install it (docs/runtime.md); in the tree: make provider",
+    )
+    KEY_SERVICE_REFUSED = _row(
+        767,
+        Side.BOX,
+        Level.ERROR,
+        "the key service refused a signature for a handshake, with a code that this version does not know",
+        "install gateway and key service of one version",
+    )
+    KEY_KIND = _row(
+        768,
+        Side.BOX,
+        Level.ERROR,
+        "the key in the token is not of a kind that serves here",
+        "custody: ECDSA P-256 or Ed25519; TLS: RSA from 2048 bits, ECDSA P-256 or P-384",
+    )
+    KEYS_NOT_CHECKED = _row(
+        769,
+        Side.BOX,
+        Level.WARN,
+        "the key service did not answer: whether a key is there and fits its certificate was not checked",
+        "insert the token, start the key service, check again",
+    )
+
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

@@ -29,14 +29,17 @@ class Scheme(Enum):
     RSA_PSS_SHA256 = "rsa-pss-sha256"
 
 
-def signer_for(key: KeyReference, keys: Keys) -> Signer:
-    """Return who uses `key`: the key service of `keys` for one in a token, else this process itself. Nothing is opened or asked yet."""
+def signer_for(key: KeyReference, keys: Keys, *, rehearsal: bool = False) -> Signer:
+    """Return who uses `key`: the key service of `keys` for one in a token, else this process itself. Nothing is opened or asked yet.
+
+    `rehearsal`: a token is not asked; its signatures in a handshake are worth nothing.
+    """
     from wardgate.policy.keyref import TokenKey
 
     if isinstance(key, TokenKey):
         from wardgate.tokensigner import ServiceSigner
 
-        return ServiceSigner(key, keys)
+        return ServiceSigner(key, keys, rehearsal=rehearsal)
     return FileSigner(key)
 
 

@@ -67,6 +67,8 @@ class Opening:
             self._refuse_connection(secure.out.code, a.acceptor, None, detail=secure.out.detail)
             return
         self._shown = shown
+        parties.remove(shown)
+        parties.insert(0, shown)  # its token is the one that the handshake waits for
         a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
         a.acceptor.channel = shown.server_channel(self._gate.many)
         self._handshakes[Side.ACCEPTOR] = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)

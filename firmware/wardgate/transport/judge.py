@@ -38,7 +38,7 @@ def own_certificates(tls: Tls) -> list[OwnCertificate]:
 
 
 def judge_party(party: Party, now: float, crl_directory: Path | None = None, keys: Keys = DEFAULT_KEYS) -> Iterator[TransportError]:
-    """Yield every mistake in the TLS of `party`; server suites are tried by handshakes, which uses the key. Nothing for a plain party.
+    """Yield every mistake in the TLS of `party`; server suites are tried by handshakes (a key in a file is used). Nothing for a plain one.
 
     `crl_directory` is RUN_DIR/crl. A retired profile is yielded too, as its `WARN` code; the levels are in the code.
     """
@@ -46,7 +46,7 @@ def judge_party(party: Party, now: float, crl_directory: Path | None = None, key
     if tls is None:
         return
     try:
-        contexts = TlsContexts(tls, (), keys)
+        contexts = TlsContexts(tls, (), keys, rehearsal=True)
         PeerChecker(tls, CrlStore())
     except ProfileNotMet as mistake:
         yield mistake
