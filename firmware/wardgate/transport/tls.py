@@ -146,6 +146,11 @@ class TlsChannel:
         return self._outgoing.read()
 
     @property
+    def context(self) -> ssl.SSLContext:
+        """The context that it was made by."""
+        return self._context
+
+    @property
     def version(self) -> str:
         """Such as `TLSv1.3`; empty before the handshake."""
         return self._object.version() or ""
