@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 import stat
@@ -32,6 +33,7 @@ _TICK_SECONDS: Final = 0.2
 _BATCH: Final = 32
 _SETTLE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 2.0
+_RESERVED_DESCRIPTORS: Final = 64  # of modules, listener, epoll
 
 
 class Service:
@@ -42,6 +44,8 @@ class Service:
         self._router = Router(tokens)
         self._tokens = tokens
         self._log = log
+        spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
+        self._max_connections = max(1, min(config.max_connections, spare))  # out of descriptors, accept() would fail for ever
         self._uids = config.uids | {os.geteuid()}
         self._connections: dict[int, Connection] = {}
         self._gathering: deque[Gather] = deque()
@@ -112,7 +116,7 @@ class Service:
             if connection.uid not in self._uids:
                 self._log.event(Code.KEYS_STRANGER, peer=f"uid {connection.uid}", pid=connection.pid)
                 self._turn_away(connection, Code.KEYS_STRANGER, f"uid {connection.uid}")
-            elif len(self._connections) >= self._config.max_connections:
+            elif len(self._connections) >= self._max_connections:
                 self._log.event(Code.KEYS_CROWDED, peer=f"uid {connection.uid}", pid=connection.pid)
                 self._turn_away(connection, Code.KEYS_CROWDED, f"{len(self._connections)} connections")
             else:
