@@ -976,6 +976,7 @@ class Code(Enum):
         "the key service did not answer: whether a key is there and fits its certificate was not checked",
         "insert the token, start the key service, check again",
     )
+    # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

@@ -131,7 +131,7 @@ class Card:
         for application in self._applications:
             if len(command.data) >= application.shortest_aid and application.aid.startswith(command.data):
                 if application is not self._selected:
-                    self.session.forget()  # SP 800-73-4 Part 2, 3.1.1: what was verified holds for one application
+                    self.session.leave()
                 self._selected = application
                 found = application.selected()
                 return b"" if command.p2 == 0x0C else found

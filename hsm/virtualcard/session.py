@@ -24,9 +24,13 @@ class Session:
         self.forget()
 
     def forget(self) -> None:
-        """Lose all security state, as after a reset or when another application is selected."""
+        """Lose all security state, as after a reset."""
         self.pin_verified = False
-        self.pin_fresh = False  # verified and no key of policy "always" used since (SP 800-73-4 Part 1, table 5)
+        self.leave()
+
+    def leave(self) -> None:
+        """Lose what holds for one application, when another one is selected. The PIN stays verified: it is the card's (decision 019)."""
+        self.pin_fresh = False  # the PIN came directly before (SP 800-73-4 Part 1, table 5: PIN always)
         self.admin_verified = False
         self.challenge: bytes | None = None  # what the card drew last for somebody else to answer
         self.purpose = ""  # which command may answer it

@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from support.pcscd import Pcscd
+from support.processes import until
 from virtualcard import state
 from virtualcard.card import Card
 from virtualcard.store import FileStore
@@ -20,6 +21,7 @@ from wardkeys.card.management import FACTORY
 from wardkeys.card.piv import Algorithm, Piv
 from wardkeys.card.piv import Slot as KeySlot
 from wardkeys.card.publickey import public_key
+from wardkeys.pcsc import Pcsc
 from wardtools.pki import Leaf, Pki
 
 
@@ -61,8 +63,13 @@ class Slot:
         """Whether a card is in and served."""
         return self._inserted is not None and self._inserted[1].is_alive()
 
+    @property
+    def name(self) -> str:
+        """The reader's name."""
+        return self._pcscd.reader_name(self._reader)
+
     def insert(self) -> None:
-        """Put the card in. pcscd sees it within about 0.4 s; wait for that with what the test looks at."""
+        """Put the card in. pcscd sees it within about 0.4 s; `support.card.until_present` waits for that."""
         assert not self.inside, "a card is in already"
         front = Vpcd(Card(self.card.store), self._pcscd.connect(self._reader), self.card.delay_seconds)
         thread = threading.Thread(target=front.serve, daemon=True)
@@ -88,6 +95,12 @@ class Slot:
         self.card.delay_seconds = milliseconds / 1000
         if self._inserted is not None:
             self._inserted[0].delay_seconds = self.card.delay_seconds
+
+
+def until_present(slot: Slot, present: bool = True) -> None:
+    """Wait until pcscd has seen that the card is in, or gone."""
+    with Pcsc() as pcsc:
+        until(lambda: any(one.name == slot.name and one.present == present for one in pcsc.look()), f"card in {slot.name}: {present}")
 
 
 def personalise(card: CardFile, pki: Pki, name: str, keys: Mapping[KeySlot, Algorithm], **settings: object) -> dict[KeySlot, Leaf]:

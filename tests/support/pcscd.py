@@ -109,8 +109,8 @@ class Pcscd:
             return True
         return False
 
-    @staticmethod
-    def _reader(number: int) -> str:
-        """One driver instance has two slots, on this port and the next."""
-        port = FIRST_PORT + number
-        return f'FRIENDLYNAME "Ward Reader"\nDEVICENAME /dev/null:{port}\nLIBPATH {VPCD}\nCHANNELID {port}\n\n'
+    def _reader(self, number: int) -> str:
+        """One driver has two slots, on this port and the next, and no more: its slots are variables of the library. So a copy for each."""
+        port, library = FIRST_PORT + number, self._folder / f"vpcd{number}.so"
+        shutil.copy(VPCD, library)
+        return f'FRIENDLYNAME "Ward Reader"\nDEVICENAME /dev/null:{port}\nLIBPATH {library}\nCHANNELID {port}\n\n'
