@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 #   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
 #   softhsm2: the token of tests of the key service                opensc: pkcs11-tool, an independent user of tokens
 #   gcc, libc6-dev: a PKCS#11 module that is slow on purpose
+#   gcc, make, libssl-dev: hsm/provider                            mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev softhsm2 opensc gcc libc6-dev"
+PACKAGES="$PACKAGES make libssl-dev mmdebstrap"
 PYTHON=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -35,5 +37,12 @@ if [ -n "$missing" ]; then
         say "tests that need them are skipped and say so" >&2
     fi
 fi
+
+# The OpenSSL module for keys in a token; without it the gateway serves keys in files, and the tests of the others are skipped.
+mkdir -p build
+make -s -C hsm/provider OUT="$PWD/build/provider" >build/provider.log 2>&1 || {
+    tail -n 5 build/provider.log >&2
+    say "hsm/provider was not built (see build/provider.log); tests with keys in a token are skipped" >&2
+}
 
 exec tools/venv.sh "$PYTHON" .venv
