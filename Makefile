@@ -12,6 +12,10 @@ menu: ## print this menu
 setup: ## packages and .venv (done by every target that needs it)
 	@tools/setup.sh
 
+.PHONY: provider
+provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
+	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+
 .PHONY: demo
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
 	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
@@ -41,6 +45,10 @@ format: setup ## let ruff write the format
 .PHONY: types
 types: setup ## mypy --strict over the firmware
 	$(PY) -m mypy
+
+.PHONY: soak
+soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads and 4 workers (minutes)
+	$(PY) -m pytest -rs --soak tests/hardware/test_soak_token.py
 
 .PHONY: bench
 bench: ## ratios against stunnel and HAProxy on this machine
