@@ -26,7 +26,7 @@ SUITES = [
     (Method.THREE_PASS_FOUR_WAY, Encryption.NONE, Mac.DES_MAC),
     (Method.THREE_PASS_FOUR_WAY, Encryption.DES_CBC, Mac.MD5),
     (Method.THREE_PASS_FOUR_WAY, Encryption.DES_CBC, Mac.DES_MAC),
-    (Method.THREE_PASS_FOUR_WAY, Encryption.DES_CBC, Mac.RETAIL),
+    (Method.ISO_9798_2_AES, Encryption.DES_CBC, Mac.RETAIL),
     (Method.ISO_9798_2_AES, Encryption.TRIPLE_DES_CBC, Mac.RETAIL),
     (Method.ISO_9798_2_AES, Encryption.AES_128_CBC, Mac.AES_CMAC),
     (Method.ISO_9798_4_CMAC, Encryption.AES_256_CBC, Mac.HMAC_SHA256),

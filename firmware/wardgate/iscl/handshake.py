@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from wardgate.iscl.bodies import Message, Value
+from wardgate.iscl.bodies import Codec, Message, Value
 from wardgate.iscl.errors import Condition, IsclError
 from wardgate.iscl.keys import CONNECTION_KEY_BYTES, label
 from wardgate.iscl.line import Line, Wait
@@ -257,7 +257,7 @@ class Handshake:
             raise IsclError(Condition.REMOTE_CARD, f"{message.id.name}, card result {message.option:08x}")
 
     def _refuse(self, condition: Condition, answer: MessageId, detail: str, **fields: Value) -> None:
-        raise IsclError(condition, detail, self.line.codec.encode(answer, status=NAK, **fields))
+        raise IsclError(condition, detail, _nak(self.line.codec, answer, 0, fields))
 
     def token_failed(self, detail: str) -> IsclError:
         """Return the error for a token that failed; the message now due says so to the peer."""
@@ -274,7 +274,11 @@ class Handshake:
         else:
             message, fields = due[self.state]
         option = 1 if message is not MessageId.COMPLETION else 0  # card result: not OK
-        return IsclError(Condition.LOCAL_CARD, detail, self.line.codec.encode(message, option, status=NAK, **fields))
+        return IsclError(Condition.LOCAL_CARD, detail, _nak(self.line.codec, message, option, fields))
+
+
+def _nak(codec: Codec, message: MessageId, option: int, fields: dict[str, Any]) -> bytes:
+    return codec.encode(message, option, status=NAK, **fields)
 
 
 def _filled(data: bytes) -> bytes:

@@ -65,7 +65,7 @@ class Settings(NamedTuple):
     @property
     def weak(self) -> bool:
         """Does anything rest on single DES or MD5?"""
-        return not self.wide or self.encryption in (Encryption.NONE, Encryption.DES_CBC) or self.mac in (Mac.MD5, Mac.DES_MAC)
+        return not self.wide or self.encryption is Encryption.DES_CBC or self.mac is Mac.RETAIL
 
     @property
     def malleable_start(self) -> bool:
@@ -91,6 +91,8 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "mac", '"integrated" with "aes-256-gcm" and with nothing else'
     if s.mac in (Mac.MD5, Mac.DES_MAC) and is_extension(s.encryption):
         yield "mac", "an extension MAC with an extension cipher"
+    if s.wide is not s.derived:
+        yield "method", "an extension method with extension algorithms, the base method without: their keys differ"
     if s.derived and s.key_id != SESSION_KEY:
         yield "key_id", "16 with extension algorithms"
     if s.r1.shared_register and not s.r1.half_duplex:

@@ -13,6 +13,7 @@ from wardgate.iscl.deskeys import odd_parity
 from wardgate.iscl.primitives import Primitives
 from wardgate.iscl.terms import SESSION_KEY, Encryption, Mac, Way
 from wardgate.iscl.tokens import (
+    HKDF_LABEL,
     Authenticate,
     Challenge,
     Check,
@@ -62,12 +63,15 @@ class SoftToken:
         if isinstance(operation, Encipher | Decipher):
             return self._aes(key, operation.data, isinstance(operation, Encipher))
         if isinstance(operation, Authenticate | Check):
-            run = self._primitives.mac(Mac.AES_CMAC, key)
-            run.update(operation.data)
-            code = run.digest()
+            code = self._cmac(key, operation.data)
             return hmac.compare_digest(code, operation.code) if isinstance(operation, Check) else code
         assert isinstance(operation, Derive)
-        return hkdf(key, operation.salt, operation.info, operation.size)
+        return hkdf(self._cmac(key, HKDF_LABEL + operation.salt), operation.salt, operation.info, operation.size)
+
+    def _cmac(self, key: bytes, data: bytes) -> bytes:
+        run = self._primitives.mac(Mac.AES_CMAC, key)
+        run.update(data)
+        return run.digest()
 
     def _message_key(self, operation: MessageKey) -> tuple[bytes, bytes]:
         if operation.key_id != SESSION_KEY:

@@ -6,9 +6,11 @@ results to `Engine.answer`. When a `Verify` or `Check` comes out false the rest 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wardgate.iscl.terms import Way
+
+HKDF_LABEL: Final = b"wardgate iscl r1 hkdf"  # no transcript of the authentication begins like this (nonces do)
 
 
 class Challenge(NamedTuple):
@@ -80,7 +82,8 @@ class Check(NamedTuple):
 
 
 class Derive(NamedTuple):
-    """HKDF-SHA-256 (RFC 5869) of the key of `slot` for `way`. Result: `size` bytes."""
+    """HKDF-SHA-256 (RFC 5869); what goes in is the AES-CMAC, under the key of `slot` for `way`, of `HKDF_LABEL` and the salt, so that a
+    token without HKDF can do its part. Result: `size` bytes."""
 
     slot: int
     way: Way
