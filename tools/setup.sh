@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 # Development and tests only; what the box itself needs is in docs/runtime.md.
 #   dcmtk, orthanc: the peers of the demo and of tests/interop     openssl: a peer that is not Python
 #   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
-PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
+#   softhsm2: the token of tests of the key service                opensc: pkcs11-tool, an independent user of tokens
+#   gcc, libc6-dev: a PKCS#11 module that is slow on purpose
+PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev softhsm2 opensc gcc libc6-dev"
 PYTHON=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*"; }

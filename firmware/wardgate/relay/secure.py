@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from wardgate.policy.keyref import TokenKey
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.transport.peer import TlsRole
 from wardgate.transport.tls import TlsChannel
@@ -17,9 +18,11 @@ from wardgate.transport.tls import TlsChannel
 if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.gate import Gate
+    from wardgate.relay.threads import Pool
     from wardgate.transport.context import TlsContexts
     from wardgate.transport.crl import CrlStore
     from wardgate.transport.peer import PeerChecker, PeerIdentity
+    from wardgate.transport.provider import Provider
     from wardgate.transport.sessions import SessionCache
 
 _EMPTY: Final = memoryview(b"")
@@ -39,6 +42,9 @@ class SecureParty:
         self._key = f"{link.name}/{party.name}"
         self._sessions = sessions
         self._lock = threading.Lock()  # handshake threads share the checker's memory
+        # Which token a handshake may have to wait for; None: its keys are here.
+        tokens = sorted({pair.key.token for pair in party.tls.certificates if isinstance(pair.key, TokenKey)})
+        self.token = " ".join(tokens) or None
         self._server = contexts.server() if party.listen else None
         self._client = contexts.client() if party.connect else None
 
@@ -93,6 +99,12 @@ class Handshake:
         self._kept_chain = kept_chain
         self._done = done
         self._role = TlsRole.CLIENT if leg.side is Side.ACCEPTOR else TlsRole.SERVER
+        self._pool: Pool = gate.pool
+        self._provider: Provider | None = None
+        if parties[0].token is not None:  # until it is signed, it waits with those that wait for the same token
+            from wardgate.transport import provider
+
+            self._pool, self._provider = gate.pool.lane(parties[0].token), provider.loaded()
 
     def start(self) -> None:
         """Send the first flight of a client; it signs nothing and waits for nothing."""
@@ -106,10 +118,14 @@ class Handshake:
     def feed(self, data: bytes) -> None:
         """Take wire bytes of the peer (empty: it closed)."""
         self._leg.pause(Pause.WORK)
-        self._gate.pool.submit(lambda: self._step(data), self._stepped)
+        self._pool.submit(lambda: self._step(data), self._stepped)
 
     def _step(self, data: bytes) -> tuple[bytes, PeerIdentity | None, Exception | None]:
+        provider = self._provider
+        before = provider.signatures() if provider is not None else 0
         wire, finished = self._channel.step(data)
+        if provider is not None and provider.signatures() != before:
+            self._pool, self._provider = self._gate.pool, None  # it is signed; the rest needs no token
         if not finished:
             return wire, None, None
         identity: PeerIdentity | None = None

@@ -87,7 +87,7 @@ class Worker:
             checker = PeerChecker(party.tls, crls)
             # Parties that share a port share its handshake; whose certificate it was is judged party by party.
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
-            contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}))
+            contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}), config.keys)
             self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, crls, sessions)
         import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 
