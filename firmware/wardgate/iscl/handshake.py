@@ -5,6 +5,7 @@ A pass that fails is answered with a NAK in the next message that is due; then t
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Any
 
@@ -15,7 +16,7 @@ from wardgate.iscl.line import Line, Wait
 from wardgate.iscl.settings import MIN_BLOCK_BYTES
 from wardgate.iscl.table import State
 from wardgate.iscl.terms import ACK, NAK, MessageId, Method, Role
-from wardgate.iscl.tokens import Authenticate, Challenge, Check, Decipher, Derive, Encipher, Operation, Respond, Result, Verify
+from wardgate.iscl.tokens import Authenticate, Challenge, Check, CheckBA, Derive, Operation, Respond, Result, TokenAB, TokenBA, Verify
 
 _NONCE_BYTES = 16  # of the extension methods
 
@@ -27,6 +28,7 @@ class Handshake:
         self.line = line
         self.state = State.START
         self.peer_name = b""
+        self._token_ab = b""
 
     def start(self) -> None:
         """Begin: the server speaks, the client waits."""
@@ -104,9 +106,14 @@ class Handshake:
         """Client: the server's challenge."""
         self._acknowledged(message, Condition.AUTHENTICATION_FAILED)
         self._card(message)
-        self.line.their_challenge = self._nonce(message)
+        line, settings = self.line, self.line.settings
+        line.their_challenge = self._nonce(message)
+        if settings.method is Method.ISO_9798_2_AES:
+            self.state = State.REPLYING
+            line.ask(self._token_made, TokenAB(settings.slot, line.mine, line.their_challenge, settings.peer_name))
+            return
         self.state = State.DRAWING
-        self.line.ask(self._drawn, Challenge(self._nonce_bytes))
+        line.ask(self._drawn, Challenge(self._nonce_bytes))
 
     def _drawn(self, results: tuple[Result, ...]) -> None:
         line = self.line
@@ -117,27 +124,43 @@ class Handshake:
         line.ask(self._replied, self._own_response(first=True))
 
     def _replied(self, results: tuple[Result, ...]) -> None:
-        line = self.line
-        challenge = b"" if line.settings.method is Method.ISO_9798_2_AES else line.my_challenge  # there it is inside the token
-        line.send(MessageId.PASS2, status=ACK, response=self._octets(results[0]), challenge=challenge)
+        self.line.send(MessageId.PASS2, status=ACK, response=self._octets(results[0]), challenge=self.line.my_challenge)
+        self.state = State.PASS3
+
+    def _token_made(self, results: tuple[Result, ...]) -> None:
+        """The nonce travels inside the token."""
+        result = results[0]
+        if not isinstance(result, tuple):
+            raise IsclError(Condition.LOCAL_CARD, "the token gave no token")
+        self._token_ab, self.line.my_challenge = result
+        self.line.send(MessageId.PASS2, status=ACK, response=self._token_ab, challenge=b"")
         self.state = State.PASS3
 
     def pass2(self, message: Message) -> None:
         """Server: the client's response and challenge."""
-        line = self.line
+        line, settings = self.line, self.line.settings
         self._acknowledged(message, Condition.AUTHENTICATION_FAILED)
         self._card(message)
-        if line.settings.method is not Method.ISO_9798_2_AES:
-            line.their_challenge = self._nonce(message)
-            if line.their_challenge == line.my_challenge:
-                self._refuse(Condition.SECURITY_BREACH, MessageId.PASS3, "our challenge came back", response=bytes(8))
+        response = message.octets("response")
         self.state = State.JUDGING
-        line.ask(self._judged_second, self._their_response(message.octets("response"), first=True))
+        if settings.method is Method.ISO_9798_2_AES:
+            self._token_ab = response
+            token = TokenBA(settings.slot, line.mine, line.my_challenge, settings.name, response)
+            line.ask(self._judged_second, token, *self._derivations())
+            return
+        line.their_challenge = self._nonce(message)
+        if line.their_challenge == line.my_challenge:
+            self._refuse(Condition.SECURITY_BREACH, MessageId.PASS3, "our challenge came back", response=bytes(8))
+        line.ask(self._judged_second, self._their_response(response, first=True))
 
     def _judged_second(self, results: tuple[Result, ...]) -> None:
         line = self.line
-        if not self._good(results[0], first=True):
+        if results[0] is False:
             self._refuse(Condition.AUTHENTICATION_FAILED, MessageId.PASS3, "pass 2", response=bytes(8))
+        if line.settings.method is Method.ISO_9798_2_AES:
+            self._answered(results)  # judgement and answer are one operation there
+            return
+        self._must_be_true(results[0])
         self.state = State.ANSWERING
         line.ask(self._answered, self._own_response(first=False), *self._derivations())
 
@@ -155,8 +178,9 @@ class Handshake:
 
     def _judged_third(self, results: tuple[Result, ...]) -> None:
         line = self.line
-        if not self._good(results[0], first=False):
+        if results[0] is False:
             self._refuse(Condition.AUTHENTICATION_FAILED, MessageId.COMPLETION, "pass 3")
+        self._must_be_true(results[0])
         if not line.settings.derived:
             self._complete(())
             return
@@ -184,7 +208,7 @@ class Handshake:
         return _NONCE_BYTES if self.line.settings.wide else 8
 
     def _transcript(self, first: bool) -> bytes:
-        """Return R_A, R_B, B (TokenAB) or R_B, R_A (TokenBA); B is the server, which the response of pass 2 is meant for."""
+        """Return what 9798-4 authenticates: R_A, R_B, B, then R_B, R_A. B is the server, which the response of pass 2 is meant for."""
         line, settings = self.line, self.line.settings
         server = line.role is Role.SERVER
         r_a, r_b = (line.their_challenge, line.my_challenge) if server else (line.my_challenge, line.their_challenge)
@@ -195,35 +219,25 @@ class Handshake:
         line, settings = self.line, self.line.settings
         if settings.method is Method.THREE_PASS_FOUR_WAY:
             return Respond(settings.slot, line.mine, line.their_challenge)
-        if settings.method is Method.ISO_9798_4_CMAC:
-            return Authenticate(settings.slot, line.mine, self._transcript(first))
-        return Encipher(settings.slot, line.mine, _filled(self._transcript(first)))
+        return Authenticate(settings.slot, line.mine, self._transcript(first))
 
     def _their_response(self, response: bytes, first: bool) -> Operation:
         line, settings = self.line, self.line.settings
         if settings.method is Method.THREE_PASS_FOUR_WAY:
             return Verify(settings.slot, line.theirs, line.my_challenge, response)
-        if settings.method is Method.ISO_9798_4_CMAC:
-            return Check(settings.slot, line.theirs, self._transcript(first), response)
-        if not response or len(response) % 16:
-            raise IsclError(Condition.BAD_LENGTH, "token")
-        return Decipher(settings.slot, line.theirs, response)
-
-    def _good(self, result: Result, first: bool) -> bool:
-        if self.line.settings.method is not Method.ISO_9798_2_AES:
-            return result is True
-        token = self._octets(result)
-        if first:  # R_A is known only from the token
-            self.line.their_challenge = token[:_NONCE_BYTES]
-            if self.line.their_challenge == self.line.my_challenge:
-                return False
-        return hmac.compare_digest(token, _filled(self._transcript(first)))
+        if settings.method is Method.ISO_9798_2_AES:
+            return CheckBA(settings.slot, line.theirs, line.my_challenge, line.their_challenge, response)
+        return Check(settings.slot, line.theirs, self._transcript(first), response)
 
     def _derivations(self) -> tuple[Operation, ...]:
         line, settings = self.line, self.line.settings
         if not settings.derived:
             return ()
-        salt = self._transcript(first=False)
+        if settings.method is Method.ISO_9798_2_AES:  # the server does not see R_A, which is inside TokenAB
+            r_b = line.my_challenge if line.role is Role.SERVER else line.their_challenge
+            salt = r_b + hashlib.sha256(self._token_ab).digest()
+        else:
+            salt = self._transcript(first=False)
         ways = (line.mine, line.theirs)
         return tuple(Derive(settings.slot, way, salt, label(way), CONNECTION_KEY_BYTES) for way in ways)
 
@@ -243,6 +257,10 @@ class Handshake:
         if not isinstance(result, bytes) or (size is not None and len(result) != size):
             raise IsclError(Condition.LOCAL_CARD, "the token gave something else than was asked")
         return result
+
+    def _must_be_true(self, result: Result) -> None:
+        if result is not True:
+            raise IsclError(Condition.LOCAL_CARD, "the token did not judge")
 
     def _acknowledged(self, message: Message, condition: Condition = Condition.NAK_RECEIVED) -> None:
         status = message.number("status")
@@ -279,9 +297,3 @@ class Handshake:
 
 def _nak(codec: Codec, message: MessageId, option: int, fields: dict[str, Any]) -> bytes:
     return codec.encode(message, option, status=NAK, **fields)
-
-
-def _filled(data: bytes) -> bytes:
-    """Return `data` padded by count to whole AES blocks."""
-    count = 16 - len(data) % 16
-    return data + bytes((count,)) * count

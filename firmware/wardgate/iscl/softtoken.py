@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wardgate.iscl.deskeys import odd_parity
 from wardgate.iscl.primitives import Primitives
 from wardgate.iscl.terms import SESSION_KEY, Encryption, Mac, Way
 from wardgate.iscl.tokens import (
-    HKDF_LABEL,
+    AUTHENTICATION,
+    DERIVATION,
     Authenticate,
     Challenge,
     Check,
-    Decipher,
+    CheckBA,
     Derive,
-    Encipher,
     MessageKey,
     Operation,
     Respond,
     Result,
+    TokenAB,
+    TokenBA,
     Verify,
 )
+
+_NONCE_BYTES: Final = 16
 
 
 class KeyPair(NamedTuple):
@@ -60,18 +64,47 @@ class SoftToken:
             return self._des(key, operation.challenge)
         if isinstance(operation, Verify):
             return hmac.compare_digest(self._des(key, operation.challenge), operation.response)
-        if isinstance(operation, Encipher | Decipher):
-            return self._aes(key, operation.data, isinstance(operation, Encipher))
+        if isinstance(operation, TokenAB):
+            nonce = self._primitives.random(_NONCE_BYTES)
+            return self._sealed(key, nonce + operation.challenge + operation.server), nonce
+        if isinstance(operation, TokenBA):
+            return self._token_ba(operation, key)
+        if isinstance(operation, CheckBA):
+            return self._unsealed(key, operation.token) == operation.challenge + operation.nonce
         if isinstance(operation, Authenticate | Check):
-            code = self._cmac(key, operation.data)
+            code = self._cmac(key, AUTHENTICATION, operation.data)
             return hmac.compare_digest(code, operation.code) if isinstance(operation, Check) else code
         assert isinstance(operation, Derive)
-        return hkdf(self._cmac(key, HKDF_LABEL + operation.salt), operation.salt, operation.info, operation.size)
+        return hkdf(self._cmac(key, DERIVATION, operation.salt), operation.salt, operation.info, operation.size)
 
-    def _cmac(self, key: bytes, data: bytes) -> bytes:
+    def _cmac(self, key: bytes, purpose: str, data: bytes) -> bytes:
         run = self._primitives.mac(Mac.AES_CMAC, key)
-        run.update(data)
+        run.update(bytes((len(purpose),)) + purpose.encode() + data)
         return run.digest()
+
+    # ISO/IEC 9798-2 wants authenticated encryption: AES-CBC with padding method 2, then HMAC-SHA-256 over the cipher text, 16 bytes.
+    # CBC alone would let whoever recorded one token make one for any challenge.
+
+    def _token_ba(self, operation: TokenBA, key: bytes) -> bytes | bool:
+        theirs = _of(self._slots[operation.slot], Way.TO_SERVER if operation.way is Way.TO_CLIENT else Way.TO_CLIENT)
+        plain = self._unsealed(theirs, operation.token)
+        if plain is None or plain[_NONCE_BYTES:] != operation.challenge + operation.server or plain[:_NONCE_BYTES] == operation.challenge:
+            return False
+        return self._sealed(key, operation.challenge + plain[:_NONCE_BYTES])
+
+    def _sealed(self, key: bytes, plain: bytes) -> bytes:
+        cipher = self._aes(key, plain + b"\x80" + bytes(-(len(plain) + 1) % 16), True)
+        return cipher + self._tag(key, cipher)
+
+    def _unsealed(self, key: bytes, token: bytes) -> bytes | None:
+        cipher, tag = token[:-16], token[-16:]
+        if not cipher or len(cipher) % 16 or not hmac.compare_digest(self._tag(key, cipher), tag):
+            return None
+        return self._aes(key, cipher, False).rstrip(b"\0")[:-1]
+
+    def _tag(self, key: bytes, cipher: bytes) -> bytes:
+        secret = self._aes(key, b"ISCL 9798-2 MAC1", True) + self._aes(key, b"ISCL 9798-2 MAC2", True)
+        return hmac.digest(secret, cipher, hashlib.sha256)[:16]
 
     def _message_key(self, operation: MessageKey) -> tuple[bytes, bytes]:
         if operation.key_id != SESSION_KEY:

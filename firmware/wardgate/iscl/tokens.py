@@ -1,7 +1,7 @@
 """What the engine asks of whoever holds the long-term keys. It never sees such a key.
 
 The engine puts a tuple of operations into `Engine.asked`; its caller carries them out in this order, in a thread, and gives the
-results to `Engine.answer`. When a `Verify` or `Check` comes out false the rest need not be done: None stands for their results.
+results to `Engine.answer`. When a judgement comes out false the rest must not be done: None stands for their results.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from wardgate.iscl.terms import Way
-
-HKDF_LABEL: Final = b"wardgate iscl r1 hkdf"  # no transcript of the authentication begins like this (nonces do)
 
 
 class Challenge(NamedTuple):
@@ -48,24 +46,37 @@ class MessageKey(NamedTuple):
     random: bytes | None
 
 
-class Encipher(NamedTuple):
-    """ISO/IEC 9798-2 extension: AES-CBC, zero IV, whole blocks. Result: bytes."""
+class TokenAB(NamedTuple):
+    """ISO/IEC 9798-2 extension, client: a nonce R_A and eK(R_A, R_B, name of the server). Result: (token, nonce)."""
 
     slot: int
     way: Way
-    data: bytes
+    challenge: bytes
+    server: bytes
 
 
-class Decipher(NamedTuple):
-    """The reverse of `Encipher`. Result: bytes."""
+class TokenBA(NamedTuple):
+    """Server: is `token` TokenAB for our challenge and name? Result: eK(R_B, R_A) for `way`, or False."""
 
     slot: int
     way: Way
-    data: bytes
+    challenge: bytes
+    server: bytes
+    token: bytes
+
+
+class CheckBA(NamedTuple):
+    """Client: is `token` TokenBA for our nonce and the server's challenge? Result: bool."""
+
+    slot: int
+    way: Way
+    nonce: bytes
+    challenge: bytes
+    token: bytes
 
 
 class Authenticate(NamedTuple):
-    """ISO/IEC 9798-4 extension: AES-CMAC of `data`. Result: 16 bytes."""
+    """ISO/IEC 9798-4 extension: AES-CMAC over `AUTHENTICATION` and `data`. Result: 16 bytes."""
 
     slot: int
     way: Way
@@ -73,7 +84,7 @@ class Authenticate(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Is `code` the AES-CMAC of `data`? Result: bool."""
+    """Is `code` what `Authenticate` gives for `data`? Result: bool."""
 
     slot: int
     way: Way
@@ -82,8 +93,11 @@ class Check(NamedTuple):
 
 
 class Derive(NamedTuple):
-    """HKDF-SHA-256 (RFC 5869); what goes in is the AES-CMAC, under the key of `slot` for `way`, of `HKDF_LABEL` and the salt, so that a
-    token without HKDF can do its part. Result: `size` bytes."""
+    """HKDF-SHA-256 (RFC 5869) of a key of the connection, `size` bytes.
+
+    What goes in is the AES-CMAC over `DERIVATION` and the salt under the key of `slot` for `way`, so that a token without HKDF can do its
+    part. Each CMAC is over one byte of length, the purpose, then the data: what authenticates never derives.
+    """
 
     slot: int
     way: Way
@@ -92,5 +106,7 @@ class Derive(NamedTuple):
     size: int
 
 
-Operation = Challenge | Respond | Verify | MessageKey | Encipher | Decipher | Authenticate | Check | Derive
+AUTHENTICATION: Final = "9798-4"
+DERIVATION: Final = "hkdf"
+Operation = Challenge | Respond | Verify | MessageKey | TokenAB | TokenBA | CheckBA | Authenticate | Check | Derive
 Result = bytes | bool | tuple[bytes, bytes] | None
