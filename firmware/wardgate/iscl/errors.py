@@ -75,6 +75,8 @@ _CODES: Final = {
 class IsclError(Exception):
     """The connection is over. `to_send`: what the peer should still get (a NAK); empty after an integrity failure."""
 
+    dead = True
+
     def __init__(self, condition: Condition, detail: str = "", to_send: bytes = b"", reason: ProviderReason | None = None) -> None:
         text = condition.value[2] + (f": {detail}" if detail else "")
         self.provider_reason = reason if reason is not None else condition.reason

@@ -13,7 +13,8 @@ from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 
 if TYPE_CHECKING:
-    from wardgate.transport.tls import TlsChannel
+    from wardgate.relay.threads import Pool
+    from wardgate.transport.channel import Channel
     from wardgate.upperlayer.walker import Walker
 
 _TCP: Final = socket.IPPROTO_TCP
@@ -100,7 +101,7 @@ class Leg:
         self.side = side
         self.owner = owner
         self.address = address  # "host:port" of the peer
-        self.channel: TlsChannel | None = None
+        self.channel: Channel | None = None
         self.other: Leg | None = None
         self.walker: Walker | None = None
         self.carry = b""
@@ -129,8 +130,11 @@ class Leg:
         """`why` is over; reading goes on when no other reason is left."""
         if self._pause & why._value_:
             self._pause &= ~why._value_
-            if not self._pause and not self._events & IN:
-                self._update()
+            if not self._pause:
+                if not self._events & IN:
+                    self._update()
+                if self.channel is not None and self.channel.pending:
+                    self._loop.soon(self._deliver)
 
     @property
     def full(self) -> bool:
@@ -173,7 +177,61 @@ class Leg:
                 error = failure
                 self._loop.soon(lambda: self.owner.broken(self, error))
                 return
+            if wire:
+                self.send_wire(wire)
+            if self.channel.busy and self.other is not None:
+                self.other.pause(Pause.OTHER_FULL)
+
+    def attach(self, pool: Pool) -> None:
+        """The handshake is done: what the channel itself has to do goes to `pool` from now on."""
+        if self.channel is not None and self.channel.talks:
+            self.channel.attach(pool.submit, self._channel_moved)  # type: ignore[attr-defined]
+
+    def tick(self) -> None:
+        """Judge the channel's own deadlines."""
+        if self.state is State.OPEN and self.channel is not None:
+            try:
+                self.channel.tick()
+            except Exception as error:
+                self.owner.broken(self, error)
+
+    def _channel_moved(self, error: Exception | None) -> None:
+        """Something that the channel waited for is done."""
+        if self.state is _PARTING:
+            self._talk_on()
+        elif self.state is State.OPEN:
+            if error is not None:
+                self._broken(error)
+            else:
+                self._flush_channel()
+
+    def _flush_channel(self) -> None:
+        """Send what the channel itself has to say; let the other leg read again when everything said is on its way."""
+        assert self.channel is not None
+        wire = self.channel.to_send()
+        if wire:
             self.send_wire(wire)
+        if not self.channel.busy and not self._waiting and self.other is not None:
+            self.other.resume(Pause.OTHER_FULL)
+
+    def _deliver(self) -> None:
+        """Feed what the channel has ready, as long as nobody pauses us."""
+        while self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.pending:
+            kept = len(self.carry)
+            plain = self._buffers.plain
+            plain[:kept] = self.carry
+            size = self.channel.open(b"", plain[kept:])
+            self.feed(plain[: kept + size])
+        if self.state is State.OPEN and self.channel is not None and self.channel.ended:
+            self.owner.lost(self, "closed by peer")
+
+    def _broken(self, error: Exception) -> None:
+        """The channel failed. A NAK of its own still goes out; after an integrity failure there is none."""
+        assert self.channel is not None
+        last = getattr(error, "to_send", b"") if self.channel.talks else b""
+        if last:
+            self.send_wire(last)
+        self.owner.broken(self, error)
 
     def hold_wire(self, wire: bytes) -> None:
         """Send `wire` in one packet with what comes next, or at `send_held`: a TLS Finished goes well with the first PDU."""
@@ -214,6 +272,8 @@ class Leg:
             self.state = State.CLOSED
             self._waiting.clear()
             self.carry = b""
+            if self.channel is not None and self.channel.talks:
+                self.channel.dispose()  # type: ignore[attr-defined]
             self._loop.discard(self.sock)
 
     def finish(self, close_notify: bool) -> None:
@@ -221,7 +281,7 @@ class Leg:
         if self.state in (_CLOSED, _PARTING):
             return
         self._say_goodbye(close_notify)
-        if self._waiting:
+        if self._waiting or (close_notify and self._talks):
             self._part()
         else:
             self.close()
@@ -248,8 +308,35 @@ class Leg:
         self._events = IN | (OUT if self._waiting else 0)
         self._loop.modify(self.sock.fileno(), self._events)
         self._loop.at(PART_SECONDS, self.close)
-        if not self._waiting:
+        if not self._waiting and not self._talks:
             self._shut()
+
+    @property
+    def _talks(self) -> bool:
+        """Does the channel still have to take its leave?"""
+        return self.channel is not None and self.channel.talks and not self.channel.over
+
+    def _talk_on(self, wire: memoryview | bytes = b"") -> None:
+        """Parting with a channel that takes leave in turns: what it says goes out, what it gives is thrown away."""
+        assert self.channel is not None
+        try:
+            if wire:
+                self.channel.open(wire, self._buffers.plain)
+            while self.channel.pending:
+                self.channel.open(b"", self._buffers.plain)
+            said = self.channel.to_send()
+        except Exception:
+            self.close()
+            return
+        if said:
+            self._keep(said, 0)
+            self._drain()
+        if self.state is not _PARTING:
+            return
+        self._events = IN | (OUT if self._waiting else 0)
+        self._loop.modify(self.sock.fileno(), self._events)
+        if not self._waiting and not self._talks:
+            self.close()
 
     def _shut(self) -> None:
         try:
@@ -264,11 +351,15 @@ class Leg:
             if not self._waiting and self.state is _PARTING:
                 self._events = IN
                 self._loop.modify(self.sock.fileno(), IN)
-                self._shut()
+                if not self._talks:
+                    self._shut()
         if self.state is _PARTING and events & ~OUT:
             try:
-                if not self.sock.recv_into(self._buffers.wire):
+                size = self.sock.recv_into(self._buffers.wire)
+                if not size:
                     self.close()
+                elif self._talks:
+                    self._talk_on(self._buffers.wire[:size])
             except BlockingIOError:
                 pass
             except OSError:
@@ -313,13 +404,17 @@ class Leg:
             try:
                 size = self.channel.open(buffers.wire[:size], plain[kept:])
             except Exception as error:
-                self.owner.broken(self, error)
+                self._broken(error)
                 return False
+            if self.channel.talks:
+                self._flush_channel()
             if not size:
                 if self.channel.ended:
                     self.owner.lost(self, "closed by peer")
                 return True
         self.feed(plain[: kept + size])
+        if self.channel is not None and self.channel.talks:
+            self._deliver()
         return True
 
     def feed(self, data: memoryview) -> None:
@@ -377,7 +472,7 @@ class Leg:
         if self.state is _PARTING:
             return
         self._update()
-        if self.other is not None:
+        if self.other is not None and (self.channel is None or not self.channel.busy):
             self.other.resume(Pause.OTHER_FULL)
 
     def _fail(self, error: OSError) -> None:
