@@ -21,7 +21,7 @@ class Kind(Enum):
     NETWORK = "an IP address or network (CIDR)"
     AE_TITLE = 'an AE title of 1 to 16 characters without backslash and control characters, or "*"'
     KEY = "a path, or the pkcs11: URI of a key in a token"
-    PATH_OR_TOKEN = "a path, or the pkcs11: URI of a token"
+    PATH_OR_TOKEN = "a path, or the pkcs11: URI of a token"  # noqa: S105
     SOP_CLASS = 'a SOP class UID, or "*"'
     FINGERPRINT = "a SHA-256 fingerprint, 64 hex digits"
     URL = "an http:// address"
@@ -101,6 +101,14 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         ),
         _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
         Word("checkpoint_records", Kind.INTEGER, 65536, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+        Word(
+            "unsigned_records",
+            Kind.INTEGER,
+            100_000,
+            "records that may wait for a signature while the token is out; then no association and no instance is taken",
+            1,
+            10_000_000,
+        ),
     ),
     "keys": (
         Word("socket", Kind.PATH, "/run/wardkeys/keys.sock", "socket of the key service"),

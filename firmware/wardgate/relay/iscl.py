@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from wardgate.iscl.libcrypto import LibPrimitives
 from wardgate.iscl.terms import Role
@@ -14,15 +14,17 @@ from wardgate.transport.peer import PeerIdentity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wardgate.policy.model import Party
+    from wardgate.policy.model import Link, Party
+    from wardgate.relay.tokens import Out
     from wardgate.transport.channel import Channel
+    from wardgate.transport.errors import CrlError
     from wardgate.transport.peer import TlsRole
 
 
 class _NoCrls:
     """Nothing to complain of."""
 
-    problems: dict[Path, Exception] = {}  # noqa: RUF012 - never written
+    problems: ClassVar[dict[Path, CrlError]] = {}
 
 
 class _NameOnly:
@@ -35,9 +37,13 @@ class _NameOnly:
 class IsclParty:
     """Makes channels and says who was authenticated. Raises what `isclkeys.opener` raises."""
 
-    def __init__(self, party: Party, key_socket: str) -> None:
+    def __init__(self, link: Link, party: Party, key_socket: str, out: Out | None = None) -> None:
         assert party.iscl is not None
         self.party = party
+        self.user = f"{link.name}/{party.name}"
+        self.out = out
+        self.era = 0
+        self.building = -1
         self.crls = _NoCrls()
         self.checker = _NameOnly()
         self._settings = settings_of(party.iscl)
@@ -49,11 +55,24 @@ class IsclParty:
     def _channel(self, role: Role) -> IsclChannel:
         return IsclChannel(role, self._settings, self._primitives, self._opener.open())
 
-    def server_channel(self) -> IsclChannel:
+    def build(self) -> tuple[None, None]:
+        """Nothing has to be made when the token comes back."""
+        return None, None
+
+    def withdraw(self, out: Out) -> None:
+        """Serve no more: the token is out."""
+        self.era += 1
+        self.out = out
+
+    def restore(self, server: object, client: object) -> None:
+        """Serve again."""
+        self.out = None
+
+    def server_channel(self, many: bool) -> IsclChannel:
         """Return the channel of a leg that called us: we speak first."""
         return self._channel(Role.SERVER)
 
-    def client_channel(self) -> tuple[IsclChannel, tuple[bytes, ...]]:
+    def client_channel(self, many: bool) -> tuple[IsclChannel, tuple[bytes, ...]]:
         """Return the channel of a leg that we open."""
         return self._channel(Role.CLIENT), ()
 

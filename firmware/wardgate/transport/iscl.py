@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
@@ -182,10 +183,9 @@ class IsclChannel:
 
     def _work(self) -> None:
         """Give what the token is asked to the pool."""
-        submit = self._submit
-        for ask in self._engine.take_asked() if submit is not None else ():
-            assert submit is not None
-            submit(lambda ask=ask: self._run(ask), lambda result, error, ask=ask: self._worked(ask, result, error))
+        if self._submit is not None:
+            for ask in self._engine.take_asked():
+                self._submit(partial(self._run, ask), partial(self._worked, ask))
 
     def _worked(self, ask: Ask, result: Any, error: Exception | None) -> None:
         if self._moved is None:
