@@ -180,6 +180,7 @@ def _receiving(state: Receiving) -> Step:
         pass
     if state is Receiving.IDLE:
         return steps
+    steps.near.engine.hold(state is Receiving.HELD, 0.0)
     steps.far.engine.send(b"a message", 0.0)
     steps.collect(steps.far)
     while steps.near.engine.receiving is not state:
@@ -209,3 +210,19 @@ def test_our_own_misuse_is_a_defect_of_ours() -> None:
         end.engine.send(b"x", 0.0)
     with pytest.raises(LocalError):
         end.engine.start(0.0)
+
+
+def test_a_held_message_comes_when_there_is_room_again_and_our_own_pass_meanwhile() -> None:
+    steps = _receiving(Receiving.HELD)
+    near, far = steps.near.engine, steps.far.engine
+    near.send(b"ours", 0.0)
+    steps.collect(steps.near)
+    while steps.step():
+        pass
+    assert [bytes(message) for message in far.take_messages()] == [b"ours"]
+    assert near.deadline is None  # we are not waiting for the peer
+    near.hold(False, 0.0)
+    steps.collect(steps.near)
+    while steps.step():
+        pass
+    assert [bytes(message) for message in near.take_messages()] == [b"a message"]

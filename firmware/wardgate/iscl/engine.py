@@ -137,6 +137,16 @@ class Engine:
         self._sender.put(data)
         self._guard(self._go)
 
+    def hold(self, on: bool, now: float) -> None:
+        """Take no further message of the peer for now, or again: there is no room for what it says. The one under way still comes.
+
+        Wire bytes must be fed all the while: the answers to our own messages are among them.
+        """
+        self._line.now = now
+        self._receiver.hold = on
+        if not on and self.state in (State.OPEN, State.CLOSING):
+            self._guard(self._receiver.go_on)
+
     def disconnect(self, now: float) -> None:
         """Ask the peer to close, after what is queued."""
         if self.state is not State.OPEN:

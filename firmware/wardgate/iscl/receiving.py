@@ -27,6 +27,7 @@ class Receiver:
         self._request = b""
         self._random = b""
         self._static: bytes | None = None
+        self.hold = False  # take no further message for now: its announcement is answered later
 
     def request(self, message: Message) -> None:
         """A message is announced: is it protected as configured, and not too long?"""
@@ -41,11 +42,19 @@ class Receiver:
             self._refuse(Condition.LOCAL_LENGTH_TOO_SMALL, f"{self._length} of {settings.max_message} bytes")
         if settings.key_id != SESSION_KEY and self.opener.cipher_blocks > settings.hard_blocks:
             self._refuse(Condition.KEY_WORN, "")
-        line.wait(Wait.BLOCK, settings.timers.block)
         self._request = line.codec.encode(
             MessageId.TRANSMISSION_REQUEST,
             encryption=settings.encryption, key_id=settings.key_id, mac=settings.mac, length=self._length,
         )[-16:]  # fmt: skip
+        self.state = Receiving.HELD
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Answer a message that was held, if it may come now."""
+        if self.state is not Receiving.HELD or self.hold:
+            return
+        line, settings = self.line, self.line.settings
+        line.wait(Wait.BLOCK, settings.timers.block)
         if settings.key_id == SESSION_KEY:
             line.send(MessageId.TRANSMISSION_RESPONSE, status=ACK, length=self._length)
             self.state = Receiving.RANDOM

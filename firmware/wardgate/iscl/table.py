@@ -53,6 +53,7 @@ class Receiving(Enum):
     """Of the peer's messages."""
 
     IDLE = "between messages"
+    HELD = "a message is announced and waits for room on our side"
     RANDOM = "waits for the random number of the session key"
     KEY = "the token makes the key"  # token
     DATA = "waits for data"

@@ -15,11 +15,13 @@ from wardgate.relay.loop import GONE, IN, OUT, Loop
 if TYPE_CHECKING:
     from wardgate.relay.threads import Pool
     from wardgate.transport.channel import Channel
+    from wardgate.transport.iscl import IsclChannel
     from wardgate.upperlayer.walker import Walker
 
 _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final = socket.TCP_QUICKACK
 _RECV_WHILE_SHAKING: Final = 65536
+_NOWHERE: Final = memoryview(bytearray())
 
 
 class Side(Enum):
@@ -78,6 +80,7 @@ class Leg:
         "_held",
         "_loop",
         "_pause",
+        "_turns",
         "_waiting",
         "address",
         "carry",
@@ -110,6 +113,7 @@ class Leg:
         self.sent = 0
         self.fed = False
         self._pause = 0
+        self._turns: IsclChannel | None = None  # a channel whose peer has to answer before we may speak: it is read also while we pause
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
@@ -124,6 +128,8 @@ class Leg:
 
     def pause(self, why: Pause) -> None:
         """Stop reading for `why`. `epoll` hears of it only when something does come: mostly nothing does before `resume`."""
+        if self._turns is not None and not self._pause:
+            self._turns.hold(True)
         self._pause |= why._value_  # plain numbers: this runs for every response, and flags of `enum` are slow
 
     def resume(self, why: Pause) -> None:
@@ -133,8 +139,8 @@ class Leg:
             if not self._pause:
                 if not self._events & IN:
                     self._update()
-                if self.channel is not None and self.channel.pending:
-                    self._loop.soon(self._deliver)
+                if self._turns is not None:
+                    self._loop.soon(self._go_on)
 
     @property
     def full(self) -> bool:
@@ -158,7 +164,7 @@ class Leg:
         if events & OUT and self._waiting:
             self._drain()
         if events & IN:
-            if not self._pause:
+            if not self._pause or self._turns is not None:
                 self._read()
             else:
                 self._update()
@@ -184,8 +190,15 @@ class Leg:
 
     def attach(self, pool: Pool) -> None:
         """The handshake is done: what the channel itself has to do goes to `pool` from now on."""
-        if self.channel is not None and self.channel.talks:
-            self.channel.attach(pool.submit, self._channel_moved)  # type: ignore[attr-defined]
+        if self.channel is None or not self.channel.talks:
+            return
+        from wardgate.transport.iscl import IsclChannel
+
+        if isinstance(self.channel, IsclChannel):
+            self._turns = self.channel
+            self.channel.hold(bool(self._pause))
+            self.channel.attach(pool.submit, self._channel_moved)
+            self._flush_channel()
 
     def tick(self) -> None:
         """Judge the channel's own deadlines."""
@@ -214,6 +227,17 @@ class Leg:
         if not self.channel.busy and not self._waiting and self.other is not None:
             self.other.resume(Pause.OTHER_FULL)
 
+    def _go_on(self) -> None:
+        """No pause is left: what the channel has ready, then what its peer wants to say."""
+        try:
+            if self.state is State.OPEN and self._turns is not None:
+                self._deliver()
+                if not self._pause and self.state is State.OPEN:
+                    self._turns.hold(False)
+                    self._flush_channel()
+        except Exception as error:
+            self._broken(error)
+
     def _deliver(self) -> None:
         """Feed what the channel has ready, as long as nobody pauses us."""
         while self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.pending:
@@ -222,7 +246,7 @@ class Leg:
             plain[:kept] = self.carry
             size = self.channel.open(b"", plain[kept:])
             self.feed(plain[: kept + size])
-        if self.state is State.OPEN and self.channel is not None and self.channel.ended:
+        if self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.ended:
             self.owner.lost(self, "closed by peer")
 
     def _broken(self, error: Exception) -> None:
@@ -272,8 +296,8 @@ class Leg:
             self.state = State.CLOSED
             self._waiting.clear()
             self.carry = b""
-            if self.channel is not None and self.channel.talks:
-                self.channel.dispose()  # type: ignore[attr-defined]
+            if self.channel is not None:
+                self.channel.dispose()
             self._loop.discard(self.sock)
 
     def finish(self, close_notify: bool) -> None:
@@ -400,22 +424,32 @@ class Leg:
             self.owner.lost(self, "closed by peer")
             return False
         self.received += size
+        if self._turns is not None:
+            self._read_turns(buffers.wire[:size])
+            return True
         if self.channel is not None:
             try:
                 size = self.channel.open(buffers.wire[:size], plain[kept:])
             except Exception as error:
                 self._broken(error)
                 return False
-            if self.channel.talks:
-                self._flush_channel()
             if not size:
                 if self.channel.ended:
                     self.owner.lost(self, "closed by peer")
                 return True
         self.feed(plain[: kept + size])
-        if self.channel is not None and self.channel.talks:
-            self._deliver()
         return True
+
+    def _read_turns(self, wire: memoryview) -> None:
+        """Take wire bytes of a channel with turns, whether or not anybody takes its data now."""
+        assert self._turns is not None
+        try:
+            self._turns.open(wire, _NOWHERE)
+            self._flush_channel()
+        except Exception as error:
+            self._broken(error)
+            return
+        self._deliver()
 
     def feed(self, data: memoryview) -> None:
         """Give `data` to the walker and keep what it did not take."""
@@ -489,7 +523,7 @@ class Leg:
         self.owner.lost(self, reason)
 
     def _wanted(self) -> int:
-        return (0 if self._pause else IN) | (OUT if self._waiting else 0)
+        return (0 if self._pause and self._turns is None else IN) | (OUT if self._waiting else 0)
 
     def _update(self) -> None:
         if self.state in (_CLOSED, _CONNECTING, _PARTING):

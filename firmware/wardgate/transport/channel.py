@@ -64,3 +64,6 @@ class Channel(Protocol):
 
     def tick(self) -> None:
         """Judge deadlines. Raises when one passed."""
+
+    def dispose(self) -> None:
+        """The socket is closed."""

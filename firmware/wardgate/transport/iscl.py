@@ -119,6 +119,11 @@ class IsclChannel:
                 inbox[0] = message[count:]
         return filled
 
+    def hold(self, on: bool) -> None:
+        """Nobody takes data for now, or somebody does again: the peer's next message waits, what we say does not."""
+        self._engine.hold(on, time.monotonic())
+        self._work()
+
     def to_send(self) -> bytes:
         """Return wire bytes that are due."""
         return b"".join(self._engine.take_output())

@@ -143,6 +143,9 @@ class TlsChannel:
     def tick(self) -> None:
         """TLS has no deadlines of its own."""
 
+    def dispose(self) -> None:
+        """Nothing is held that would not go with the channel."""
+
     def close(self) -> bytes:
         """Return our close_notify, to be sent on a clean end; empty when the channel failed or never came up."""
         if self._failed or not self.done:
