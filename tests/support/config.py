@@ -26,6 +26,7 @@ class PeerPlan:
     crl_policy: str = "off"
     profile: str = "B.12"
     extra: dict[str, object] = field(default_factory=dict)
+    iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Plan:
     durable: str = "group"
     custody_log: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
+    modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
+    key_socket: Path | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -83,9 +86,13 @@ class Plan:
                 addresses=self.modality_addresses,
                 listen=(f"{LOOPBACK}:{self.listen}",),
                 connect=f"{LOOPBACK}:{self.modality_port}",
-                transport="plain",
+                transport="iscl" if self.modality_iscl else "plain",
             ),
         ]
+        if self.modality_iscl:
+            parts.append(_table("link.modality.iscl", **self.modality_iscl))
+        if self.key_socket is not None:
+            parts.insert(0, _table("keys", socket=self.key_socket))
         for peer in self.peers:
             parts += self._peer(peer)
         return "\n".join(parts)
@@ -101,6 +108,8 @@ class Plan:
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
+        if peer.transport == "iscl":
+            return [_table("[link.peer]", **table), _table("link.peer.iscl", **peer.iscl)]
         pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
         tls = _table(
             "link.peer.tls",
