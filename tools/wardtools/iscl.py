@@ -115,8 +115,8 @@ def _fits(found: list[Row], reading: Reading, keys: KeyPair | None, out: TextIO)
     if keys is None:
         out.write(f"  {len(messages)} protected messages; with --keys their MACs tell which R1 alternatives fit\n")
         return
-    for name, right in fit.responses(found, keys).items():
-        out.write(f"  response = E(K, challenge), {name}: {'fits' if right else 'does not fit'}\n")
+    for name, came_out in fit.responses(found, keys).items():
+        out.write(f"  response = E(K, challenge), {name}: {'fits' if came_out else 'does not fit'}\n")
     tried = [(fit.fits(messages, keys, reading, r1), r1) for r1 in fit.alternatives(shared=True)]
     best = max((good for good, _ in tried), default=0)
     total = min(len(messages), fit.MAX_MESSAGES)
