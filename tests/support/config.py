@@ -26,6 +26,7 @@ class PeerPlan:
     crl_policy: str = "off"
     profile: str = "B.12"
     extra: dict[str, object] = field(default_factory=dict)
+    iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Plan:
     limits: dict[str, int] = field(default_factory=dict)
     keys: dict[str, object] = field(default_factory=dict)
     custody: dict[str, object] = field(default_factory=dict)  # further words of that table
+    modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
 
     @property
     def run_dir(self) -> Path:
@@ -86,9 +88,11 @@ class Plan:
                 addresses=self.modality_addresses,
                 listen=(f"{LOOPBACK}:{self.listen}",),
                 connect=f"{LOOPBACK}:{self.modality_port}",
-                transport="plain",
+                transport="iscl" if self.modality_iscl else "plain",
             ),
         ]
+        if self.modality_iscl:
+            parts.append(_table("link.modality.iscl", **self.modality_iscl))
         for peer in self.peers:
             parts += self._peer(peer)
         return "\n".join(parts)
@@ -104,6 +108,8 @@ class Plan:
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
+        if peer.transport == "iscl":
+            return [_table("[link.peer]", **table), _table("link.peer.iscl", **peer.iscl)]
         pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
         tls = _table(
             "link.peer.tls",
