@@ -36,7 +36,7 @@ class TokenThread:
         self.busy_since = 0.0
         self.settled = threading.Event()
         self.pending: deque[Request] = deque()  # of the service: what it watches for deadlines
-        self._pace = 1.0  # seconds a request, lately
+        self._pace = 10 * _QUICK_SECONDS  # seconds a request, lately; a new token has to show that it is quick
         self._queue: SimpleQueue[Request | Gather | str] = SimpleQueue()
         self._next_look = 0.0
         self._thread: threading.Thread | None = threading.Thread(target=self._run, name=f"token-{self.config.name}", daemon=True)

@@ -69,7 +69,7 @@ def _slow(number: int) -> bytes:
 def test_a_slow_token_delays_only_its_own_callers(rig: Rig) -> None:
     """What is compared is order, not time: while one slow signature lasts, many quick ones are made."""
     service = rig.start()
-    for _ in range(20):
+    for _ in range(60):
         service.client.sign(SLOW, "ecdsa-sha256", DIGEST)  # it looks quick, and is called from the service's own thread
     rig.slow.say("3000")
     sock = rig.call()
@@ -146,8 +146,8 @@ def test_requests_of_a_caller_that_died_are_not_served(rig: Rig) -> None:
     )
     path = python_path()["PYTHONPATH"]
     assert run([sys.executable, "-c", script, service.socket, path]).returncode == -9
-    rig.slow.say("0")
-    assert service.client.sign(SLOW, "ecdsa-sha256", DIGEST), "the 29 others are not waited for"
+    assert service.client.sign(SLOW, "ecdsa-sha256", DIGEST)
+    assert rig.slow.signatures <= 4, "what waited when its caller died is not signed"
     assert service.program.running()
 
 
