@@ -31,6 +31,7 @@ _RESTART_SECONDS: Final = 1.0  # how often a module may be restarted to find a t
 _RESTART_SLOW_SECONDS: Final = 5.0  # the same when other tokens of the module work, or after a minute
 _LOST_LONG_SECONDS: Final = 60.0
 _REMOVAL_SECONDS: Final = 0.8
+_REMOVAL_AGAIN_SECONDS: Final = 5.0
 _MAX_KEPT: Final = 256
 _AWAY: Final = (State.ABSENT, State.WRONG)
 
@@ -59,6 +60,7 @@ class Holder:
         self._looks = 0
         self._last_serial = ""
         self._next_restart = 0.0
+        self._next_wait = 0.0
         self._lost_at = time.monotonic()
 
     # --- use
@@ -182,7 +184,11 @@ class Holder:
 
     def _wait_for_removal(self, detail: str) -> None:
         """A card that was just pulled fails before its reader says so (pcscd: 0.4 s). Raises `KeyServiceError` when that is it."""
-        serial, limit = self._last_serial, time.monotonic() + _REMOVAL_SECONDS
+        now = time.monotonic()
+        if now < self._next_wait:  # a token that fails again and again fails at once
+            return
+        self._next_wait = now + _REMOVAL_AGAIN_SECONDS
+        serial, limit = self._last_serial, now + _REMOVAL_SECONDS
         while time.monotonic() < limit:
             try:
                 with self._module:
@@ -190,6 +196,7 @@ class Holder:
             except Ckr:
                 gone = False
             if gone:
+                self._next_wait = 0.0
                 self._lost(detail)
                 self.session()
             time.sleep(_REMOVAL_SECONDS / 16)

@@ -307,3 +307,9 @@ def test_the_process_gives_no_core_and_no_memory_to_its_own_user(rig: Rig) -> No
     assert core.split()[4:6] == ["0", "0"]
     status = Path(f"/proc/{service.program.pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
+
+
+def test_the_process_is_not_dumpable() -> None:
+    """Neither the same user's debugger nor /proc/PID/mem reads it then; PR_GET_DUMPABLE is 3."""
+    script = "import ctypes; from wardkeys.harden import harden; harden(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    assert run([sys.executable, "-c", script], env=python_path()).stdout.strip() == "0"
