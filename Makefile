@@ -18,7 +18,7 @@ provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
 
 .PHONY: demo
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
-	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.run
 
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)

@@ -31,7 +31,7 @@ def plan(folder: Path, pki: Pki, **changes: object) -> Plan:
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "firmware")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
     return subprocess.run(
         [sys.executable, "-m", "wardgate", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
