@@ -24,6 +24,7 @@ def build(config: Config, log: Log) -> Service:
         try:
             path = os.path.realpath(one.module)  # C_Finalize through one name would end what another name uses
             module = modules.setdefault(path, modules.get(path) or Module(path))
+            module.tokens += 1
         except ModuleUnusable as error:
             log.event(Code.KEYS_MODULE, token=one.name, detail=error)
             module, unusable = None, error

@@ -36,6 +36,7 @@ class Module:
         self.path = path
         self.generation = 0
         self.sessions = 0  # of all tokens, open and logged in
+        self.tokens = 0  # that use it, each in a thread of its own
         self.f: Any = pointer.contents
         self._ready = False
         self._users = 0
@@ -82,7 +83,8 @@ class Module:
             self._ready = False
         self.generation += 1
         arguments = InitializeArguments(flags=CKF_OS_LOCKING_OK)
-        rv = self.f.C_Initialize(ctypes.byref(arguments))
+        # One thread needs no locks of the module. OpenSC 0.23 hangs in its own for ever when a card is pulled while it signs.
+        rv = self.f.C_Initialize(ctypes.byref(arguments) if self.tokens > 1 else None)
         if rv not in (Rv.OK, Rv.CRYPTOKI_ALREADY_INITIALIZED):
             raise Ckr("C_Initialize", rv)
         self._ready = True
