@@ -6,7 +6,7 @@ import os
 
 from wardgate.codes import Code
 from wardgate.log import Log
-from wardkeys.config import Config
+from wardkeys.config import ISCL_CARD, Config
 from wardkeys.cryptoki.failures import ModuleUnusable
 from wardkeys.cryptoki.module import Module
 from wardkeys.holder import Holder
@@ -21,15 +21,19 @@ def build(config: Config, log: Log) -> Service:
     tokens: list[TokenThread] = []
     for one in config.tokens:
         unusable = None
+        latch = Latch(os.path.join(config.state_dir, f"{one.name}.pin-refused"), one.pin_file or "")
+        if one.module == ISCL_CARD:
+            from wardkeys.cardholder import CardHolder
+
+            tokens.append(TokenThread(CardHolder(one, latch, log)))
+            continue
         try:
             path = os.path.realpath(one.module)  # C_Finalize through one name would end what another name uses
             module = modules.setdefault(path, modules.get(path) or Module(path))
-            module.tokens += 1
         except ModuleUnusable as error:
             log.event(Code.KEYS_MODULE, token=one.name, detail=error)
             module, unusable = None, error
         others = [other.wanted for other in config.tokens if other is not one and other.module == one.module]
-        latch = Latch(os.path.join(config.state_dir, f"{one.name}.pin-refused"), one.pin_file or "")
         tokens.append(TokenThread(Holder(one, module, others, latch, log), unusable))
     service = Service(config, tokens, log)
     for token in tokens:

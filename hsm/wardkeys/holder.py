@@ -22,13 +22,16 @@ from wardkeys.cryptoki.slots import Token, slot_info, token, tokens
 from wardkeys.errors import KeyServiceError
 from wardkeys.login import log_in
 from wardkeys.pin import Latch
-from wardkeys.state import CODES, Report, State, Wanted, choose, tries_left
+from wardkeys.state import CODES, Report, State, Wanted, choose
+from wardkeys.tries import tries_of
 from wardkeys.uri import Uri
 
 _LOOK_HARD_EVERY: Final = 4  # looks; then token and session are asked too, which may cost a card an APDU
 _RESTART_SECONDS: Final = 1.0  # how often a module may be restarted to find a token that it does not show
 _RESTART_SLOW_SECONDS: Final = 5.0  # the same when other tokens of the module work, or after a minute
 _LOST_LONG_SECONDS: Final = 60.0
+_REMOVAL_SECONDS: Final = 0.8
+_REMOVAL_AGAIN_SECONDS: Final = 5.0
 _MAX_KEPT: Final = 256
 _AWAY: Final = (State.ABSENT, State.WRONG)
 
@@ -57,6 +60,7 @@ class Holder:
         self._looks = 0
         self._last_serial = ""
         self._next_restart = 0.0
+        self._next_wait = 0.0
         self._lost_at = time.monotonic()
 
     # --- use
@@ -76,6 +80,8 @@ class Holder:
             with self._module:
                 return operation()
         except Ckr as error:
+            if error.rv in DOUBTFUL:
+                self._wait_for_removal(str(error))
             raise KeyServiceError(error.code, str(error)) from error
 
     def session(self) -> Session:
@@ -171,9 +177,29 @@ class Holder:
                     else:
                         self._open()
             except Ckr as again:
+                self._wait_for_removal(str(again))
                 self.close()
                 self._set(State.FAILED, str(again))
         self.session()
+
+    def _wait_for_removal(self, detail: str) -> None:
+        """A card that was just pulled fails before its reader says so (pcscd: 0.4 s). Raises `KeyServiceError` when that is it."""
+        now = time.monotonic()
+        if now < self._next_wait:  # a token that fails again and again fails at once
+            return
+        self._next_wait = now + _REMOVAL_AGAIN_SECONDS
+        serial, limit = self._last_serial, now + _REMOVAL_SECONDS
+        while time.monotonic() < limit:
+            try:
+                with self._module:
+                    gone = all(there.serial != serial for there in tokens(self._module))
+            except Ckr:
+                gone = False
+            if gone:
+                self._next_wait = 0.0
+                self._lost(detail)
+                self.session()
+            time.sleep(_REMOVAL_SECONDS / 16)
 
     def _look_again(self) -> None:
         assert self._session is not None and self._token is not None
@@ -192,7 +218,9 @@ class Holder:
     def _search(self) -> None:
         """Look for the token. The module is restarted when the token is back, and when it might be but the module does not show it."""
         module = self._module
-        if not module.generation:
+        if not module.is_ready:  # never begun, or its last beginning failed: then now and then again
+            if module.generation and time.monotonic() < self._next_restart:
+                return
             self._restart()
         fresh = self._generation != module.generation  # restarted since it was last opened here
         with module:
@@ -227,13 +255,15 @@ class Holder:
         except Ckr:
             session.close()
             raise
-        there = token(self._module, there.slot) or there  # its flags may be others now
-        if state is not State.PRESENT:
-            session.close()
-        else:
+        if state is State.PRESENT:
             if self._last_serial != there.serial:
                 self.kept = {}
             self._last_serial = there.serial
             self._session, self._token = session, there
             self._module.sessions += 1
-        self._set(state, detail, there, tries_left(there.flags))
+        else:
+            session.close()
+            there = token(self._module, there.slot) or there  # its flags may be others now
+        old = self.report
+        asked = old.state is state and old.serial == there.serial  # the card is not asked four times a second
+        self._set(state, detail, there, old.tries if asked else tries_of(there, state is State.PIN_REFUSED))

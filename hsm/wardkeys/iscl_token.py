@@ -13,11 +13,14 @@ from wardkeys import iscl, objects
 from wardkeys.cryptoki import constants as c
 from wardkeys.cryptoki.session import Session, mechanism
 from wardkeys.errors import KeyServiceError
+from wardkeys.holder import Holder
 from wardkeys.request import Request
 from wardkeys.wire import Op
 
 if TYPE_CHECKING:
-    from wardkeys.holder import Holder
+    from wardkeys.cardholder import CardHolder, CardKeys
+
+    AnyHolder = Holder | CardHolder
 
 _MECHANISMS: Final = {c.CKK_DES3: (c.CKM_DES3_ECB, c.CKM_DES3_CBC), c.CKK_AES: (c.CKM_AES_ECB, c.CKM_AES_CBC)}
 _PROBE: Final = {c.CKK_DES3: b"ISCLpair", c.CKK_AES: b"ISCL pair is two"}
@@ -60,6 +63,10 @@ class TokenKeys:
         """Return the AES-CMAC of `data`."""
         return self._session.sign(self.find(key).handle, mechanism(c.CKM_AES_CMAC), data)
 
+    def verify(self, key: str, challenge: bytes, response: bytes) -> None:
+        """What EXTERNAL AUTHENTICATE does on a card."""
+        iscl.verify(self, key, challenge, response)
+
     def refuse_equal(self, key: str) -> None:
         """Raise `KeyServiceError` when both keys of the pair are one: every response could be reflected."""
         other = iscl.other_of_pair(key)
@@ -73,12 +80,15 @@ class TokenKeys:
             raise KeyServiceError(Code.KEYS_ISCL_EQUAL, f"{key} and {other}")
 
 
-def _keys(token: Holder, request: Request) -> TokenKeys:
-    token.named(request.uri)
-    return TokenKeys(token.session(), token.secrets, token.config.allow_extractable)
+def keys_of(token: AnyHolder, request: Request) -> TokenKeys | CardKeys:
+    """Return the ISCL keys of what the URI names. Raises `KeyServiceError`."""
+    if isinstance(token, Holder):
+        token.named(request.uri)
+        return TokenKeys(token.session(), token.secrets, token.config.allow_extractable)
+    return token.iscl_keys(request.uri)
 
 
-def _pair_key(token: Holder, keys: TokenKeys, key: str) -> str:
+def _pair_key(token: AnyHolder, keys: TokenKeys | CardKeys, key: str) -> str:
     """Check the pair once for each login."""
     if key not in token.pairs:
         if not token.config.allow_equal_iscl_keys:
@@ -87,9 +97,9 @@ def _pair_key(token: Holder, keys: TokenKeys, key: str) -> str:
     return key
 
 
-def challenge(token: Holder, request: Request) -> list[bytes]:
+def challenge(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_CHALLENGE."""
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     count = int.from_bytes(request.fields[1], "big")
     if count not in (iscl.DES_BLOCK, iscl.NONCE) or len(request.fields[1]) != 1:
         raise KeyServiceError(Code.KEYS_WIRE, "a challenge has 8 or 16 bytes")
@@ -98,21 +108,21 @@ def challenge(token: Holder, request: Request) -> list[bytes]:
     return [made]
 
 
-def respond(token: Holder, request: Request) -> list[bytes]:
+def respond(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_RESPOND. A challenge that this caller gave itself is a reflection."""
     _, name, value = request.fields
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     if value in request.connection.challenges:
         raise KeyServiceError(Code.KEYS_ISCL_REFLECTED, "the peer's challenge is our own")
     return [iscl.respond(keys, _pair_key(token, keys, iscl.authentication_key(name)), value)]
 
 
-def verify(token: Holder, request: Request) -> list[bytes]:
+def verify(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_VERIFY. The challenge is used up, whatever comes out."""
     _, name, value, response = request.fields
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     _take(request, value)
-    iscl.verify(keys, _pair_key(token, keys, iscl.authentication_key(name)), value, response)
+    keys.verify(_pair_key(token, keys, iscl.authentication_key(name)), value, response)
     return []
 
 
@@ -121,27 +131,27 @@ def _take(request: Request, value: bytes) -> None:
         raise KeyServiceError(Code.KEYS_ISCL_CHALLENGE, "")
 
 
-def session_key(token: Holder, request: Request) -> list[bytes]:
+def session_key(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_SESSION_KEY."""
-    return [iscl.session_key(_keys(token, request), request.fields[1], request.fields[2])]
+    return [iscl.session_key(keys_of(token, request), request.fields[1], request.fields[2])]
 
 
-def encrypt(token: Holder, request: Request) -> list[bytes]:
+def encrypt(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_ENCRYPT."""
     _, name, vector, data = request.fields
-    return [iscl.crypt(_keys(token, request), name, vector, data, encrypt=True)]
+    return [iscl.crypt(keys_of(token, request), name, vector, data, encrypt=True)]
 
 
-def decrypt(token: Holder, request: Request) -> list[bytes]:
+def decrypt(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_DECRYPT."""
     _, name, vector, data = request.fields
-    return [iscl.crypt(_keys(token, request), name, vector, data, encrypt=False)]
+    return [iscl.crypt(keys_of(token, request), name, vector, data, encrypt=False)]
 
 
-def token_ab(token: Holder, request: Request) -> list[bytes]:
+def token_ab(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_TOKEN_AB: the client's."""
     _, name, value, peer = request.fields
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     if value in request.connection.challenges:
         raise KeyServiceError(Code.KEYS_ISCL_REFLECTED, "the peer's challenge is our own")
     made, nonce = iscl.token_ab(keys, _pair_key(token, keys, iscl.aes_key(name)), value, peer)
@@ -149,30 +159,30 @@ def token_ab(token: Holder, request: Request) -> list[bytes]:
     return [made, nonce]
 
 
-def token_ba(token: Holder, request: Request) -> list[bytes]:
+def token_ba(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_TOKEN_BA: the server's."""
     _, name, name_ab, value, own, given = request.fields
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     _take(request, value)
     key, key_ab = (_pair_key(token, keys, iscl.aes_key(one)) for one in (name, name_ab))
     return [iscl.token_ba(keys, key, key_ab, value, own, given)]
 
 
-def check_ba(token: Holder, request: Request) -> list[bytes]:
+def check_ba(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_CHECK_BA: the client's."""
     _, name, nonce, value, given = request.fields
-    keys = _keys(token, request)
+    keys = keys_of(token, request)
     _take(request, nonce)
     iscl.check_ba(keys, _pair_key(token, keys, iscl.aes_key(name)), nonce, value, given)
     return []
 
 
-def mac(token: Holder, request: Request) -> list[bytes]:
+def mac(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_MAC."""
-    return [iscl.mac(_keys(token, request), *request.fields[1:])]
+    return [iscl.mac(keys_of(token, request), *request.fields[1:])]
 
 
-OPERATIONS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
+OPERATIONS: Final[dict[int, Callable[[AnyHolder, Request], list[bytes]]]] = {
     Op.ISCL_CHALLENGE: challenge,
     Op.ISCL_RESPOND: respond,
     Op.ISCL_VERIFY: verify,

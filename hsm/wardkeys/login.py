@@ -12,6 +12,7 @@ from wardkeys.cryptoki.slots import Token
 from wardkeys.errors import KeyServiceError
 from wardkeys.pin import Latch, Pin
 from wardkeys.state import State, is_low
+from wardkeys.tries import tries_of
 
 
 def log_in(session: Session, there: Token, config: TokenConfig, latch: Latch, log: Log) -> tuple[State, str]:
@@ -22,7 +23,7 @@ def log_in(session: Session, there: Token, config: TokenConfig, latch: Latch, lo
         return State.PRESENT, ""
     if latch.closed:
         return State.PIN_REFUSED, "the PIN was refused and is not tried again"
-    if there.flags & c.CKF_USER_PIN_FINAL_TRY and not config.use_last_try:
+    if tries_of(there, False) == 1 and not config.use_last_try:
         return State.PIN_REFUSED, "one try is left; it is not used without unsafe_use_last_try"
     if is_low(there.flags):
         log.event(Code.KEYS_PIN_LOW, token=config.name, serial=there.serial)

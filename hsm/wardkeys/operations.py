@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 from wardgate.codes import Code
 from wardkeys import der, iscl_token, objects
 from wardkeys.errors import KeyServiceError
+from wardkeys.holder import Holder
 from wardkeys.request import Request
 from wardkeys.schemes import SCHEMES, KeyType
 from wardkeys.wire import Op
 
 if TYPE_CHECKING:
-    from wardkeys.holder import Holder
+    from wardkeys.cardholder import CardHolder
 
 MAX_RANDOM: Final = 4096
 _MAX_CACHED: Final = 256
@@ -55,19 +56,28 @@ def certificate(token: Holder, request: Request) -> list[bytes]:
     return [token.keep(Op.CERTIFICATE, request.fields[0], objects.certificate(token.session(), request.uri))]
 
 
-def random(token: Holder, request: Request) -> list[bytes]:
+def random(token: Holder | CardHolder, request: Request) -> list[bytes]:
     """RANDOM."""
-    token.named(request.uri)
+    keys = iscl_token.keys_of(token, request)
     count = int.from_bytes(request.fields[1], "big")
     if len(request.fields[1]) != 2 or not 0 < count <= MAX_RANDOM:
         raise KeyServiceError(Code.KEYS_WIRE, f"count is a u16 from 1 to {MAX_RANDOM}")
-    return [token.session().random(count)]
+    return [keys.random(count)]
 
 
-OPERATIONS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
+_OF_TOKENS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
     Op.SIGN: sign,
     Op.PUBLIC: public,
     Op.CERTIFICATE: certificate,
-    Op.RANDOM: random,
-    **iscl_token.OPERATIONS,
 }
+OPERATIONS: Final = frozenset((*_OF_TOKENS, Op.RANDOM, *iscl_token.OPERATIONS))
+
+
+def perform(token: Holder | CardHolder, request: Request) -> list[bytes]:
+    """Do what the request asks. Raises `KeyServiceError`, `Ckr`, `CardError`."""
+    of_token = _OF_TOKENS.get(request.op)
+    if of_token is None:
+        return random(token, request) if request.op == Op.RANDOM else iscl_token.OPERATIONS[request.op](token, request)
+    if not isinstance(token, Holder):
+        raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, "the card's ISCL application does not do that")
+    return of_token(token, request)

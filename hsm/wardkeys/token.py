@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
 from wardkeys.cryptoki.failures import ModuleUnusable
@@ -18,9 +18,12 @@ from wardkeys.errors import KeyServiceError
 from wardkeys.gather import Gather
 from wardkeys.holder import Holder
 from wardkeys.listing import listing
-from wardkeys.operations import OPERATIONS
+from wardkeys.operations import perform
 from wardkeys.request import Request
 from wardkeys.state import Report, State
+
+if TYPE_CHECKING:
+    from wardkeys.cardholder import CardHolder
 
 _LOOK_SECONDS: Final = 0.25
 _QUICK_SECONDS: Final = 0.001
@@ -30,13 +33,13 @@ _WEIGHT: Final = 0.25  # of the last request in `pace`
 class TokenThread:
     """A queue before a `Holder`, and the thread that empties it and looks at the token between requests."""
 
-    def __init__(self, holder: Holder, unusable: ModuleUnusable | None = None) -> None:
+    def __init__(self, holder: Holder | CardHolder, unusable: ModuleUnusable | None = None) -> None:
         self.holder = holder
         self.config = holder.config
         self.busy_since = 0.0
         self.settled = threading.Event()
         self.pending: deque[Request] = deque()  # of the service: what it watches for deadlines
-        self._pace = 1.0  # seconds a request, lately
+        self._pace = 10 * _QUICK_SECONDS  # seconds a request, lately; a new token has to show that it is quick
         self._queue: SimpleQueue[Request | Gather | str] = SimpleQueue()
         self._next_look = 0.0
         self._thread: threading.Thread | None = threading.Thread(target=self._run, name=f"token-{self.config.name}", daemon=True)
@@ -137,8 +140,8 @@ class TokenThread:
         try:
             if begun > request.deadline:
                 raise KeyServiceError(Code.KEYS_TIMEOUT, "it waited too long for the token")
-            operation = OPERATIONS[request.op]
-            fields = self.holder.use(lambda: operation(self.holder, request))
+            holder = self.holder
+            fields = holder.use(lambda: perform(holder, request))
         except KeyServiceError as error:
             request.fail(error.code, error.detail)
         except Exception as error:
@@ -152,14 +155,17 @@ class TokenThread:
     def _listed(self, gather: Gather) -> list[dict[str, Any]]:
         uri = gather.request.uri
         rows: list[dict[str, Any]] = []
+        holder = self.holder
+        if not isinstance(holder, Holder):
+            return rows
 
         def read() -> list[bytes]:
-            rows[:] = listing(self.holder.session(), self.holder.named(uri), uri)
+            rows[:] = listing(holder.session(), holder.named(uri), uri)
             return []
 
         self.busy_since = time.monotonic()
         try:
-            self.holder.use(read)
+            holder.use(read)
         except KeyServiceError:
             pass
         except Exception as error:

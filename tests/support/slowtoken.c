@@ -3,7 +3,7 @@
  *   out        slots are empty, calls with a session answer CKR_DEVICE_REMOVED
  *   fail       C_Sign answers CKR_GENERAL_ERROR
  *   locked     the user's PIN is locked        last   one try of it is left
- * C_Login calls are counted in SLOWTOKEN_CONTROL.logins, one byte each. */
+ * C_Login and C_Sign calls are counted in SLOWTOKEN_CONTROL.logins and .signs, one byte each. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <p11-kit/pkcs11.h>
@@ -33,10 +33,24 @@ static int told(const char *wanted)
 	return strcmp(word, wanted) == 0;
 }
 
+static void count(const char *what)
+{
+	char path[4096];
+	int file;
+	snprintf(path, sizeof path, "%s.%s", getenv("SLOWTOKEN_CONTROL"), what);
+	file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (file >= 0) {
+		if (write(file, "x", 1) != 1)
+			abort();
+		close(file);
+	}
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR out, CK_ULONG_PTR room)
 {
 	char word[32];
 	CK_RV rv = real->C_Sign(session, data, length, out, room);
+	count("signs");
 	control(word, sizeof word);
 	if (strcmp(word, "out") == 0)
 		return CKR_DEVICE_REMOVED;
@@ -80,15 +94,7 @@ static CK_RV slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR coun
 
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE_PTR pin, CK_ULONG length)
 {
-	char path[4096];
-	int file;
-	snprintf(path, sizeof path, "%s.logins", getenv("SLOWTOKEN_CONTROL"));
-	file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (file >= 0) {
-		if (write(file, "x", 1) != 1)
-			abort();
-		close(file);
-	}
+	count("logins");
 	return real->C_Login(session, user, pin, length);
 }
 

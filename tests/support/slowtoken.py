@@ -38,5 +38,13 @@ class SlowToken:
     @property
     def logins(self) -> int:
         """How often a PIN was tried."""
-        path = self._control.with_name("slowtoken.logins")
+        return self._count("logins")
+
+    @property
+    def signatures(self) -> int:
+        """How often something was signed."""
+        return self._count("signs")
+
+    def _count(self, what: str) -> int:
+        path = self._control.with_name(f"slowtoken.{what}")
         return path.stat().st_size if path.exists() else 0

@@ -31,6 +31,7 @@ def _token(label: str = "ward", serial: str = "01", reader: str = "Reader 0") ->
         ([_token(serial="02")], Wanted("ward", "01"), [], State.WRONG),
         ([_token(serial="01"), _token(serial="02")], Wanted("ward", "01"), [], State.PRESENT),
         ([_token(serial="01"), _token(serial="02")], WARD, [], State.FAILED),
+        ([_token(serial="01"), _token(serial="01")], WARD, [], State.PRESENT),
         ([_token(reader="Reader 1")], Wanted("ward", reader="Reader 0"), [], State.ABSENT),
         ([_token("other", reader="Reader 1")], Wanted("ward", reader="Reader 0"), [], State.ABSENT),
     ],
