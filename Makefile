@@ -20,6 +20,11 @@ provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
 	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
 
+.PHONY: demo-card
+demo-card: setup ## the main job with its keys on a virtual card, pulled and returned in mid-study
+	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests
