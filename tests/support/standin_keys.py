@@ -41,6 +41,9 @@ class FakeKeyService:
         self.signatures = 0
         self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to a request instead; None: nothing, and hang up
         self.accepting = True
+        self.state = "present"
+        self._changes = 1
+        self._watchers: list[socket.socket] = []
         self._token = threading.Lock()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -59,6 +62,18 @@ class FakeKeyService:
         self._listener.close()
         self.path.unlink(missing_ok=True)
 
+    def tell(self, state: str) -> None:
+        """Be in this state, and tell whoever watches."""
+        self.state = state
+        self._changes += 1
+        for watcher in self._watchers:
+            watcher.send(response(bytes((1, WATCH, 0, 0, 0, 0)), 0, self._report()))
+
+    def _report(self) -> bytes:
+        there = self.state != "absent"
+        token = {"name": "fake", "state": self.state, "label": "fake" if there else "", "serial": "1" if there else "", "model": ""}
+        return json.dumps({"tokens": [{**token, "tries": None, "detail": "", "changes": self._changes}]}).encode()
+
     def _serve(self) -> None:
         while True:
             try:
@@ -70,6 +85,8 @@ class FakeKeyService:
     def _talk(self, sock: socket.socket) -> None:
         with sock:
             while request := sock.recv(65536):
+                if request[1] == WATCH:
+                    self._watchers.append(sock)
                 answer = self.answer(request) if self.answer is not None else self._answer(request)
                 if answer is None:
                     return
@@ -80,18 +97,8 @@ class FakeKeyService:
 
     def _answer(self, request: bytes) -> bytes:
         op = request[1]
-        if op in (STATUS, WATCH):  # its token is always there
-            token = {
-                "name": "fake",
-                "state": "present",
-                "label": "fake",
-                "serial": "1",
-                "model": "",
-                "tries": None,
-                "detail": "",
-                "changes": 1,
-            }
-            return response(request, 0, json.dumps({"tokens": [token]}).encode())
+        if op in (STATUS, WATCH):
+            return response(request, 0, self._report())
         fields, at = [], 6
         while at < len(request):
             (size,) = struct.unpack_from("!H", request, at)
