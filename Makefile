@@ -54,6 +54,11 @@ soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
 
+.PHONY: bench-tokens
+bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokenbox
+
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md

@@ -8,45 +8,52 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import sys
 import threading
 import time
 
 from support.processes import LOOPBACK
 from support.tlskit import peer_context
-from support.wire import associate_rq, pdu
+from support.wire import ASSOCIATE_AC, RELEASE_RP, RELEASE_RQ, associate_rq, pdu
 from wardgate.transport.tls import TlsChannel
 
 _SECONDS = 60.0
 
 
-def shake_once(port: int, context: object, titles: tuple[str, ...]) -> None:
+def shake_once(port: int, context: ssl.SSLContext, titles: tuple[str, ...]) -> None:
     """Connect, shake hands and leave. Raises when anything is not as it should be."""
-    into = memoryview(bytearray(65536))
     with socket.create_connection((LOOPBACK, port), _SECONDS) as sock:
-        channel = TlsChannel(context, False, "localhost")  # type: ignore[arg-type]
+        channel = TlsChannel(context, False, "localhost")
         out, done = channel.step(None)
         while not done:
             sock.sendall(out)
             out, done = channel.step(sock.recv(65536))
         sock.sendall(out)
         if titles:
-            out = channel.seal(associate_rq(*titles))  # type: ignore[assignment]
-            sock.sendall(out)
-        answer = b""
-        while True:
-            wire = sock.recv(65536)
-            if not wire:
-                raise ConnectionError("closed behind the handshake")
-            answer += into[: channel.open(wire, into)]
-            if not titles:
-                break
-            if answer:
-                if answer[0] != 2:
-                    raise ConnectionError(f"no A-ASSOCIATE-AC but {answer[:10]!r}")
-                sock.sendall(channel.seal(pdu(5, bytes(4))))  # type: ignore[arg-type]
-                break
+            _ask(sock, channel, associate_rq(*titles), ASSOCIATE_AC)
+            _ask(sock, channel, pdu(RELEASE_RQ, bytes(4)), RELEASE_RP)
+        else:
+            _read(sock, channel)  # the ticket
         sock.sendall(channel.close())
+
+
+def _read(sock: socket.socket, channel: TlsChannel) -> bytes:
+    wire = sock.recv(65536)
+    if not wire:
+        raise ConnectionError("closed behind the handshake")
+    into = memoryview(bytearray(65536))
+    return bytes(into[: channel.open(wire, into)])
+
+
+def _ask(sock: socket.socket, channel: TlsChannel, question: bytes, wanted: int) -> None:
+    """Send a PDU and wait for its answer, a PDU of type `wanted`."""
+    wire = channel.seal(question)
+    sock.sendall(wire if isinstance(wire, bytes) else b"".join(wire))
+    while not (answer := _read(sock, channel)):
+        pass
+    if answer[0] != wanted:
+        raise ConnectionError(f"PDU type {answer[0]}, not {wanted}")
 
 
 def main(arguments: list[str]) -> int:

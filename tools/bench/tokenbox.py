@@ -1,4 +1,4 @@
-"""A slow card and a token, measured at the whole gateway. `tools/bench/tokens` runs it.
+"""A slow card and a token, measured at the whole gateway. `make bench-tokens` runs it.
 
 *Rate*: full mutual handshakes a second with two boxes, one with its key in a SoftHSM token, one with the same key in a file; rounds
 take turns. *Stall*: the longest C-ECHO round trip of an association that runs already, in one worker, while twenty associations with
@@ -25,7 +25,7 @@ from support.softhsm import python_path
 from support.standin_keys import uri_of
 from support.tlskit import shared_pki
 from support.tokenkit import TokenKit, key_of, make_leaves
-from support.wire import Wire, associate_ac, echo_rq, echo_rsp, pdu
+from support.wire import Wire, associate_ac, echo_rq, echo_rsp, pdu, pdv
 
 ROUNDS = 7
 HANDSHAKES = 200
@@ -85,7 +85,7 @@ class Ponging:
             try:
                 wire.send(associate_ac(wire.whole()))
                 while (kind := wire.read()[0]) == 4:
-                    wire.send(echo_rsp())
+                    wire.send(pdv(1, 3, echo_rsp()))
                 if kind == 5:
                     wire.send(pdu(6, bytes(4)))
             except OSError:
@@ -136,7 +136,7 @@ def _pings(wire: Wire, work: object) -> tuple[float, float, float]:
     trips: list[float] = []
     while thread.is_alive():
         began = time.perf_counter()
-        wire.send(echo_rq())
+        wire.send(pdv(1, 3, echo_rq()))
         wire.read()
         trips.append((time.perf_counter() - began) * 1000)
         time.sleep(PING_SECONDS)

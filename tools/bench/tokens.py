@@ -1,7 +1,7 @@
 """Full mutual TLS 1.3 handshakes a second: the server's key in a SoftHSM token over the same key in a file, in one run.
 
 Both ends are in memory of one process, the key service is another; rounds of both kinds take turns, and their medians are compared.
-`tools/bench/tokens [SECONDS]`
+`make bench-tokens`
 """
 
 from __future__ import annotations
