@@ -815,6 +815,102 @@ class Code(Enum):
         "both keys of an ISCL pair are equal",
         "use two keys, or set unsafe_allow_equal_iscl_keys in a laboratory",
     )
+    # 740-759 tokens: what the box does about the state of a token (decision 021)
+    TOKEN_IS_ABSENT = _row(740, Side.BOX, Level.ERROR, "the token that holds the key is not there", "put the card back")
+    TOKEN_IS_ANOTHER = _row(
+        741, Side.BOX, Level.ERROR, "another token is there than the one that the configuration names", "insert the card of this site"
+    )
+    TOKEN_IS_SWAPPED = _row(
+        742,
+        Side.BOX,
+        Level.ERROR,
+        "a token of the right name but with another serial number took the place of the one in use",
+        "put the first card back, or reload the configuration to take the new one",
+    )
+    TOKEN_HAS_EXPIRED = _row(
+        743, Side.BOX, Level.ERROR, "the certificate of the key in the token is not within its time", "enrol the card again, then reload"
+    )
+    TOKEN_IS_BLOCKED = _row(
+        744, Side.BOX, Level.ERROR, "the token is blocked: no PIN tries are left", "unblock it with its PUK, or replace it"
+    )
+    TOKEN_PIN_IS_REFUSED = _row(
+        745, Side.BOX, Level.ERROR, "the token refused its PIN; it is not tried again", "mend the PIN file, then reinsert the card"
+    )
+    TOKEN_HAS_FAILED = _row(
+        746, Side.BOX, Level.ERROR, "the token or its module fails", "see the log of the key service; reinsert the card"
+    )
+    KEY_SERVICE_IS_AWAY = _row(
+        747, Side.BOX, Level.ERROR, "the key service does not answer, so no key in a token can be used", "start wardkeys; see its log"
+    )
+    TOKEN_IS_BACK = _row(748, Side.BOX, Level.INFO, "the token is there and can be used", "nothing")
+    TOKEN_CUT = _row(
+        749, Side.BOX, Level.WARN, "a running association was cut because its token went", 'set keys.on_removal = "finish" to let them end'
+    )
+    TOKEN_KEY_DIFFERS = _row(
+        750, Side.BOX, Level.ERROR, "the token has another key than the one that the custody log belongs to", "insert the card of this log"
+    )
+    CUSTODY_UNSIGNED = _row(
+        751, Side.BOX, Level.WARN, "the custody log goes on without signatures until its token is back", "put the card back"
+    )
+    CUSTODY_SIGNED_AGAIN = _row(752, Side.BOX, Level.INFO, "the custody log is signed again", "nothing")
+    CUSTODY_UNSIGNED_FULL = _row(
+        753,
+        Side.BOX,
+        Level.ERROR,
+        "as many custody records are unsigned as custody.unsigned_records allows; no new ones are taken",
+        "put the card back",
+    )
+    # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
+    CARD_NO_SERVICE = _row(
+        770, Side.BOX, Level.ERROR, "the PC/SC service does not answer", "start pcscd; look whether this account may use it"
+    )
+    CARD_NO_READER = _row(
+        771, Side.BOX, Level.ERROR, "no card reader, or not the one named", "plug the reader in; wardtool card list shows the names"
+    )
+    CARD_ABSENT = _row(772, Side.BOX, Level.ERROR, "no card in the reader", "insert it")
+    CARD_REMOVED = _row(
+        773, Side.BOX, Level.ERROR, "the card was taken out while it was used", "insert it again, then repeat what was not finished"
+    )
+    CARD_BUSY = _row(774, Side.BOX, Level.ERROR, "another program keeps the card to itself", "end that program")
+    CARD_READER_FAILED = _row(775, Side.BOX, Level.ERROR, "the reader or its driver failed", "read the detail; plug the reader out and in")
+    CARD_NO_APPLICATION = _row(776, Side.BOX, Level.ERROR, "the card does not have that application", "use a card that has it")
+    CARD_PIN_WRONG = _row(
+        777, Side.BOX, Level.ERROR, "the PIN or PUK is wrong", "make sure of it before the next try; none is made by itself"
+    )
+    CARD_BLOCKED = _row(
+        778,
+        Side.BOX,
+        Level.ERROR,
+        "the PIN or PUK is blocked",
+        "unblock the PIN with the PUK; with both blocked only wardtool card init is left",
+    )
+    CARD_NOT_AUTHORISED = _row(779, Side.BOX, Level.ERROR, "the card wants the PIN or the management key first", "give it")
+    CARD_ADMIN_REFUSED = _row(
+        780, Side.BOX, Level.ERROR, "card and management key do not belong together", "give the card's own management key"
+    )
+    CARD_EMPTY = _row(781, Side.BOX, Level.ERROR, "the card has no such key or object", "make, load or write it first")
+    CARD_CANNOT = _row(782, Side.BOX, Level.ERROR, "the card does not know that command", "use a card that does")
+    CARD_REFUSED = _row(783, Side.BOX, Level.ERROR, "the card refused the command", "look the status word up in docs/card.md")
+    CARD_ANSWER = _row(784, Side.BOX, Level.ERROR, "an answer of the card is malformed", "use another card; report it with the detail")
+    CARD_INPUT = _row(785, Side.BOX, Level.ERROR, "a value for the card cannot be used", "mend it as the detail says")
+    CARD_MISMATCH = _row(
+        786, Side.BOX, Level.ERROR, "certificate and key do not belong together", "ask for a certificate with the request of this key"
+    )
+    CARD_PEER_REFUSED = _row(
+        787,
+        Side.PEER,
+        Level.ERROR,
+        "an ISCL peer does not have the key: the card refused its answer",
+        "put the same key pair on both sides",
+    )
+    CARD_KEY_BLOCKED = _row(
+        788,
+        Side.BOX,
+        Level.ERROR,
+        "an ISCL key is blocked after too many wrong answers",
+        "find who gave them; wardtool card iscl-key --unblock",
+    )
+    CARD_WEAK_KEY = _row(789, Side.BOX, Level.WARN, "an ISCL session key came out weak", "nothing: the sender draws another random number")
 
     # 7xx keys and tokens (760-769: TLS with keys in a token)
     KEY_SERVICE_UNREACHABLE = _row(
@@ -880,6 +976,7 @@ class Code(Enum):
         "the key service did not answer: whether a key is there and fits its certificate was not checked",
         "insert the token, start the key service, check again",
     )
+    # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

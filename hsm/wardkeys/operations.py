@@ -1,4 +1,4 @@
-"""What the thread of a token does for a request, with its session open. The caller is inside `with module:`."""
+"""What is done with a token for a request, with its session open. The caller is inside `with module:`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
-from wardkeys import der, objects
+from wardkeys import der, iscl_token, objects
 from wardkeys.errors import KeyServiceError
 from wardkeys.request import Request
 from wardkeys.schemes import SCHEMES, KeyType
 from wardkeys.wire import Op
 
 if TYPE_CHECKING:
-    from wardkeys.token import TokenThread
+    from wardkeys.holder import Holder
 
 MAX_RANDOM: Final = 4096
 _MAX_CACHED: Final = 256
 
 
-def sign(token: TokenThread, request: Request) -> list[bytes]:
+def sign(token: Holder, request: Request) -> list[bytes]:
     """SIGN. The key behind a URI is looked up once for each login."""
     uri, name, digest = request.fields
     scheme = SCHEMES.get(name)
@@ -30,7 +30,7 @@ def sign(token: TokenThread, request: Request) -> list[bytes]:
     session = token.session()
     key = token.keys.get(uri)
     if key is None:
-        token.check_named(request.uri)
+        token.named(request.uri)
         key = objects.private_key(session, request.uri, token.config.allow_extractable)
         if len(token.keys) >= _MAX_CACHED:
             token.keys.clear()
@@ -43,30 +43,31 @@ def sign(token: TokenThread, request: Request) -> list[bytes]:
     return [session.sign(key.handle, scheme.mechanism, scheme.prefix + digest)]
 
 
-def public(token: TokenThread, request: Request) -> list[bytes]:
+def public(token: Holder, request: Request) -> list[bytes]:
     """PUBLIC. Kept, so that it is answered without the token too."""
-    token.check_named(request.uri)
+    token.named(request.uri)
     return [token.keep(Op.PUBLIC, request.fields[0], objects.public_key(token.session(), request.uri))]
 
 
-def certificate(token: TokenThread, request: Request) -> list[bytes]:
+def certificate(token: Holder, request: Request) -> list[bytes]:
     """CERTIFICATE. Kept like a public key."""
-    token.check_named(request.uri)
+    token.named(request.uri)
     return [token.keep(Op.CERTIFICATE, request.fields[0], objects.certificate(token.session(), request.uri))]
 
 
-def random(token: TokenThread, request: Request) -> list[bytes]:
+def random(token: Holder, request: Request) -> list[bytes]:
     """RANDOM."""
-    token.check_named(request.uri)
+    token.named(request.uri)
     count = int.from_bytes(request.fields[1], "big")
     if len(request.fields[1]) != 2 or not 0 < count <= MAX_RANDOM:
         raise KeyServiceError(Code.KEYS_WIRE, f"count is a u16 from 1 to {MAX_RANDOM}")
     return [token.session().random(count)]
 
 
-OPERATIONS: Final[dict[int, Callable[[TokenThread, Request], list[bytes]]]] = {
+OPERATIONS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
     Op.SIGN: sign,
     Op.PUBLIC: public,
     Op.CERTIFICATE: certificate,
     Op.RANDOM: random,
+    **iscl_token.OPERATIONS,
 }

@@ -95,6 +95,7 @@ class Custody(NamedTuple):
     durable: Durable = Durable.GROUP
     checkpoint_seconds: int = 60
     checkpoint_records: int = 65536
+    unsigned_records: int = 100_000
 
 
 class Limits(NamedTuple):

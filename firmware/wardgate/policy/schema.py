@@ -99,6 +99,14 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         ),
         _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
         Word("checkpoint_records", Kind.INTEGER, 65536, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+        Word(
+            "unsigned_records",
+            Kind.INTEGER,
+            100_000,
+            "records that may wait for a signature while the token is out; then no association and no instance is taken",
+            1,
+            10_000_000,
+        ),
     ),
     "keys": (
         Word("socket", Kind.PATH, "/run/wardkeys/keys.sock", "socket of the key service"),

@@ -7,6 +7,7 @@ inside, and afterwards `generation` differs: who holds a session of an older gen
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
 from typing import Any, Final
@@ -15,6 +16,9 @@ from wardkeys.cryptoki.constants import CKF_OS_LOCKING_OK
 from wardkeys.cryptoki.failures import Ckr, ModuleUnusable, Rv
 from wardkeys.cryptoki.structures import FunctionList, InitializeArguments
 
+# Modules that are initialised without locking and used by one thread at a time. OpenSC locks itself as a whole anyway, and 0.23 waits for
+# ever for its own lock when a card is pulled in the middle of a signature (sc_unlock in sc_compute_signature; seen with gdb).
+_ALONE: Final = ("opensc",)
 _RESTART_WAIT_SECONDS: Final = 5.0
 
 
@@ -23,6 +27,7 @@ class Module:
 
     def __init__(self, path: str) -> None:
         """Load it. Raises `ModuleUnusable`."""
+        self._alone = threading.RLock() if any(word in os.path.basename(path) for word in _ALONE) else None
         try:
             self._library = ctypes.CDLL(path)
             get = self._library.C_GetFunctionList
@@ -48,10 +53,14 @@ class Module:
             while self._restarting:
                 self._turn.wait()
             self._users += 1
+        if self._alone is not None:
+            self._alone.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End a use."""
+        if self._alone is not None:
+            self._alone.release()
         with self._turn:
             self._users -= 1
             if not self._users:
@@ -82,7 +91,7 @@ class Module:
             self._ready = False
         self.generation += 1
         arguments = InitializeArguments(flags=CKF_OS_LOCKING_OK)
-        rv = self.f.C_Initialize(ctypes.byref(arguments))
+        rv = self.f.C_Initialize(None if self._alone is not None else ctypes.byref(arguments))
         if rv not in (Rv.OK, Rv.CRYPTOKI_ALREADY_INITIALIZED):
             raise Ckr("C_Initialize", rv)
         self._ready = True
