@@ -6,6 +6,7 @@ It speaks the wire protocol of docs/keys.md with private keys from PEM files, on
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -67,15 +68,12 @@ class FakeKeyService:
             threading.Thread(target=self._talk, args=(sock,), daemon=True).start()
 
     def _talk(self, sock: socket.socket) -> None:
-        with sock:
+        with sock, contextlib.suppress(OSError):  # it waits no longer
             while request := sock.recv(65536):
                 answer = self.answer(request) if self.answer is not None else self._answer(request)
                 if answer is None:
                     return
-                try:
-                    sock.send(answer)
-                except OSError:
-                    return  # it waits no longer
+                sock.send(answer)
 
     def _answer(self, request: bytes) -> bytes:
         op = request[1]
