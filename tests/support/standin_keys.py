@@ -7,6 +7,7 @@ It speaks the wire protocol of docs/keys.md with private keys from PEM files, on
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import struct
 import sys
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-SIGN, PUBLIC = 1, 2
+SIGN, PUBLIC, STATUS, WATCH = 1, 2, 6, 7
+_ROW = {"name": "fake", "state": "present", "label": "fake", "serial": "1", "model": "stand-in", "tries": None, "detail": "", "changes": 0}
 _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 
 
@@ -39,7 +41,7 @@ class FakeKeyService:
         }
         self.seconds = seconds
         self.signatures = 0
-        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to a request instead; None: nothing, and hang up
+        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to SIGN instead; None: nothing, and hang up
         self.accepting = True
         self._token = threading.Lock()
         path.unlink(missing_ok=True)
@@ -70,13 +72,15 @@ class FakeKeyService:
     def _talk(self, sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):  # it waits no longer
             while request := sock.recv(65536):
-                answer = self.answer(request) if self.answer is not None else self._answer(request)
+                answer = self.answer(request) if self.answer is not None and request[1] == SIGN else self._answer(request)
                 if answer is None:
                     return
                 sock.send(answer)
 
     def _answer(self, request: bytes) -> bytes:
         op = request[1]
+        if op in (STATUS, WATCH):
+            return response(request, 0, json.dumps({"tokens": [_ROW]}).encode())
         fields, at = [], 6
         while at < len(request):
             (size,) = struct.unpack_from("!H", request, at)
