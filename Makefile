@@ -53,11 +53,16 @@ types: setup ## mypy --strict over the firmware
 
 .PHONY: soak
 soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads and 4 workers (minutes)
-	$(PY) -m pytest -rs --soak tests/hardware/test_soak_token.py
+	WARDGATE_SOAK=1 $(PY) -m pytest -rs -s tests/hardware/test_soak_token.py
 
 .PHONY: bench
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
+
+.PHONY: bench-tokens
+bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokenbox
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

@@ -6,6 +6,7 @@ It speaks the wire protocol of docs/keys.md with private keys from PEM files, on
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -39,7 +40,7 @@ class FakeKeyService:
         }
         self.seconds = seconds
         self.signatures = 0
-        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to a request instead; None: nothing, and hang up
+        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to SIGN instead; None: nothing, and hang up
         self.accepting = True
         self.state = "present"
         self._changes = 1
@@ -83,17 +84,14 @@ class FakeKeyService:
             threading.Thread(target=self._talk, args=(sock,), daemon=True).start()
 
     def _talk(self, sock: socket.socket) -> None:
-        with sock:
+        with sock, contextlib.suppress(OSError):  # it waits no longer
             while request := sock.recv(65536):
                 if request[1] == WATCH:
                     self._watchers.append(sock)
-                answer = self.answer(request) if self.answer is not None else self._answer(request)
+                answer = self.answer(request) if self.answer is not None and request[1] == SIGN else self._answer(request)
                 if answer is None:
                     return
-                try:
-                    sock.send(answer)
-                except OSError:
-                    return  # it waits no longer
+                sock.send(answer)
 
     def _answer(self, request: bytes) -> bytes:
         op = request[1]
