@@ -20,6 +20,11 @@ provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.run
 
+.PHONY: demo-card
+demo-card: setup ## the main job with its keys on a virtual card, pulled and returned in mid-study
+	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests
@@ -48,11 +53,16 @@ types: setup ## mypy --strict over the firmware
 
 .PHONY: soak
 soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads and 4 workers (minutes)
-	$(PY) -m pytest -rs --soak tests/hardware/test_soak_token.py
+	WARDGATE_SOAK=1 $(PY) -m pytest -rs -s tests/hardware/test_soak_token.py
 
 .PHONY: bench
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
+
+.PHONY: bench-tokens
+bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokenbox
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

@@ -218,7 +218,9 @@ class Holder:
     def _search(self) -> None:
         """Look for the token. The module is restarted when the token is back, and when it might be but the module does not show it."""
         module = self._module
-        if not module.generation:
+        if not module.is_ready:  # never begun, or its last beginning failed: then now and then again
+            if module.generation and time.monotonic() < self._next_restart:
+                return
             self._restart()
         fresh = self._generation != module.generation  # restarted since it was last opened here
         with module:

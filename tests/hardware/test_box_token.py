@@ -109,7 +109,7 @@ def test_the_box_starts_while_the_key_service_is_down_and_serves_when_it_comes(b
     bench.pacs()
     bench.start()
     assert bench.echo().returncode != 0
-    bench.box.wait_code("KEY_SERVICE_UNREACHABLE")
+    bench.box.wait_code("KEY_SERVICE_IS_AWAY")
     kit.service.start()
     until(lambda: bench.echo().returncode == 0, "it serves")
 

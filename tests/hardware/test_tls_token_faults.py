@@ -160,10 +160,17 @@ for _ in range(4):
     threading.Thread(target=lambda: shake(context, peer_context(server=False)), daemon=True).start()
 print("ready", flush=True)
 sys.stdin.readline()
+if sys.argv[2] == "slowly":  # what exit() does, with time for the answers to come before the process is gone
+    import _ssl, ctypes, os
+    ctypes.CDLL(_ssl.__file__).OPENSSL_cleanup()
+    print("cleaned", flush=True)
+    time.sleep(0.5)
+    os._exit(0)
 """
 
 
-def test_a_process_ends_cleanly_while_threads_wait_for_the_card(service: FakeKeyService) -> None:
+@pytest.mark.parametrize("how", ["at once", "slowly"])
+def test_a_process_ends_cleanly_while_threads_wait_for_the_card(service: FakeKeyService, how: str) -> None:
     asked = threading.Semaphore(0)
     may_answer = threading.Event()
 
@@ -174,14 +181,16 @@ def test_a_process_ends_cleanly_while_threads_wait_for_the_card(service: FakeKey
 
     service.answer = hold
     environment = {**os.environ, **python_path(), "WARDGATE_TEST_PKI": str(shared_pki().directory)}
-    words = [sys.executable, "-c", LEAVE, str(service.path)]
+    words = [sys.executable, "-c", LEAVE, str(service.path), how]
     with subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == b"ready\n", process.stderr.read()
         for _ in range(4):
             assert asked.acquire(timeout=20)
         process.stdin.close()
-        threading.Timer(0.02, may_answer.set).start()  # the answers come while it ends
+        if how == "slowly":
+            assert process.stdout.readline() == b"cleaned\n"
+        may_answer.set()  # the answers come while it ends
         assert process.wait(20) == 0, process.stderr.read()
 
 

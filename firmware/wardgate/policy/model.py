@@ -258,7 +258,7 @@ def named_keys(config: Config) -> Iterator[tuple[str, KeyReference]]:
 def _unsafe(config: Config) -> Iterator[str]:
     for place, key in named_keys(config):
         if not isinstance(key, TokenKey):
-            yield f"{place}: key in a file, {key} (development mode: this process reads it; a product keeps its keys in a token)"
+            yield f"{place}: key in a file, {key} (development mode; a product keeps its keys in a token)"
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
     for link in config.links:

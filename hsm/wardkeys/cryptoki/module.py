@@ -92,6 +92,11 @@ class Module:
             raise Ckr("C_Initialize", rv)
         self._ready = True
 
+    @property
+    def is_ready(self) -> bool:
+        """Is it initialised? Not before the first `restart`, nor after one that failed."""
+        return self._ready
+
     def finalize(self) -> None:
         """End it for good, if nobody is inside."""
         with self._turn:
