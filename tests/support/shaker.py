@@ -1,7 +1,8 @@
 """A caller that shakes hands again and again: `python -m support.shaker PORT THREADS COUNT [AE AE]`, a process of its own.
 
 Each is a full mutual handshake, held to be done when something of the server came after it (TLS 1.3: it has then taken our certificate).
-With two AE titles each opens and releases an association too. Prints JSON: how many were done, the failures, the seconds.
+With two AE titles each opens and releases an association too. It prints "ready" and waits for a line; at the end it prints JSON: how
+many were done, the failures, the seconds.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def main(arguments: list[str]) -> int:
             except Exception as error:
                 failures.append(f"{type(error).__name__}: {error}")
 
+    print("ready", flush=True)
+    sys.stdin.readline()
     began = time.monotonic()
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
     for worker in workers:

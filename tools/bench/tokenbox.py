@@ -49,7 +49,7 @@ def box_rates(kit: TokenKit, name: str, workers: int = 2) -> tuple[float, float]
             box.start()
         for _ in range(ROUNDS):
             for box, found in zip(boxes, rates, strict=True):
-                report = burst(box.peer.calls, 8, HANDSHAKES)
+                report = burst(caller(box.peer.calls, 8, HANDSHAKES))
                 assert not report["failed"], report
                 found.append(report["done"] / report["seconds"])
     finally:
@@ -58,12 +58,19 @@ def box_rates(kit: TokenKit, name: str, workers: int = 2) -> tuple[float, float]
     return statistics.median(rates[0]), statistics.median(rates[1])
 
 
-def burst(port: int, threads: int, count: int, *titles: str) -> dict[str, float]:
-    """Let a process of its own call."""
+def caller(port: int, threads: int, count: int, *titles: str) -> subprocess.Popen[str]:
+    """Return a process that calls as soon as it is told to: its start is no part of any figure."""
     environment = {**os.environ, **python_path(), "WARDGATE_TEST_PKI": str(shared_pki().directory)}
     words = [sys.executable, "-m", "support.shaker", str(port), str(threads), str(count), *titles]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    report: dict[str, float] = json.loads(done.stdout)
+    process = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def burst(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Let it call and return what it reports."""
+    told, _ = process.communicate("go\n", 300)
+    report: dict[str, float] = json.loads(told)
     return report
 
 
@@ -119,8 +126,10 @@ def stalls() -> dict[str, tuple[float, float, float]]:
                 for what, peer, title in (("20 on a 300 ms card", on_card, "PACS"), ("20 with the key in a file", in_file, "FILE")):
                     reports: list[dict[str, float]] = []
 
-                    def call(port: int = peer.calls, title: str = title, into: list[dict[str, float]] = reports) -> None:
-                        into.append(burst(port, CALLERS, CALLERS, title, "CT1"))
+                    process = caller(peer.calls, CALLERS, CALLERS, title, "CT1")
+
+                    def call(process: subprocess.Popen[str] = process, into: list[dict[str, float]] = reports) -> None:
+                        into.append(burst(process))
 
                     found[what] = _pings(wire, call)
                     assert reports[0]["done"] == CALLERS, reports
