@@ -28,7 +28,7 @@ def init(work: Work, options: argparse.Namespace) -> int:
     The management key is in its file, durably, before the card has it: a card that loses its power in between is never locked out.
     """
     held = [f"{slot:02x}{_name(work, slot)}" for slot in Slot if not work.surely_empty(slot)]
-    what = f"All keys and certificates on the card in {work.reader} will be destroyed. " + (f"It has: {', '.join(held)}." if held else "")
+    what = f"All keys and certificates on the card in {work.reader} will be destroyed." + (f" It has: {', '.join(held)}." if held else "")
     desk.confirm(what, work.name(), yes=options.yes)
     if options.management_key_out is not None and options.management_key_out.exists():
         raise FileExistsError(f"{options.management_key_out} is there already")
