@@ -66,6 +66,7 @@ class Reader(NamedTuple):
     atr: bytes
     events: int  # how often a card came or went, modulo 65536
     seen: int
+    changed: bool  # differs from what was given as seen
 
 
 class _ReaderState(ctypes.Structure):
@@ -243,4 +244,11 @@ class Connection:
 def _reader(name: str, row: _ReaderState, changed: bool) -> Reader:
     state = row.event if changed or row.event else row.current
     atr = bytes(row.atr[: min(row.atr_bytes, _MAX_ATR)])
-    return Reader(name, bool(state & ReaderState.PRESENT), atr, state >> 16 & 0xFFFF, state & ~int(ReaderState.CHANGED))
+    return Reader(
+        name,
+        bool(state & ReaderState.PRESENT),
+        atr,
+        state >> 16 & 0xFFFF,
+        state & ~int(ReaderState.CHANGED),
+        bool(state & ReaderState.CHANGED),
+    )

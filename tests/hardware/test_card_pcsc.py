@@ -52,7 +52,8 @@ def test_a_card_pulled_and_returned_unseen_is_told_by_the_count_of_events(slot: 
         slot.insert()
         until_present(slot)
         after = pcsc.wait({slot.name: before.seen}, 20)[slot.name]
-        assert after.present and after.events != before.events
+        assert after.changed and after.present and after.events != before.events
+        assert not pcsc.wait({slot.name: after.seen}, 0.01)[slot.name].changed
 
 
 def test_waiting_ends_with_the_time_and_by_cancel(slot: Slot) -> None:
