@@ -224,6 +224,21 @@ def test_the_card_as_a_program_is_inserted_by_its_start_and_removed_by_its_end(p
     assert program.wait() == 0 and "inserted" in program.log
 
 
+def test_contexts_and_connections_leave_no_descriptor_behind(slot: Slot) -> None:
+    slot.insert()
+    until_present(slot)
+
+    def once() -> None:
+        with Pcsc() as pcsc, pcsc.connect(slot.name) as connection, connection.transaction():
+            Piv(Channel(connection.transmit)).select()
+
+    once()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(100):
+        once()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_without_the_service_there_is_a_code(folder: Path) -> None:
     """In a process of its own: libpcsclite looks for the socket's name once."""
     from support.processes import run

@@ -201,6 +201,10 @@ def test_files_that_are_there_are_not_overwritten(desk: Desk) -> None:
     words = ("--yes", "--new-pin-file", desk.folder / "pin", "--new-puk-file", desk.folder / "puk")
     assert desk.tool("init", *words, "--management-key-out", desk.folder / "admin").returncode == 3
     assert (desk.folder / "admin").read_text() == "precious" and desk.card.state.pin.value == b"123456"
+    desk.good("init", *words)
+    desk.good("new-key", *desk.pin(), "--name", "ct1")
+    assert desk.tool("csr", *desk.pin(), desk.folder / "admin").returncode == 3
+    assert (desk.folder / "admin").read_text() == "precious"
 
 
 def test_iscl_keys_are_loaded_removed_and_refused(desk: Desk) -> None:
