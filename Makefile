@@ -46,6 +46,14 @@ types: setup ## mypy --strict over the firmware
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
 
+.PHONY: bench-iscl
+bench-iscl: setup ## figures of the legacy ISCL-style channel, in ratios
+	@tools/bench/iscl
+
+.PHONY: fuzz-iscl
+fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m fuzz.iscl $(or $(SECONDS),60)
+
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md
