@@ -163,7 +163,7 @@ def _passed(sender: Channel, receiver: Channel) -> float:
 
     def work() -> int:
         said = sender.seal(data)
-        wire = said if isinstance(said, bytes) else b"".join(said)
+        wire = b"".join(said) if isinstance(said, list) else said
         got = 0
         while got < CHUNK:
             view = memoryview(bytearray(wire))
