@@ -16,6 +16,10 @@ setup: ## packages and .venv (done by every target that needs it)
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
 	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
 
+.PHONY: demo-iscl
+demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys in two SoftHSM tokens, DCMTK at both ends
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.iscl
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests
