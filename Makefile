@@ -25,6 +25,10 @@ demo-card: setup ## the main job with its keys on a virtual card, pulled and ret
 	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
 
+.PHONY: demo-iscl
+demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys in two SoftHSM tokens, DCMTK at both ends
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.iscl
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests
@@ -63,6 +67,14 @@ bench: ## ratios against stunnel and HAProxy on this machine
 bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokenbox
+
+.PHONY: bench-iscl
+bench-iscl: setup ## figures of the legacy ISCL-style channel, in ratios
+	@tools/bench/iscl
+
+.PHONY: fuzz-iscl
+fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m fuzz.iscl $(or $(SECONDS),60)
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

@@ -15,6 +15,7 @@ _SECTIONS = {
     6: "Custody",
     7: "Keys and tokens",
     8: "ISCL, the plant, hold",
+    8: "Legacy ISCL-style channel",
 }
 _HEAD = """\
 # Failure codes

@@ -62,8 +62,8 @@ class IsclSocket:
         sock.settimeout(None)
         threading.Thread(target=self._pump, daemon=True).start()
 
-    def _say(self, wire: bytes | list[bytes]) -> None:
-        data = wire if isinstance(wire, bytes) else b"".join(wire)
+    def _say(self, wire: bytes | bytearray | list[bytes]) -> None:
+        data = b"".join(wire) if isinstance(wire, list) else wire
         if data:
             self.sock.sendall(data)
 

@@ -467,3 +467,21 @@ def test_a_changed_first_message_passes_under_des_cbc_with_des_mac_and_one_key()
     pair = Pair(*closed, edit=edit).open()
     pair.server.send(message)
     _pump_fails(pair, Condition.BAD_MAC)
+
+
+def test_an_extension_message_cannot_be_cut_short_by_changing_its_announcement() -> None:
+    """The header alone is associated data: it is the key of the message that knows its length."""
+    suite = (Method.ISO_9798_4_CMAC, Encryption.AES_256_GCM, Mac.INTEGRATED)
+
+    def edit(server: bool, data: bytes) -> bytes:
+        header = CODEC.read_header(data)
+        if server and header.message_id == MessageId.TRANSMISSION_REQUEST:
+            return data[:-4] + (48).to_bytes(4, "big")
+        if not server and header.message_id == MessageId.TRANSMISSION_RESPONSE:
+            return data[:-4] + (96).to_bytes(4, "big")
+        return data[: 32 + header.length] if server and header.message_id == MessageId.DATA else data
+
+    pair = Pair(*pair_of(*suite, block_length=64), edit=edit).open()
+    pair.server.send(bytes(96))
+    _pump_fails(pair, Condition.BAD_MAC)
+    assert pair.client.messages == []

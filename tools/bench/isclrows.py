@@ -31,7 +31,7 @@ from wardgate.transport.iscl import IsclChannel
 
 MESSAGE = 1 << 20
 CHUNK = 256 << 10  # what the relay reads at once
-WIDE_BLOCK = 65504
+WIDE_BLOCK = 131040
 PRIMITIVES = LibPrimitives()
 KEY = bytes.fromhex("0123456789abcdef")
 KEYS = MessageKeys(KEY, KEY, KEY)
@@ -90,7 +90,7 @@ def sealed(mac: Mac) -> float:
     data = os.urandom(MESSAGE)
 
     def work() -> int:
-        buffer = sealer.room(MESSAGE)
+        buffer = bytearray(sealer.padded(MESSAGE))
         buffer[:MESSAGE] = data
         sealer.seal(buffer, MESSAGE, KEYS, 8160)
         return MESSAGE
@@ -101,7 +101,7 @@ def sealed(mac: Mac) -> float:
 def opened(mac: Mac) -> float:
     """The same message taken and proven."""
     sealer, opener = _directions(Encryption.DES_CBC, mac)
-    buffer = sealer.room(MESSAGE)
+    buffer = bytearray(sealer.padded(MESSAGE))
     buffer[:MESSAGE] = os.urandom(MESSAGE)
     wire, notification = sealer.seal(buffer, MESSAGE, KEYS, 8160)
     view = memoryview(bytearray(wire))
@@ -163,7 +163,7 @@ def _passed(sender: Channel, receiver: Channel) -> float:
 
     def work() -> int:
         said = sender.seal(data)
-        wire = said if isinstance(said, bytes) else b"".join(said)
+        wire = b"".join(said) if isinstance(said, list) else said
         got = 0
         while got < CHUNK:
             view = memoryview(bytearray(wire))
@@ -180,7 +180,7 @@ def _passed(sender: Channel, receiver: Channel) -> float:
 
 
 def gcm_leg() -> float:
-    """AES-256-GCM extension, blocks of 65504 bytes, one message a write."""
+    """AES-256-GCM extension, blocks of 131040 bytes, one message a write."""
     r1 = Reconstruction(message_unit=MessageUnit.WRITE)
     suite = (Method.ISO_9798_4_CMAC, Encryption.AES_256_GCM, Mac.INTEGRATED)
     settings = Settings(b"A", b"B", method=suite[0], encryption=suite[1], mac=suite[2], block_length=WIDE_BLOCK, r1=r1)

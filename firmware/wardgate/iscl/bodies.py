@@ -11,6 +11,13 @@ from wardgate.iscl.reconstruction import ByteOrder, OptionPlace, Reconstruction
 from wardgate.iscl.terms import HEADER_BYTES, MAX_NAME_BYTES, MessageId
 
 Value = int | bytes
+# Bodies that are nothing but 32-bit integers: most of what passes between two messages of a busy line.
+_NUMBERS: Final = {
+    message_id: tuple(name for name, _kind in fields)
+    for message_id, fields in LAYOUT.items()
+    if fields and all(kind is Kind.U32 for _name, kind in fields) and message_id not in WITH_OPTION
+}
+_PLAIN: Final = {(order, size): struct.Struct(f"{order.value}{size}I") for order in ByteOrder for size in range(1, 5)}
 _HEADER: Final = {order: struct.Struct(f"{order.value}8I") for order in ByteOrder}
 _WORD: Final = {order: struct.Struct(f"{order.value}I") for order in ByteOrder}
 
@@ -51,7 +58,7 @@ class Message(NamedTuple):
 class Codec:
     """Writes and reads under one reconstruction. `wide`: challenges and responses have a length (extension methods)."""
 
-    __slots__ = ("_header", "_in_body", "_r1", "_swap", "_word", "wide")
+    __slots__ = ("_header", "_in_body", "_r1", "_swap", "_word", "_words", "wide")
 
     def __init__(self, reconstruction: Reconstruction, wide: bool = False) -> None:
         self._r1 = reconstruction
@@ -59,6 +66,7 @@ class Codec:
         self._word = _WORD[reconstruction.byte_order]
         self._swap = reconstruction.swap_64bit
         self._in_body = reconstruction.option_place is OptionPlace.BODY
+        self._words = {size: _PLAIN[reconstruction.byte_order, size] for size in range(1, 5)}
         self.wide = wide
 
     def header(self, message_id: MessageId, length: int, option: int = 0) -> bytes:
@@ -79,6 +87,11 @@ class Codec:
 
     def encode(self, message_id: MessageId, option: int = 0, **fields: Value) -> bytes:
         """Return a whole message, header and body."""
+        names = _NUMBERS.get(message_id)
+        if names is not None:
+            size = len(names)
+            head = self._header.pack(0, message_id, 4 * size, option, 0, 0, 0, 0)
+            return head + self._words[size].pack(*[fields[name] for name in names])
         parts = []
         for name, kind in LAYOUT[message_id]:
             value = fields[name]
@@ -102,6 +115,9 @@ class Codec:
             message_id = MessageId(header.message_id)
         except ValueError:
             raise IsclError(Condition.BAD_MESSAGE_ID, f"{header.message_id:08x}") from None
+        names = _NUMBERS.get(message_id)
+        if names is not None and len(body) == 4 * len(names):
+            return Message(message_id, header.option, dict(zip(names, self._words[len(names)].unpack(body), strict=True)))
         option, rest = self.option(message_id, body, header)
         fields: dict[str, Value] = {}
         for name, kind in LAYOUT[message_id]:

@@ -38,7 +38,7 @@ def expand(connection_key: bytes, encryption: Encryption, mac: Mac, random: byte
         (b"encryption", KEY_BYTES[encryption], encryption in _OF_DES),
         (b"mac", MAC_KEY_BYTES[mac], mac is Mac.RETAIL),
     ):
-        key = hmac.digest(connection_key, _LABEL + purpose + b"\0" + request + random + b"\1", hashlib.sha256)[:size]
+        key = b"" if not size else hmac.digest(connection_key, _LABEL + purpose + b"\0" + request + random + b"\1", hashlib.sha256)[:size]
         if des:
             key = odd_parity(key)
             if is_weak(key):

@@ -98,14 +98,15 @@ def _source(view: memoryview) -> Any:
 class _Context:
     """An EVP_CIPHER_CTX, freed with its owner."""
 
-    def __init__(self, encryption: Encryption, key: bytes, register: bytes | None, sealing: bool) -> None:
+    def __init__(self, encryption: Encryption, key: bytes | None, register: bytes | None, sealing: bool) -> None:
         library_ = library()
         self.lib = library_.lib
         self.pointer = self.lib.EVP_CIPHER_CTX_new()
         cipher = library_.ciphers[encryption]
         if not self.pointer or self.lib.EVP_CipherInit_ex2(self.pointer, cipher, key, register, int(sealing), None) != 1:
             raise CiphersMissing(_NAMES[encryption].decode())
-        self.lib.EVP_CIPHER_CTX_set_padding(self.pointer, 0)
+        if encryption is not Encryption.AES_256_GCM:
+            self.lib.EVP_CIPHER_CTX_set_padding(self.pointer, 0)
 
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
@@ -133,20 +134,23 @@ class LibCbc:
 
 
 class LibGcm:
-    """`primitives.Gcm`: one context a key and way, a new nonce for each block."""
+    """`primitives.Gcm`: a new nonce for each block."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._ways: dict[bool, _Context] = {}
+        self._key: bytes | None = key  # until the context has it
+        self._context: _Context | None = None
+        self._sealing = False
         self._done = c_int()
-        self._tag = ctypes.create_string_buffer(GCM_TAG_BYTES)
 
     def _begin(self, sealing: bool, nonce: bytes, associated: bytes) -> tuple[Any, Any]:
-        context = self._ways.get(sealing)
-        if context is None:
-            context = self._ways[sealing] = _Context(Encryption.AES_256_GCM, self._key, None, sealing)
-        lib, pointer = context.lib, context.pointer
-        lib.EVP_CipherInit_ex2(pointer, None, None, nonce, int(sealing), None)  # 12 bytes are the default
+        if self._context is None:
+            self._context = _Context(Encryption.AES_256_GCM, self._key, nonce, sealing)
+            self._sealing, self._key = sealing, None
+        elif sealing is not self._sealing:
+            raise ValueError("one way only")
+        else:
+            self._context.lib.EVP_CipherInit_ex2(self._context.pointer, None, None, nonce, int(sealing), None)  # 12 bytes: the default
+        lib, pointer = self._context.lib, self._context.pointer
         lib.EVP_CipherUpdate(pointer, None, byref(self._done), associated, len(associated))
         return lib, pointer
 
@@ -165,9 +169,9 @@ class LibGcm:
         lib, pointer = self._begin(False, nonce, associated)
         at = _address(into)
         size = len(source) - GCM_TAG_BYTES
-        self._tag.raw = bytes(source[size:])
+        tag = bytes(source[size:])
         good = lib.EVP_CipherUpdate(pointer, at, byref(self._done), _source(source), size)
-        good &= lib.EVP_CIPHER_CTX_ctrl(pointer, _SET_TAG, GCM_TAG_BYTES, self._tag)
+        good &= lib.EVP_CIPHER_CTX_ctrl(pointer, _SET_TAG, GCM_TAG_BYTES, tag)
         return bool(good == 1 and lib.EVP_CipherFinal_ex(pointer, at, byref(self._done)) == 1)
 
 

@@ -13,12 +13,12 @@ from wardgate.iscl.terms import GCM_TAG_BYTES, HEADER_BYTES, Encryption, Mac, Me
 class Sealer(Direction):
     """The sending direction."""
 
-    def room(self, length: int) -> bytearray:
-        """Return a buffer for a message of `length` bytes and its padding."""
-        return bytearray(padded_length(length, self.unit, self.settings.r1.padding))
+    def padded(self, length: int) -> int:
+        """Return how long a message of `length` bytes is with its padding."""
+        return padded_length(length, self.unit, self.settings.r1.padding)
 
     def seal(self, buffer: bytearray, length: int, keys: MessageKeys, block_length: int) -> list[bytes | bytearray]:
-        """Return the wire bytes of data and MAC. `buffer` came from `room` and holds the message in its first `length` bytes."""
+        """Return the wire bytes of data and MAC. `buffer` has `padded(length)` bytes, the message first."""
         self.begin()
         settings = self.settings
         view = memoryview(buffer)

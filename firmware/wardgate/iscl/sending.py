@@ -49,8 +49,8 @@ class Sender:
         longest = self.line.settings.max_message
         for start in range(0, len(view), longest):
             piece = view[start : start + longest]
-            buffer = self.sealer.room(len(piece))
-            buffer[: len(piece)] = piece
+            buffer = bytearray(piece)
+            buffer.extend(bytes(self.sealer.padded(len(piece)) - len(piece)))
             self._queue.append((buffer, len(piece)))
             self.queued_bytes += len(piece)
 

@@ -266,7 +266,7 @@ class Leg:
         if self._held:
             self.send_wire(b"")
 
-    def send_wire(self, wire: bytes | memoryview | list[bytes]) -> None:
+    def send_wire(self, wire: bytes | bytearray | memoryview | list[bytes]) -> None:
         """Send bytes as they are on the wire."""
         if self.state is _CLOSED or self.state is _PARTING:
             return
@@ -479,7 +479,7 @@ class Leg:
         else:
             self.owner.lost(self, "closed by peer")
 
-    def _keep(self, wire: bytes | memoryview | list[bytes], sent: int) -> None:
+    def _keep(self, wire: bytes | bytearray | memoryview | list[bytes], sent: int) -> None:
         for piece in wire if isinstance(wire, list) else [wire]:
             if sent >= len(piece):
                 sent -= len(piece)
