@@ -15,7 +15,6 @@ _SECTIONS = {
     6: "Custody",
     7: "Keys and tokens",
     8: "ISCL, the plant, hold",
-    8: "Legacy ISCL-style channel",
 }
 _HEAD = """\
 # Failure codes
