@@ -29,10 +29,11 @@ class Kind(IntEnum):
     STORE = 3
     CLOSE = 4
     RESERVE = 5
+    EVENT = 8
     STATE = 16
 
 
-RECORD_KINDS: Final = frozenset({2, 3, 4})
+RECORD_KINDS: Final = frozenset({2, 3, 4, 8})
 
 
 class Frame(NamedTuple):

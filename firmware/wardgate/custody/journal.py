@@ -19,7 +19,7 @@ from wardgate.custody.state import CLOSE_ROOM, Entry, State
 from wardgate.custody.wal import CHUNK, Wal, create
 from wardgate.custody.wire import NO_INDEX, Status
 
-_OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
+_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(kind) for kind in (Kind.OPEN, Kind.STORE, Kind.CLOSE, Kind.RESERVE, Kind.EVENT))
 _BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
 _REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
 _NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
@@ -134,6 +134,22 @@ class Journal:
         self._batch.append(encode(self.wal.synced, self.state.next_index, _RESERVE, association, 0, wire.encode_reserve(more)))
         self._batch_bytes += OVERHEAD + 4
         return _OK, NO_INDEX
+
+    def event(self, association: bytes, payload: bytes) -> tuple[int, int]:
+        """Put a record outside of any association into the batch: (status, index). `association`: 16 bytes of its own."""
+        state = self.state
+        known = state.closed.get(association)
+        if known is not None:
+            return _OK, known.opened
+        need = len(payload) + OVERHEAD
+        is_ours = payload.startswith(tuple(_BEGINS.values())) or not payload.startswith(b'{"v":1,"type":"')
+        if is_ours or len(payload) > MAX_RECORD or association in state.open:
+            return _REFUSED
+        if not self._admit(need):
+            return _NO_SPACE
+        self._batch.append(encode(self.wal.synced, state.next_index, _EVENT, association, 0, payload))
+        self._batch_bytes += need
+        return _OK, state.event(association).opened
 
     def give_up(self, entry: Entry, why: str) -> None:
         """Close an entry whose worker is gone: instances after its last record have an unknown outcome."""

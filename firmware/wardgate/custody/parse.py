@@ -22,6 +22,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         *("seq", "sent_by", "sop_class", "sop_instance", "transfer_syntax", "length", "digests", "outcome", "status"),
     ),
     "close": ("association", "stores", "ended", "outcome", "after"),
+    "tombstone": ("below", "policy"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
 
@@ -86,6 +87,9 @@ def parse_record(data: bytes) -> Record:
     time, quality = fields.pop("time"), fields.pop("quality")
     _match(_TIME, time, "time")
     _one_of(Quality, quality, "quality")
+    if kind == "tombstone":
+        _count(fields["below"], "below")
+        return Record(kind, time, quality, True, fields)
     _match(_ASSOCIATION, fields["association"], "association")
     if kind == "close":
         _check_close(fields)
