@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from wardgate.custody.note import NoteError, check_name, split_note
 
+COSIGNED: Final = "cosigned"  # file in the log directory: the newest checkpoint that witnesses signed, with their lines
 _TYPE: Final = b"\x04"  # signed-note, "Signature types"
 _LENGTH: Final = 8 + 64  # timestamped_signature: u64, Ed25519 signature
 _MAX_TIME: Final = 2**63 - 1

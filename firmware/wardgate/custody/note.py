@@ -17,6 +17,10 @@ class NoteError(Exception):
     """A note, a key or a signature is not as signed-note says, or does not verify."""
 
 
+class UnknownKey(NoteError):
+    """A note has no signature of the key that was asked for."""
+
+
 class VerifierKey(NamedTuple):
     """A public key with the name that it signs under."""
 
@@ -82,7 +86,7 @@ def open_note(note: bytes, key: VerifierKey) -> str:
                 raise NoteError(f"the signature of {name} is wrong") from None
             signed = True
     if not signed:
-        raise NoteError(f"no signature of {key.name} with key id {key.key_id.hex()}")
+        raise UnknownKey(f"no signature of {key.name} with key id {key.key_id.hex()}")
     return text
 
 

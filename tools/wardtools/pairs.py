@@ -1,0 +1,229 @@
+"""The rules between records: every association opens once, its sequence numbers rise, its close entry counts right.
+
+A log is checked in stretches, each perhaps in a process of its own; `Stretch` follows the associations of one, `join` puts the
+ends together. Store records of an association share most of their text, so those are compared, not parsed, where they can be.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from wardgate.custody.parse import Record, RecordError, parse_record
+from wardtools.findings import Findings
+
+_STORE: Final = b'{"v":1,"type":"store","time":"'
+_TIME_TO_SCOPE: Final = re.compile(
+    rb'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z","quality":"(?:synchronised|unsynchronised|unknown)",'
+)
+_REST: Final = re.compile(
+    rb'([0-9]{1,20}),"sent_by":"(?:acceptor|requestor)","sop_class":"[0-9.?]{0,64}","sop_instance":"[0-9.?]{0,64}",'
+    rb'"transfer_syntax":"[0-9.?]{0,64}","length":[0-9]{1,20},"digests":\[\{"alg":"sha256","scope":"dataset","value":"[0-9a-f]{64}"\}\],'
+    rb'"outcome":"(?:status|aborted|unknown)","status":(?:null|"[0-9A-F]{4}")\}'
+)
+_MAX_SCOPES: Final = 4096
+
+
+@dataclass(slots=True)
+class Span:
+    """What a stretch knows of one association. `opened` None: its open entry lies before the stretch."""
+
+    opened: int | None
+    first_place: int
+    first_seq: int = 0  # of the first store or close here
+    last_seq: int = 0
+    last_index: int = 0
+    stores: int = 0
+    closed: tuple[int, int, int | None] | None = None  # place, stores that it says, `after`
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Follows the records of one stretch, which begins at `start`."""
+
+    start: int
+    findings: Findings = field(default_factory=Findings)
+    open: dict[str, Span] = field(default_factory=dict)
+    ended: dict[str, Span] = field(default_factory=dict)  # closed here, but opened before
+    closed: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    tombstones: list[tuple[int, int, str]] = field(default_factory=list)  # place, below, policy
+    unknown: int = 0
+    backwards: int = 0
+    last_time: str = ""
+    _scopes: dict[bytes, Span] = field(default_factory=dict)
+    _last: tuple[bytes, int, Span] | None = None
+
+    def take(self, place: int, entry: bytes) -> None:
+        """Follow one record."""
+        last = self._last
+        if last is not None and entry.startswith(_STORE):
+            scope, size, span = last
+            time = _TIME_TO_SCOPE.match(entry, 30)
+            if time is not None:
+                at = time.end()
+                if entry[at : at + size] != scope:
+                    end = entry.find(b',"seq":', at)
+                    scope = entry[at : end + 7]
+                    other = self._scopes.get(scope)
+                    if other is None:
+                        self._slowly(place, entry)
+                        return
+                    span, size = other, len(scope)
+                    self._last = (scope, size, span)
+                rest = _REST.fullmatch(entry, at + size)
+                if rest is not None and span.closed is None:
+                    seq = int(rest[1])
+                    if seq == span.last_seq + 1 and span.last_seq:
+                        span.last_seq = seq
+                        span.last_index = place
+                        span.stores += 1
+                        return
+        self._slowly(place, entry)
+
+    def _slowly(self, place: int, entry: bytes) -> None:
+        try:
+            record = parse_record(entry)
+        except RecordError as error:
+            self.findings.wrong(f"record {place}: {error}", record=place)
+            return
+        if record.type != "store":
+            self.counts[record.type] = self.counts.get(record.type, 0) + 1
+        if not record.known:
+            return
+        if record.type == "tombstone":
+            self.tombstones.append((place, record.number("below") or 0, record.text("policy")))
+            return
+        if self.last_time > record.time:
+            self.backwards += 1
+        self.last_time = record.time
+        name = record.association
+        span = self.open.get(name)
+        if record.type == "open":
+            if span is not None or name in self.closed:
+                self.findings.wrong(f"record {place}: association {name} is opened twice", record=place)
+            self.open[name] = Span(place, place, last_index=place)
+            return
+        if span is None:
+            if name in self.closed:
+                self.findings.wrong(f"record {place}: {record.type} after the close entry, association {name}", record=place)
+                return
+            span = self.open[name] = Span(None, place, last_index=-1)
+        if record.type == "store":
+            self._store(place, record, span)
+            self._remember(entry, span)
+        else:
+            self._close(place, record, span)
+            del self.open[name]
+            self.closed.add(name)
+            if span.opened is None:
+                self.ended[name] = span
+
+    def _remember(self, entry: bytes, span: Span) -> None:
+        time = _TIME_TO_SCOPE.match(entry, 30)
+        end = entry.find(b',"seq":')
+        if time is None or end < time.end():
+            return
+        if len(self._scopes) >= _MAX_SCOPES:
+            self._scopes.clear()
+        scope = entry[time.end() : end + 7]
+        self._scopes[scope] = span
+        self._last = (scope, len(scope), span)
+
+    def _store(self, place: int, record: Record, span: Span) -> None:
+        seq = record.number("seq") or 0
+        if span.opened is None and not span.first_seq:
+            span.first_seq = seq  # what came before is judged by `join`
+        else:
+            check_seq(self.findings, place, span.last_seq, seq, record.association)
+        span.last_seq = max(seq, span.last_seq)
+        span.last_index = place
+        span.stores += 1
+
+    def _close(self, place: int, record: Record, span: Span) -> None:
+        after = record.number("after")
+        span.closed = (place, record.number("stores") or 0, after)
+        if after is not None:
+            self.unknown += 1
+            self.findings.note(f"instances after record {after}: outcome unknown (association {record.association})")
+        if span.opened is not None:
+            check_close(self.findings, span)
+
+
+def check_seq(findings: Findings, place: int, last: int, seq: int, association: str) -> None:
+    """Judge a sequence number by the one before."""
+    if seq <= last:
+        findings.wrong(f"record {place}: sequence number {seq} after {last}, association {association}", record=place)
+    elif seq > last + 1:
+        findings.note(
+            f"record {place}: no record with sequence number {last + 1} to {seq - 1} (could not be made durable), association {association}"
+        )
+
+
+def check_close(findings: Findings, span: Span) -> None:
+    """Judge a close entry by what was counted."""
+    if span.closed is None:
+        return
+    place, stores, after = span.closed
+    if stores != span.stores:
+        findings.wrong(f"record {place}: says {stores} stores, the log has {span.stores}", record=place)
+    if after is not None and after != span.last_index:
+        findings.wrong(f"record {place}: says that outcomes are unknown after {after}, the last is {span.last_index}", record=place)
+
+
+@dataclass(slots=True)
+class Whole:
+    """The stretches put together, in their order. `below`: records before this index were pruned."""
+
+    findings: Findings
+    below: int = 0
+    open: dict[str, Span] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    tombstones: list[tuple[int, int, str]] = field(default_factory=list)
+    unknown: int = 0
+    backwards: int = 0
+    _pruned: set[str] = field(default_factory=set)
+
+    def join(self, stretch: Stretch) -> None:
+        """Add the next stretch."""
+        findings = self.findings
+        for line in stretch.findings.errors:
+            findings.wrong(line, record=stretch.findings.first_damaged)
+        for line in stretch.findings.notes:
+            findings.note(line)
+        for name, number in stretch.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + number
+        self.tombstones += stretch.tombstones
+        self.unknown += stretch.unknown
+        self.backwards += stretch.backwards
+        for name in stretch.closed - stretch.ended.keys():
+            if name in self.closed or name in self.open:
+                findings.wrong(f"association {name} is opened twice", record=stretch.start)
+        for name, span in (*stretch.ended.items(), *stretch.open.items()):
+            before = self.open.get(name)
+            if span.opened is not None:
+                if before is not None or name in self.closed:
+                    findings.wrong(f"record {span.opened}: association {name} is opened twice", record=span.opened)
+                self.open[name] = span
+                continue
+            if before is None:
+                if name in self.closed or not self.below:
+                    findings.wrong(f"record {span.first_place}: no open entry for it, association {name}", record=span.first_place)
+                    continue
+                before = Span(None, span.first_place, span.first_seq, max(0, span.first_seq - 1))  # it began among the pruned ones
+                self._pruned.add(name)
+            if span.first_seq:
+                check_seq(findings, span.first_place, before.last_seq, span.first_seq, name)
+                before.last_seq = span.last_seq
+                before.last_index = span.last_index
+            before.stores += span.stores
+            before.closed = span.closed
+            self.open[name] = before
+            if span.closed is not None:
+                if name not in self._pruned:
+                    check_close(findings, before)
+                del self.open[name]
+                self.closed.add(name)
+        self.closed |= stretch.closed
