@@ -65,6 +65,7 @@ _TITLES: Final = {
     "": "The file",
     "box": "`[box]`",
     "custody": "`[custody]`",
+    "custody.witness": "`[[custody.witness]]`",
     "limits": "`[limits]`",
     "link": "`[[link]]`",
     "link.modality": "`[link.modality]`",

@@ -45,6 +45,8 @@ class Plan:
     durable: str = "group"
     custody_log: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
+    custody: dict[str, object] = field(default_factory=dict)  # further words of its table
+    more: str = ""  # further tables, TOML
 
     @property
     def run_dir(self) -> Path:
@@ -74,6 +76,7 @@ class Plan:
                 key=self.custody_key,
                 durable=self.durable,
                 checkpoint_seconds=1,
+                **self.custody,
             ),
             _table("limits", **self.limits),
             _table("[link]", name="ct1", enforce=True, delivery="relay", sop_classes=self.sop_classes, directions=self.directions),
@@ -88,7 +91,7 @@ class Plan:
         ]
         for peer in self.peers:
             parts += self._peer(peer)
-        return "\n".join(parts)
+        return "\n".join([*parts, self.more])
 
     def _peer(self, peer: PeerPlan) -> list[str]:
         table = {

@@ -10,6 +10,7 @@ from typing import Final
 COMMANDS: Final = {
     "pki": ("wardtools.pki", "make a test PKI with good and defective certificates (never for patients' data)"),
     "custody": ("wardtools.custody", "verify, show and prove what a custody log holds"),
+    "witness": ("wardtools.witness.main", "run a witness for custody logs, elsewhere than the box"),
 }
 
 
