@@ -163,7 +163,7 @@ def test_export_of_a_damaged_log_is_refused(tmp_path: Path) -> None:
         data = (made.path / path).read_bytes()
         (made.path / path).write_bytes(data[: 100 % len(data)] + bytes((data[100 % len(data)] ^ 1,)) + data[100 % len(data) + 1 :])
         target = tmp_path / path.replace("/", "_")
-        with pytest.raises(Exception, match="record|root|hash|bundle"):
+        with pytest.raises(Exception, match=r"record|root|hash|bundle"):
             export(str(made.path), str(target))
         assert not (target / "checkpoint").exists()
         (made.path / path).write_bytes(data)

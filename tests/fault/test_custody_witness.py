@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,7 @@ def test_witness_cut_off_at_any_of_its_writes_never_signs_two_trees(
         with monkeypatch.context() as patch:
             patch.setattr(files, "os", Os())
             try:
-                cosigned = show(newer, open_witness(state)._key, 300, lambda body: _reply(open_witness(state), body))
+                cosigned = show(newer, open_witness(state)._key, 300, partial(_reply, open_witness(state)))
             except Power:
                 tried += 1
         head = StateDirectory(state).load("ward.example/custody").head
@@ -197,8 +198,8 @@ def test_witness_cut_off_at_any_of_its_writes_never_signs_two_trees(
             assert head.size == 301 and cosigned.seen is Seen.COSIGNED
             break
         again = open_witness(state)
-        assert show(newer, again._key, head.size, lambda body: _reply(again, body)).seen is Seen.COSIGNED
-        assert show(open_log(str(fork.path)), again._key, 301, lambda body: _reply(again, body)).seen is Seen.FORKED
+        assert show(newer, again._key, head.size, partial(_reply, again)).seen is Seen.COSIGNED
+        assert show(open_log(str(fork.path)), again._key, 301, partial(_reply, again)).seen is Seen.FORKED
     assert tried >= 7
 
 

@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
     _verify_arguments(commands.add_parser("verify", help="check a log whole, against a kept checkpoint, or a DICOM file against it"))
     command = commands.add_parser("show", help="list the records, or tell the life of one instance or study")
     command.add_argument("log", type=Path)
-    command.add_argument("uid", nargs="?", help="SOP Instance UIDs, or a Study Instance UID with --dicom: tell their life", default="")
+    command.add_argument("uid", nargs="*", help="SOP Instance UIDs: tell their life")
     command.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
-    command.add_argument("--dicom", type=Path, nargs="+", default=[], help="DICOM files: tell the life of their instances")
+    command.add_argument("--dicom", type=Path, nargs="+", default=[], help="DICOM files or folders: tell the life of their instances")
     command.add_argument("--report", type=Path, metavar="FILE", help="write it as an HTML page with the proofs in it")
     command.add_argument("--key", type=Path, help="file with the log's vkey; needed by --report")
     command.add_argument("--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses")
@@ -150,9 +150,8 @@ def _show(options: argparse.Namespace) -> int:
     if options.uid or options.dicom:
         from wardtools.timeline import show
 
-        instances = [options.uid] if options.uid else [read_meta(path).sop_instance for path in options.dicom]
         key = _key(options.key) if options.key else None
-        return show(log, instances, options.dicom, key, read_witnesses(options.witness), options.report)
+        return show(log, options.uid, options.dicom, key, read_witnesses(options.witness), options.report)
     view = log.view()
     start = max(0, view.durable - options.last) if options.last else 0
     links: dict[str, str] = {}

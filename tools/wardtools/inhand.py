@@ -61,7 +61,10 @@ class InHand:
 
 
 def compare(path: Path, records: Iterable[tuple[int, Record]]) -> InHand:
-    """Compare a file with the store records of its SOP Instance (all of them for a file that does not name it). Raises `DicomFileError`, `OSError`."""
+    """Compare a file with the store records of its SOP Instance (with all of them when it names none).
+
+    Raises `DicomFileError`, `OSError`.
+    """
     meta = read_meta(path)
     found = InHand(Answer.UNKNOWN, meta.sop_instance, meta.transfer_syntax)
     wanted: list[tuple[int, Record, str, str]] = []

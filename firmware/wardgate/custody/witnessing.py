@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wardgate.codes import Code
@@ -140,7 +141,8 @@ def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> boo
     for witness in witnesses:
         key = parse_witness_key(witness.key)
         known = before.get(key.name, {})
-        outcome = show(opened, key, known.get("size", 0), lambda body, witness=witness: post(witness.url, witness.anchors, body))  # type: ignore[misc]
+        size = known.get("size")
+        outcome = show(opened, key, size if isinstance(size, int) else 0, partial(post, witness.url, witness.anchors))
         entry = {**known, "url": witness.url, "state": outcome.seen.value, "asked": int(time.time()), "detail": outcome.detail[:200]}
         if outcome.seen is Seen.COSIGNED:
             lines.append(outcome.line)

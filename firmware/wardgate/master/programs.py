@@ -8,7 +8,10 @@ _MODULE = (sys.executable, "-P", "-m")  # -P: never import from the folder the m
 
 
 class Programs:
-    """Command lines: `resolve`, `crl_fetch`, `witnessing` and `pruning` get the file's path appended, `worker` and `writer` their control descriptor."""
+    """Command lines.
+
+    `resolve`, `crl_fetch`, `witnessing` and `pruning` get the file's path appended, `worker` and `writer` their control descriptor.
+    """
 
     def __init__(
         self,
