@@ -74,6 +74,7 @@ def _verify_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses")
     command.add_argument("--dicom", type=Path, nargs="+", default=[], help="compare DICOM files with their records; the log is not checked")
     command.add_argument("--processes", type=int, default=0, help="how many to use; 0: one a processor")
+    command.add_argument("--strict", action="store_true", help="read every field of every record too")
     command.add_argument("--quiet", action="store_true", help="print only what is wrong")
 
 
@@ -86,7 +87,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.dicom:
         return _in_hand(log, key, options)
     try:
-        findings = verify(log, key, options.processes)
+        findings = verify(log, key, options.processes, options.strict)
         for path in options.checkpoint:
             verify_since(log, key, read_file(str(path), MAX_NOTE), findings)
         _witnesses(log, key, options, findings)

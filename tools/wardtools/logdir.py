@@ -34,6 +34,7 @@ class LogDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._text = f"{path}/"
 
     def note(self) -> bytes:
         """Return the checkpoint file. Raises `OSError`."""
@@ -41,7 +42,7 @@ class LogDirectory:
 
     def read(self, path: str) -> bytes:
         """Return a tile or entry bundle. Raises `OSError`."""
-        return read_file(str(self.path / path), MAX_BUNDLE)
+        return read_file(self._text + path, MAX_BUNDLE)
 
     def tree(self, checkpoint: Checkpoint) -> TileTree:
         """Return the tree under a checkpoint."""

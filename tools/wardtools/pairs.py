@@ -1,28 +1,20 @@
 """The rules between records: every association opens once, its sequence numbers rise, its close entry counts right.
 
 A log is checked in stretches, each perhaps in a process of its own; `Stretch` follows the associations of one, `join` puts the
-ends together. Store records of an association share most of their text, so those are compared, not parsed, where they can be.
+ends together. Store records of an association share most of their text: once one was parsed, a `Run` knows what the next must have
+at which place, and only whether it has it is looked at; what is signed is anyway what the writer wrote.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from wardgate.custody.parse import Record, RecordError, parse_record
 from wardtools.findings import Findings
 
-_STORE: Final = b'{"v":1,"type":"store","time":"'
-_TIME_TO_SCOPE: Final = re.compile(
-    rb'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z","quality":"(?:synchronised|unsynchronised|unknown)",'
-)
-_REST: Final = re.compile(
-    rb'([0-9]{1,20}),"sent_by":"(?:acceptor|requestor)","sop_class":"[0-9.?]{0,64}","sop_instance":"[0-9.?]{0,64}",'
-    rb'"transfer_syntax":"[0-9.?]{0,64}","length":[0-9]{1,20},"digests":\[\{"alg":"sha256","scope":"dataset","value":"[0-9a-f]{64}"\}\],'
-    rb'"outcome":"(?:status|aborted|unknown)","status":(?:null|"[0-9A-F]{4}")\}'
-)
-_MAX_SCOPES: Final = 4096
+_NAME: Final = b'"association":"'
+_NAME_DIGITS: Final = 32
 
 
 @dataclass(slots=True)
@@ -36,6 +28,25 @@ class Span:
     last_index: int = 0
     stores: int = 0
     closed: tuple[int, int, int | None] | None = None  # place, stores that it says, `after`
+
+
+class Run:
+    """Store records of one association: `scope` stands at `at` in each, its sequence number and a comma behind it."""
+
+    __slots__ = ("at", "name", "scope", "span")
+
+    def __init__(self, name: bytes, scope: bytes, at: int, span: Span) -> None:
+        self.name = name
+        self.scope = scope
+        self.at = at
+        self.span = span
+
+    def note(self, count: int, last_index: int) -> None:
+        """Add `count` records that were seen to follow; the last is at `last_index`."""
+        span = self.span
+        span.stores += count
+        span.last_seq += count
+        span.last_index = last_index
 
 
 @dataclass(slots=True)
@@ -52,37 +63,15 @@ class Stretch:
     unknown: int = 0
     backwards: int = 0
     last_time: str = ""
-    _scopes: dict[bytes, Span] = field(default_factory=dict)
-    _last: tuple[bytes, int, Span] | None = None
+    runs: dict[bytes, Run] = field(default_factory=dict)  # by association id, hex
+
+    def run_of(self, entry: bytes) -> Run | None:
+        """Return the run that an entry may go on with."""
+        at = entry.find(_NAME) + len(_NAME)
+        return self.runs.get(entry[at : at + _NAME_DIGITS])
 
     def take(self, place: int, entry: bytes) -> None:
-        """Follow one record."""
-        last = self._last
-        if last is not None and entry.startswith(_STORE):
-            scope, size, span = last
-            time = _TIME_TO_SCOPE.match(entry, 30)
-            if time is not None:
-                at = time.end()
-                if entry[at : at + size] != scope:
-                    end = entry.find(b',"seq":', at)
-                    scope = entry[at : end + 7]
-                    other = self._scopes.get(scope)
-                    if other is None:
-                        self._slowly(place, entry)
-                        return
-                    span, size = other, len(scope)
-                    self._last = (scope, size, span)
-                rest = _REST.fullmatch(entry, at + size)
-                if rest is not None and span.closed is None:
-                    seq = int(rest[1])
-                    if seq == span.last_seq + 1 and span.last_seq:
-                        span.last_seq = seq
-                        span.last_index = place
-                        span.stores += 1
-                        return
-        self._slowly(place, entry)
-
-    def _slowly(self, place: int, entry: bytes) -> None:
+        """Follow one record, reading every field of it."""
         try:
             record = parse_record(entry)
         except RecordError as error:
@@ -112,24 +101,19 @@ class Stretch:
             span = self.open[name] = Span(None, place, last_index=-1)
         if record.type == "store":
             self._store(place, record, span)
-            self._remember(entry, span)
+            self._remember(name, entry, span)
         else:
             self._close(place, record, span)
             del self.open[name]
+            self.runs.pop(name.encode(), None)
             self.closed.add(name)
             if span.opened is None:
                 self.ended[name] = span
 
-    def _remember(self, entry: bytes, span: Span) -> None:
-        time = _TIME_TO_SCOPE.match(entry, 30)
-        end = entry.find(b',"seq":')
-        if time is None or end < time.end():
-            return
-        if len(self._scopes) >= _MAX_SCOPES:
-            self._scopes.clear()
-        scope = entry[time.end() : end + 7]
-        self._scopes[scope] = span
-        self._last = (scope, len(scope), span)
+    def _remember(self, name: str, entry: bytes, span: Span) -> None:
+        start, end = entry.find(b'"box":'), entry.find(b',"seq":')
+        if 0 < start < end:
+            self.runs[name.encode()] = Run(name.encode(), entry[start : end + 7], start, span)
 
     def _store(self, place: int, record: Record, span: Span) -> None:
         seq = record.number("seq") or 0

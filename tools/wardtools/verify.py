@@ -18,10 +18,13 @@ _TRIES = 3
 __all__ = ["Findings", "Verdict", "verify", "verify_since"]
 
 
-def verify(log: LogDirectory, key: VerifierKey, processes: int = 0) -> Findings:
-    """Check checkpoint, tiles, root, records and write-ahead frames. Raises `OSError` when the log cannot be read."""
+def verify(log: LogDirectory, key: VerifierKey, processes: int = 0, strict: bool = False) -> Findings:
+    """Check checkpoint, tiles, root, records and write-ahead frames. Raises `OSError` when the log cannot be read.
+
+    `processes` 0: one a processor. `strict`: every field of every record, not only what joins it to others.
+    """
     for _ in range(_TRIES):
-        findings, view = _verify(log, key, processes)
+        findings, view = _verify(log, key, processes, strict)
         if not findings.errors or view is None or view.note == _note(log):
             break  # else the writer went on meanwhile, and may have pruned what was missing
     return findings
@@ -75,7 +78,7 @@ def _note(log: LogDirectory) -> bytes:
         return b""
 
 
-def _verify(log: LogDirectory, key: VerifierKey, processes: int) -> tuple[Findings, View | None]:
+def _verify(log: LogDirectory, key: VerifierKey, processes: int, strict: bool) -> tuple[Findings, View | None]:
     findings = Findings()
     try:
         view = _view(log, findings)
@@ -97,7 +100,7 @@ def _verify(log: LogDirectory, key: VerifierKey, processes: int) -> tuple[Findin
     if view.head.origin and not findings.kinds & {Verdict.UNKNOWN_KEY}:
         below = _below(log, view)
         whole.below = below
-        for checked in check_all(log.path, view.signed, processes):
+        for checked in check_all(log.path, view.signed, processes, strict):
             climb.take(checked)
             whole.join(checked.pairs)
         climb.finish()
