@@ -20,7 +20,7 @@ pre { white-space: pre-wrap; word-break: break-all;
 background: #f5f5f2; border: 1px solid #ddd; padding: .6em; } table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .35em .6em .35em 0; border-top: 1px solid #ddd; }
 th { font-weight: normal; color: #555;
-width: 11.5em; } ul { margin: .3em 0 0; padding-left: 1.2em; font-size: 9.5pt; color: #333; } li { word-break: break-all; }
+width: 11.5em; } ul { margin: .3em 0 0; padding-left: 1.2em; font-size: 9.5pt; color: #333; } li { overflow-wrap: anywhere; }
 .good { color: #17602b; } .warn { color: #8a4b00; } .bad { color: #9c1c1c; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } tr, pre { break-inside: avoid; } a { color: inherit; } }
 """
