@@ -18,6 +18,7 @@ from support.writerkit import Kit
 from wardgate.custody import files, journal, recover, seal, wal
 from wardgate.custody.checkpoint import Checkpoint
 from wardgate.custody.note import parse_key
+from wardgate.custody.parse import parse_record
 from wardgate.custody.seal import read_checkpoint
 from wardgate.custody.tree import check_consistency, consistency_proof
 from wardtools.logdir import LogDirectory
@@ -82,9 +83,13 @@ def check(recorded: Recorded, crashed: Path, steps: list[Step]) -> None:
         assert not findings.errors, findings.errors  # as the crash left it
     kit = Kit(crashed, recorded.key, random.Random(1))
     assert kit.acknowledged >= acknowledged
+    before = kit.acknowledged
+    records = [parse_record(recorded.sent[index]) for index in range(before)]
+    ended = {record.association for record in records if record.type == "close"}
+    begun = {record.association for record in records if record.type == "open"}
+    assert {name.hex() for name in kit.journal.state.open} == begun - ended  # so that each is closed, by its worker or as unknown
     for entry in list(kit.journal.state.open.values()):
         kit.journal.give_up(entry, "writer-restarted")
-    before = kit.acknowledged
     kit.journal.commit()
     kit.queue(3)
     kit.commit()

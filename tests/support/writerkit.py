@@ -71,7 +71,7 @@ class Kit:
         del self.waiting[: len(placed)]
         self.acknowledged = self.journal.durable
         if self.waiting:
-            raise OSError(28, "no space")
+            raise OSError(28, f"item answered {status}")
 
     def prepare(self) -> None:
         """Make the next write-ahead file."""

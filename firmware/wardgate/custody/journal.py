@@ -202,7 +202,7 @@ class Journal:
         self.broken = False
 
     def rotate(self) -> None:
-        """Go on in the prepared file, with a state frame first; the batch must be empty. Raises `OSError`; then nothing changed."""
+        """Go on in the prepared file, with a state frame first; the batch must be empty. Raises `OSError`; `broken` may be set then."""
         state, prepared = self.state, self.prepared
         if prepared is None:
             raise OSError(11, "the next write-ahead file is not ready")
@@ -215,7 +215,12 @@ class Journal:
             except OSError:
                 self.broken = True
                 raise
-        prepared.write(head)  # synced together with the first batch; without one the old files say the same
+        try:
+            prepared.write(head)
+            prepared.sync()  # the sealer removes the old files, and only they and this frame know which associations are open
+        except OSError:
+            self.broken = True  # `repair` reads back whichever of the two is on the disk
+            raise
         old, self.wal, self.prepared = self.wal, prepared, None
         self.segments.append(Segment(old.path, self._wal_start, state.next_index))
         self._wal_start = state.next_index
