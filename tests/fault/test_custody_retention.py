@@ -91,6 +91,18 @@ def test_clock_that_is_not_synchronised_prunes_nothing_by_age(tmp_path: Path) ->
     assert writer.stop() == 0
 
 
+def test_clock_that_was_set_back_a_year_does_not_make_new_records_old(tmp_path: Path) -> None:
+    now = time.time_ns()
+    entries = [*entries_of(300, 50, now), *entries_of(600, 50, now - 365 * DAY_NS), *entries_of(300, 50, now)]
+    made = make_log(tmp_path / "log", 1200, entries=entries)
+    shutil.copy(made.key, tmp_path / "custody.pem")
+    writer = WriterProcess(tmp_path, *QUICK)
+    connect(writer.socket).close()
+    assert pruning.prune(custody(made, retention_days=30), str(writer.socket), Log("t"), quality=in_sync) == 0
+    assert (made.path / tile_path(None, 0)).exists()  # only what lies before every newer record goes
+    assert writer.stop() == 0
+
+
 def test_no_record_goes_before_its_tombstone_is_signed(tmp_path: Path) -> None:
     writer, made = box(tmp_path)
     assert writer.stop() == 0

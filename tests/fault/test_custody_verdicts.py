@@ -122,6 +122,40 @@ def test_missing_log_cannot_be_read(tmp_path: Path, made: MadeLog, capsys: pytes
     assert main(["verify", str(tmp_path), "--key", str(made.path / "vkey")]) == 3
 
 
+@pytest.mark.parametrize("cut", [0, 1, 500, 5000, 100_000])
+def test_torn_last_bundle_is_found_at_the_record_where_it_ends(log: Path, cut: int, capsys: pytest.CaptureFixture[str]) -> None:
+    path = log / tile_path(None, 2, COUNT - 512)
+    data = path.read_bytes()
+    path.write_bytes(data[:cut])
+    at = record = 0
+    while at + 2 <= cut and at + 2 + int.from_bytes(data[at : at + 2], "big") <= cut:
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+        record += 1
+    status, text = said(capsys, log)
+    assert status == 1 and f"The log is damaged at record {512 + record}." in text, text
+
+
+@pytest.mark.parametrize("cut", [0, 31, 32, 3200])
+def test_torn_last_hash_tile_is_found_and_the_records_are_not_blamed(log: Path, cut: int, capsys: pytest.CaptureFixture[str]) -> None:
+    path = log / tile_path(0, 2, COUNT - 512)
+    path.write_bytes(path.read_bytes()[:cut])
+    status, text = said(capsys, log)
+    assert status == 1 and "damaged at record 512" in text and "is not the one that was signed" not in text
+
+
+def test_clock_that_jumped_back_a_year_is_noted_and_the_order_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import time
+
+    from support.logmaker import entries_of
+
+    now = time.time_ns()
+    year = 365 * 86400 * 10**9
+    entries = [*entries_of(300, 50, now), *entries_of(300, 50, now - year), *entries_of(100, 50, now)]
+    made = make_log(tmp_path / "log", 700, entries=entries)
+    status, text = said(capsys, made.path)
+    assert status == 0 and "the clock was set back" in text and "the order is that of the log" in text
+
+
 def small(tmp_path: Path) -> MadeLog:
     """A log whose every bit can be tried."""
     return make_log(tmp_path / "small", 3)

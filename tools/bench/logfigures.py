@@ -57,7 +57,9 @@ def measure(folder: Path, count: int, rounds: int, appends: int) -> tuple[list[L
     log, text = biglog.prepare(folder, count)
     lines = [
         Line("13", "records appended a second, group commit", [append_rate(folder, appends) for _ in range(rounds)], must=5000, unit="/s"),
-        Line("14", "open the log: the writer serves", [opened(folder, log) for _ in range(rounds)], sense=Sense.AT_MOST, must=1.0, unit=" s"),
+        Line(
+            "14", "open the log: the writer serves", [opened(folder, log) for _ in range(rounds)], sense=Sense.AT_MOST, must=1.0, unit=" s"
+        ),
     ]
     proofs = [proof_seconds(log, count) * 1000 for _ in range(rounds)]
     lines.append(Line("15", "one inclusion proof", proofs, sense=Sense.AT_MOST, must=50, unit=" ms"))
