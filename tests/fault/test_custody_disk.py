@@ -15,7 +15,7 @@ import pytest
 from support.crashdisk import Disk, Recorder, Step, nothing_fails
 from support.custody import make_key
 from support.writerkit import Kit
-from wardgate.custody import files, journal, recover, seal, wal
+from wardgate.custody import files, journal, logkey, recover, seal, wal
 from wardgate.custody.checkpoint import Checkpoint
 from wardgate.custody.note import parse_key
 from wardgate.custody.parse import parse_record
@@ -24,7 +24,7 @@ from wardgate.custody.tree import check_consistency, consistency_proof
 from wardtools.logdir import LogDirectory
 from wardtools.verify import verify
 
-MODULES = (files, journal, recover, seal, wal)
+MODULES = (files, journal, logkey, recover, seal, wal)
 STATES = 500
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from support.logmaker import MadeLog, make_log
 from wardgate.custody.event import event_record
-from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
+from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope, TokenEvent, TokenNews, token_record
 from wardtools.custody import main
 
 UID = "1.2.826.0.1.3680043.8.1055.7"
@@ -39,7 +39,7 @@ def made(tmp_path: Path) -> MadeLog:
     digest = [("sha256", "dataset", hashlib.sha256(DATA_SET).hexdigest())]
     common = ("1.2", UID, "1.2.840.10008.1.2.1", len(DATA_SET), digest)
     entries = [
-        event_record("token", now, sync, {"event": "inserted", "box": "ward", "token": "ward-ct1", "signing": "in"}),
+        token_record(now, sync, TokenNews(TokenEvent.INSERTED, "ward", "ward-ct1"), True, 0),
         scope.open(now + 1, sync),
         scope.store(now + 2, Quality.UNSYNCHRONISED, 1, *common, 0xA700, Outcome.STATUS, Flow.ACCEPTOR),
         scope.store(now + 3, sync, 2, *common, 0, Outcome.STATUS, Flow.ACCEPTOR),

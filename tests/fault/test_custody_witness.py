@@ -314,3 +314,25 @@ def test_state_of_two_logs_is_kept_apart(tmp_path: Path, grown: list[MadeLog]) -
     with pytest.raises(StateError):
         state.add((one, parse_key(one._replace(name="other.example/log").text)))
     assert state.origins() == [one.name]
+
+
+def test_log_signed_with_ecdsa_is_witnessed_too(tmp_path: Path) -> None:
+    """As a token signs: C2SP signed-note type 0x02, ECDSA P-256."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from wardgate.custody.note import add_signature, key_from_spki
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    spki = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    made = make_log(tmp_path / "log", 40)
+    key = key_from_spki("ward.example/custody", spki)
+    (made.path / "vkey").write_text(key.text + "\n")
+    note = (made.path / "checkpoint").read_bytes()
+    text = note[: note.rindex(b"\n\n") + 1]
+    (made.path / "checkpoint").write_text(add_signature(text.decode(), key, private.sign(text, ec.ECDSA(hashes.SHA256()))))
+    state = local(tmp_path / "w", made)
+    witness = open_witness(state)
+    outcome = show(open_log(str(made.path)), witness._key, 0, partial(_reply, witness))
+    assert outcome.seen is Seen.COSIGNED
+    assert main(["verify", str(made.path), "--key", str(made.path / "vkey")]) == 0

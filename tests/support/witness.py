@@ -54,7 +54,7 @@ class WitnessProcess:
         command += ["--certificate", str(chain), "--tls-key", str(key)]
         with self.output.open("ab") as out:
             out.truncate(0)
-            self.process = subprocess.Popen(command, env={"PYTHONPATH": f"{ROOT}/firmware:{ROOT}/tools"}, stderr=out)
+            self.process = subprocess.Popen(command, env={"PYTHONPATH": f"{ROOT}/firmware:{ROOT}/hsm:{ROOT}/tools"}, stderr=out)
         until(lambda: "witness serves" in self.text(), "the witness serves", 30)
         found = re.search(r":(\d+)\n", self.text())
         assert found is not None

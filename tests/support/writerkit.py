@@ -9,9 +9,10 @@ from pathlib import Path
 from support.custody import ORIGIN
 from wardgate.custody import wire
 from wardgate.custody.journal import Journal
+from wardgate.custody.logkey import LogKey
 from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
 from wardgate.custody.recover import Damaged
-from wardgate.custody.seal import Sealer, claim_key, read_checkpoint
+from wardgate.custody.seal import Sealer, read_checkpoint
 from wardgate.custody.wal import CHUNK, create
 from wardgate.custody.wire import Status
 from wardgate.signer import FileSigner
@@ -25,8 +26,9 @@ class Kit:
     def __init__(self, directory: Path, key: Path, chance: random.Random) -> None:
         self.directory = str(directory)
         self.chance = chance
-        signer = FileSigner(key)
-        self.sealer = Sealer(self.directory, claim_key(self.directory, ORIGIN, signer), signer)
+        log_key = LogKey(self.directory, ORIGIN, FileSigner(key))
+        log_key.claim()
+        self.sealer = Sealer(self.directory, log_key)
         checkpoint = read_checkpoint(self.directory)
         self.journal = Journal(self.directory, True, checkpoint.size if checkpoint else 0)
         self.scopes: dict[bytes, tuple[Scope, int]] = {}

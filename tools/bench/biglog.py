@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from wardgate.custody.checkpoint import Checkpoint
 from wardgate.custody.note import add_signature, key_from_spki
 from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope

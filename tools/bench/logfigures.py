@@ -89,7 +89,7 @@ class _Writer:
         key = biglog.make_key(folder / "custody.pem")
         command = [sys.executable, "-m", "wardgate.custody.writer", "--log", str(log), "--socket", str(self.socket)]
         command += ["--origin", biglog.ORIGIN, "--key", str(key), "--checkpoint-records", "65536"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "firmware")}
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/firmware:{ROOT}/hsm"}
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
     def connect(self) -> CustodyClient:

@@ -13,8 +13,10 @@ from wardtools.timeline import Life
 from wardtools.words import utc
 
 _STYLE = """
-body { font: 11pt/1.45 Georgia, serif; color: #1b1b1b; max-width: 46em; margin: 2.5em auto; padding: 0 1em; }
-h1 { font-size: 1.5em; margin: 0 0 .2em; } h2 { font-size: 1.1em; margin: 2em 0 .4em; border-bottom: 1px solid #999; word-break: break-all; }
+body { font: 11pt/1.45 Georgia, serif; color: #1b1b1b; max-width: 46em;
+margin: 2.5em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; margin: 0 0 .2em; } h2 { font-size: 1.1em; margin: 2em 0 .4em; border-bottom: 1px solid #999;
+word-break: break-all; }
 p.lead { color: #444; margin-top: 0; } code, pre { font: 8.5pt/1.4 monospace; }
 pre { white-space: pre-wrap; word-break: break-all;
 background: #f5f5f2; border: 1px solid #ddd; padding: .6em; } table { border-collapse: collapse; width: 100%; }

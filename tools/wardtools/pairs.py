@@ -84,6 +84,9 @@ class Stretch:
         if record.type == "tombstone":
             self.tombstones.append((place, record.number("below") or 0, record.text("policy")))
             return
+        if record.type == "token":
+            self._token(place, record)
+            return
         if self.last_time > record.time:
             self.backwards += 1
         self.last_time = record.time
@@ -109,6 +112,13 @@ class Stretch:
             self.closed.add(name)
             if span.opened is None:
                 self.ended[name] = span
+
+    def _token(self, place: int, record: Record) -> None:
+        """Note when the log grew without signatures: what was written then was durable only."""
+        if record.text("event") == "signing-stopped":
+            self.findings.note(f"record {place}: from here on nothing could be signed ({record.text('code')})")
+        elif record.text("event") == "signing-resumed":
+            self.findings.note(f"record {place}: checkpoints are signed again")
 
     def _remember(self, name: str, entry: bytes, span: Span) -> None:
         start, end = entry.find(b'"box":'), entry.find(b',"seq":')

@@ -30,10 +30,11 @@ class Kind(IntEnum):
     CLOSE = 4
     RESERVE = 5
     EVENT = 8
+    TOKEN = 12
     STATE = 16
 
 
-RECORD_KINDS: Final = frozenset({2, 3, 4, 8})
+RECORD_KINDS: Final = frozenset({2, 3, 4, 8, 12})
 
 
 class Frame(NamedTuple):

@@ -9,13 +9,14 @@ from enum import Enum
 from functools import cache
 from typing import Final
 
-from wardgate.custody.record import ALGORITHMS, MAX_DIGESTS, MAX_RECORD, SCOPES, VERSION, Flow, Outcome, Quality
+from wardgate.custody.record import ALGORITHMS, MAX_DIGESTS, MAX_RECORD, SCOPES, VERSION, Flow, Outcome, Quality, TokenEvent
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z")
 _ASSOCIATION: Final = re.compile(r"[0-9a-f]{32}")
 _STATUS: Final = re.compile(r"[0-9A-F]{4}")
 _UID: Final = re.compile(r"[0-9.?]{0,64}")
 _HEX: Final = re.compile(r"[0-9a-f]+")
+_SERIAL: Final = re.compile(r"(?:[0-9a-f]{64})?")
 _SCOPED: Final = ("box", "link", "direction", "association", "acceptor", "requestor")
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "open": _SCOPED,
@@ -25,6 +26,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "close": ("association", "stores", "ended", "outcome", "after"),
     "tombstone": ("below", "policy"),
+    "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
 
@@ -92,6 +94,9 @@ def parse_record(data: bytes) -> Record:
     if kind == "tombstone":
         _count(fields["below"], "below")
         return Record(kind, time, quality, True, fields)
+    if kind == "token":
+        _check_token(fields)
+        return Record(kind, time, quality, True, fields)
     _match(_ASSOCIATION, fields["association"], "association")
     if kind == "close":
         _check_close(fields)
@@ -117,7 +122,7 @@ def _match(pattern: re.Pattern[str], value: object, name: str) -> None:
         raise RecordError(f"{name} is {str(value)[:80]!r}")
 
 
-def _one_of(kinds: type[Quality] | type[Outcome] | type[Flow], value: object, name: str) -> None:
+def _one_of(kinds: type[Quality] | type[Outcome] | type[Flow] | type[TokenEvent], value: object, name: str) -> None:
     if value not in _values(kinds):
         raise RecordError(f"{name} is {str(value)[:80]!r}")
 
@@ -150,6 +155,17 @@ def _check_close(fields: dict[str, object]) -> None:
         _count(fields["after"], "after")
     elif fields["outcome"] != "complete" or fields["after"] is not None:
         raise RecordError(f"outcome is {str(fields['outcome'])[:80]!r}, after {str(fields['after'])[:20]}")
+
+
+def _check_token(fields: dict[str, object]) -> None:
+    _one_of(TokenEvent, fields["event"], "event")
+    _match(_SERIAL, fields["serial"], "serial")
+    _count(fields["unsigned"], "unsigned")
+    if fields["signing"] not in ("in", "out"):
+        raise RecordError(f"signing is {str(fields['signing'])[:20]!r}")
+    for name in ("box", "token", "users", "code", "detail"):
+        if not isinstance(fields[name], str):
+            raise RecordError(f"{name} is no text")
 
 
 def _check_store(fields: dict[str, object]) -> None:
