@@ -65,6 +65,7 @@ _TITLES: Final = {
     "": "The file",
     "box": "`[box]`",
     "custody": "`[custody]`",
+    "custody.witness": "`[[custody.witness]]`",
     "keys": "`[keys]`",
     "limits": "`[limits]`",
     "link": "`[[link]]`",

@@ -713,6 +713,41 @@ class Code(Enum):
         "a packet to the custody writer is malformed; the connection is dropped",
         "report it: a defect of the worker",
     )
+    # Custody: witnesses, retention, export
+    WITNESS_COSIGNED = _row(640, Side.BOX, Level.INFO, "a witness signed the newest checkpoint", "nothing")
+    WITNESS_UNREACHABLE = _row(
+        641, Side.PEER, Level.WARN, "a witness cannot be reached; it is asked again", "check the network, custody.witness and its anchors"
+    )
+    WITNESS_REFUSED = _row(642, Side.PEER, Level.ERROR, "a witness did not sign the checkpoint", "read the detail: does it know the key?")
+    WITNESS_ROLLED_BACK = _row(
+        643,
+        Side.BOX,
+        Level.ERROR,
+        "a witness has signed more records than the log holds: the log was rolled back or cut",
+        "keep the directory as evidence, find who put back an old copy",
+    )
+    WITNESS_FORKED = _row(
+        644,
+        Side.BOX,
+        Level.ERROR,
+        "a witness says that the log does not continue what it signed before",
+        "keep the directory as evidence, run wardtool custody verify with a kept checkpoint",
+    )
+    WITNESS_NO_CHECKPOINT = _row(
+        645, Side.BOX, Level.ERROR, "the checkpoint cannot be shown to witnesses", "run wardtool custody verify on the log"
+    )
+    WITNESS_NOT_KEPT = _row(646, Side.BOX, Level.WARN, "what a witness signed cannot be kept", "check space under custody.log")
+    CUSTODY_PRUNED = _row(650, Side.BOX, Level.INFO, "old records were pruned as configured; their hashes stay", "nothing")
+    CUSTODY_PRUNE_FAILED = _row(
+        651, Side.BOX, Level.WARN, "old records could not be pruned; it is tried again", "read the detail: writer, space, rights"
+    )
+    CUSTODY_PRUNE_WAITS = _row(
+        652, Side.BOX, Level.INFO, "a tombstone waits to be signed before records go", "nothing; see that checkpoints are made"
+    )
+    CUSTODY_PRUNE_CLOCK = _row(
+        654, Side.BOX, Level.WARN, "the clock is not synchronised: nothing is pruned by age", "see that the box reaches its time server"
+    )
+    CUSTODY_EXPORT_FAILED = _row(653, Side.BOX, Level.ERROR, "the custody log could not be exported", "read the detail")
     # 7xx keys and tokens (700-739: the key service, hsm/wardkeys)
     KEYS_STARTED = _row(700, Side.BOX, Level.INFO, "the key service listens", "nothing")
     KEYS_STOPPING = _row(701, Side.BOX, Level.INFO, "the key service was told to stop", "nothing")

@@ -8,6 +8,7 @@ USAGE = """\
 usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate run -c FILE              run the gateway in the foreground
        wardgate status -c FILE [--json]  show what the running gateway does
+       wardgate custody export DIR -c FILE  copy the custody log, whole and checked, for read-only media
        wardgate codes                    list the failure codes
 """
 
@@ -27,6 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(listing())
         return 0
+    if command == "custody":
+        if len(rest) != 4 or rest[0] != "export" or rest[2] not in ("-c", "--config"):
+            sys.stderr.write(USAGE)
+            return 2
+        from wardgate.custody.export import run_export
+
+        return run_export(rest[3], rest[1], sys.stdout, sys.stderr)
     if command not in ("check", "run", "status") or len(rest) != 2 or rest[0] not in ("-c", "--config"):
         sys.stderr.write(USAGE)
         return 2

@@ -49,6 +49,7 @@ class Plan:
     keys: dict[str, object] = field(default_factory=dict)
     custody: dict[str, object] = field(default_factory=dict)  # further words of that table
     modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
+    more: str = ""  # further tables, TOML
 
     @property
     def run_dir(self) -> Path:
@@ -95,7 +96,7 @@ class Plan:
             parts.append(_table("link.modality.iscl", **self.modality_iscl))
         for peer in self.peers:
             parts += self._peer(peer)
-        return "\n".join(parts)
+        return "\n".join([*parts, self.more])
 
     def _peer(self, peer: PeerPlan) -> list[str]:
         table = {

@@ -30,7 +30,7 @@ LOOPBACK_ROWS = {
     "9": Rows.huge,
     "10": Rows.set_up,
 }
-ALL_ROWS = [str(number) for number in range(1, 11)]
+ALL_ROWS = [*(str(number) for number in range(1, 11)), "13"]
 
 
 def arguments() -> argparse.Namespace:
@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/bench/run", description="Wardgate beside stunnel and HAProxy, in ratios.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", default=",".join(ALL_ROWS), help="numbers, with commas between")
+    parser.add_argument("--records", type=int, default=10_000_000, help="in the custody log of rows 13 to 17 (13 stands for all)")
     parser.add_argument(
         "--icount", action="store_true", help="row 11 too: arm64 instructions under qemu; takes minutes and 300 MB of packages"
     )
@@ -68,6 +69,20 @@ def measure(args: argparse.Namespace, places: Places, tally: Tally) -> list[Line
             from bench import icount
 
             lines += attempt(tally, partial(icount.lines, Bench(places, loopback), tally))
+    if "13" in rows:
+        lines += attempt(tally, partial(custody, args, tally))
+    return lines
+
+
+def custody(args: argparse.Namespace, tally: Tally) -> list[Line]:
+    """Measure the custody log alone (`tools/bench/custody`)."""
+    from bench import logfigures
+
+    folder = args.folder / "custody"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines, good = logfigures.measure(folder, args.records, min(args.rounds, 3), 50_000)
+    if not good:
+        tally.fail(AssertionError("the big custody log does not verify"))
     return lines
 
 

@@ -1,4 +1,8 @@
-"""`wardtool custody verify|show|prove|check-proof`: needs nothing but the log directory and its public key."""
+"""`wardtool custody verify|show|prove|check-proof`: needs nothing but the log directory and its public key.
+
+Exit status of verify: 0 intact; 1 damaged; 3 cannot be read; 4 truncated or rolled back; 5 forked; 6 signed by an unknown key; with
+--dicom: 0 identical; 10 same UID, other encoding or content; 11 unknown UID. Of the others: 0 good, 1 wrong, 3 cannot be read. 2: usage.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +11,50 @@ import sys
 from pathlib import Path
 
 from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
-from wardgate.custody.note import NoteError, VerifierKey, parse_key
-from wardgate.custody.parse import Record, RecordError, parse_record
-from wardgate.custody.proof import MAX_PROOF, check_proof, encode_proof
+from wardgate.custody.cosignature import COSIGNED, check_cosignatures
+from wardgate.custody.files import read_file
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key
+from wardgate.custody.parse import RecordError, parse_record
+from wardgate.custody.proof import MAX_PROOF, check_proof
 from wardgate.custody.recover import Damaged
 from wardgate.custody.tiles import TileError
-from wardgate.custody.tree import ProofError, inclusion_proof
-from wardtools.dicomfile import DicomFileError, data_set_digest
+from wardgate.custody.tree import ProofError
+from wardtools.dicomfile import DicomFileError, read_meta
+from wardtools.findings import Findings, Verdict
+from wardtools.inhand import compare
 from wardtools.logdir import LogDirectory
-from wardtools.verify import Findings, verify
+from wardtools.proving import cosigned_by, find_instance, last_store, make_proof, read_witnesses
+from wardtools.verify import verify, verify_since
+from wardtools.words import describe, utc
 
 _TROUBLE = (NoteError, TileError, ProofError, RecordError, Damaged, DicomFileError, OSError)
 
 
 def main(arguments: list[str]) -> int:
-    """Run. Exit status: 0 all is well, 1 something is wrong with the log or the proof, 2 usage, 3 cannot read."""
-    parser = argparse.ArgumentParser(prog="wardtool custody", description=__doc__)
+    """Run one command; the exit statuses are in the module's text."""
+    parser = argparse.ArgumentParser(prog="wardtool custody", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("verify", help="check signature, tiles, hashes, records, pairs of open and close")
+    _verify_arguments(commands.add_parser("verify", help="check a log whole, against a kept checkpoint, or a DICOM file against it"))
+    command = commands.add_parser("show", help="list the records, or tell the life of one instance or study")
     command.add_argument("log", type=Path)
-    command.add_argument("--key", type=Path, required=True, help="file with the log's vkey")
-    command.add_argument("--quiet", action="store_true", help="print only what is wrong")
-    command = commands.add_parser("show", help="list the records")
-    command.add_argument("log", type=Path)
+    command.add_argument("uid", nargs="*", help="SOP Instance UIDs: tell their life")
     command.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
+    command.add_argument("--dicom", type=Path, nargs="+", default=[], help="DICOM files or folders: tell the life of their instances")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write it as an HTML page with the proofs in it")
+    command.add_argument("--key", type=Path, help="file with the log's vkey; needed by --report")
+    command.add_argument("--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses")
     command = commands.add_parser("prove", help="print the proof of one record as a tlog-proof file")
     command.add_argument("log", type=Path)
     command.add_argument("--key", type=Path, required=True)
     which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("--instance", metavar="UID", help="the last record of this SOP Instance")
+    which.add_argument("--instance", metavar="UID", help="the last store record of this SOP Instance")
     which.add_argument("--index", type=int)
     command = commands.add_parser("check-proof", help="verify a proof file, without the log")
     command.add_argument("proof", type=Path)
     command.add_argument("--key", type=Path, required=True)
+    command.add_argument(
+        "--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses, all of which must have signed"
+    )
     command.add_argument("--dicom", type=Path, help="a DICOM file whose data set must be the one recorded")
     options = parser.parse_args(arguments)
     run = {"verify": _verify, "show": _show, "prove": _prove, "check-proof": _check_proof}[options.command]
@@ -50,14 +65,74 @@ def main(arguments: list[str]) -> int:
         return 3 if isinstance(error, OSError) else 1
 
 
+def _verify_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("log", type=Path)
+    command.add_argument("--key", type=Path, required=True, help="file with the log's vkey")
+    command.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], help="a checkpoint kept from earlier: is this the same log?"
+    )
+    command.add_argument("--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses")
+    command.add_argument("--dicom", type=Path, nargs="+", default=[], help="compare DICOM files with their records; the log is not checked")
+    command.add_argument("--processes", type=int, default=0, help="how many to use; 0: one a processor")
+    command.add_argument("--strict", action="store_true", help="read every field of every record too")
+    command.add_argument("--quiet", action="store_true", help="print only what is wrong")
+
+
 def _key(path: Path) -> VerifierKey:
     return parse_key(path.read_text("utf-8"))
 
 
 def _verify(options: argparse.Namespace) -> int:
-    findings = verify(LogDirectory(options.log), _key(options.key))
+    log, key = LogDirectory(options.log), _key(options.key)
+    if options.dicom:
+        return _in_hand(log, key, options)
+    try:
+        findings = verify(log, key, options.processes, options.strict)
+        for path in options.checkpoint:
+            verify_since(log, key, read_file(str(path), MAX_NOTE), findings)
+        _witnesses(log, key, options, findings)
+    except OSError as error:
+        findings = Findings()
+        findings.wrong(str(error), Verdict.UNREADABLE)
     _print_findings(findings, options.quiet)
-    return 1 if findings.errors else 0
+    return findings.verdict.value
+
+
+def _witnesses(log: LogDirectory, key: VerifierKey, options: argparse.Namespace, findings: Findings) -> None:
+    """Say who outside has seen this log, and how far."""
+    if not options.witness:
+        findings.note("no witness was named: that the owner of the log's key did not make it all again cannot be shown")
+        return
+    try:
+        note = read_file(str(log.path / COSIGNED), MAX_NOTE)
+        seen = check_cosignatures(note, read_witnesses(options.witness))
+        size = open_checkpoint(note, key).size
+    except FileNotFoundError:
+        seen, note, size = [], b"", 0
+    except NoteError as error:
+        findings.wrong(f"{COSIGNED}: {error}")
+        return
+    for cosignature in seen:
+        findings.facts.append(f"witness {cosignature.witness.name} signed the first {size} records at {utc(cosignature.time_seconds)}")
+    if seen:
+        verify_since(log, key, note, findings)
+    else:
+        findings.note("none of the witnesses named has signed a checkpoint of this log")
+
+
+def _in_hand(log: LogDirectory, key: VerifierKey, options: argparse.Namespace) -> int:
+    open_checkpoint(log.note(), key)
+    worst = 0
+    for path in options.dicom:
+        instance = read_meta(path).sop_instance
+        if not instance:
+            raise DicomFileError(f"{path}: no SOP Instance UID in the file meta group (0002,0003)")
+        found = compare(path, [(place, parse_record(entry)) for place, entry in find_instance(log, instance)])
+        if found.place is not None and found.place < open_checkpoint(log.note(), key).size:
+            make_proof(log, key, found.place)  # raises when that record is not under the signed root
+        print("\n".join(found.lines(str(path))))
+        worst = max(worst, found.answer.value)
+    return worst
 
 
 def _print_findings(findings: Findings, quiet: bool) -> None:
@@ -68,11 +143,16 @@ def _print_findings(findings: Findings, quiet: bool) -> None:
             print(f"note  {line}")
     for line in findings.errors:
         print(f"WRONG {line}")
-    print("FAILED" if findings.errors else "OK")
+    print(f"{'FAILED' if findings.errors else 'OK'}: {findings.sentence}")
 
 
 def _show(options: argparse.Namespace) -> int:
     log = LogDirectory(options.log)
+    if options.uid or options.dicom:
+        from wardtools.timeline import show
+
+        key = _key(options.key) if options.key else None
+        return show(log, options.uid, options.dicom, key, read_witnesses(options.witness), options.report)
     view = log.view()
     start = max(0, view.durable - options.last) if options.last else 0
     links: dict[str, str] = {}
@@ -90,74 +170,33 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def describe(record: Record) -> str:
-    """Return one line on what a record says, without what stands in other columns."""
-    if record.type == "open":
-        legs = [record.leg(name) for name in ("acceptor", "requestor")]
-        caller, called = (f"{leg.get('ae_title')}@{leg.get('address')}{' ' + leg['tls'] if leg.get('tls') else ''}" for leg in legs)
-        return f"{record.association[:8]} {record.text('direction')}: {caller} -> {called}"
-    if record.type == "store":
-        digest = next((f"{alg}:{value[:12]}" for alg, _, value in record.digests()), "no digest")
-        outcome = record.text("status") if record.text("outcome") == "status" else record.text("outcome").upper()
-        return (
-            f"{record.association[:8]} #{record.text('seq')} {outcome} {record.text('sop_instance')} {record.text('length')} bytes {digest}"
-        )
-    if record.type == "close":
-        after = record.number("after")
-        unknown = f", instances after record {after}: outcome unknown" if after is not None else ""
-        return f"{record.association[:8]} {record.text('ended')}, {record.text('stores')} stores{unknown}"
-    if record.type == "token":
-        code = f" {record.text('code')}" if record.text("code") else ""
-        serial = f" serial {record.text('serial')[:12]}" if record.text("serial") else ""
-        detail = f" ({record.text('detail')})" if record.text("detail") else ""
-        signing = "" if record.text("signing") == "in" else f", {record.text('unsigned')} records not signed"
-        return f"{record.text('event').upper()}{code} {record.text('token')}{serial}{detail}, used by {record.text('users')}{signing}"
-    return f"({len(record.fields)} fields of a type that this program does not know)"
-
-
 def _prove(options: argparse.Namespace) -> int:
-    log = LogDirectory(options.log)
-    view = log.view()
-    checkpoint = open_checkpoint(view.note, _key(options.key))
-    place = options.index
-    if place is None:
-        place = _find(log, options.instance)
-        if place is None:
-            raise ProofError(f"no record of SOP Instance {options.instance} is in the log")
-    if place >= checkpoint.size:
-        state = "durable but not yet signed" if place < view.durable else "not in the log"
-        raise ProofError(f"record {place} is {state}; the checkpoint covers {checkpoint.size} records")
-    tree = log.tree(checkpoint)
-    entry = tree.bundle(place // 256)[place % 256]
-    proof = encode_proof(entry, place, inclusion_proof(tree.subtree, place, checkpoint.size), view.note)
-    check_proof(proof, _key(options.key))
-    sys.stdout.write(proof.decode())
+    log, key = LogDirectory(options.log), _key(options.key)
+    open_checkpoint(log.note(), key)
+    place = last_store(log, options.instance) if options.index is None else options.index
+    sys.stdout.write(make_proof(log, key, place).decode())
     return 0
-
-
-def _find(log: LogDirectory, instance: str) -> int | None:
-    found = None
-    needle = f'"sop_instance":"{instance}"'.encode()
-    for place, entry in log.records(log.view(), 0):
-        if needle in entry and parse_record(entry).text("sop_instance") == instance:
-            found = place
-    return found
 
 
 def _check_proof(options: argparse.Namespace) -> int:
     with options.proof.open("rb") as file:
-        proven = check_proof(file.read(MAX_PROOF + 1), _key(options.key))
+        data = file.read(MAX_PROOF + 1)
+    proven = check_proof(data, _key(options.key))
     checkpoint: Checkpoint = proven.checkpoint
     record = parse_record(proven.entry)
     print(f"record {proven.place} of {checkpoint.size} in {checkpoint.origin}, at {record.time} ({record.quality})")
     print(f"{record.type}: {describe(record)}")
+    witnesses = read_witnesses(options.witness)
+    seen = cosigned_by(data, witnesses)
+    for cosignature in seen:
+        print(f"witness {cosignature.witness.name} signed that checkpoint at {utc(cosignature.time_seconds)}")
+    for witness in witnesses:
+        if witness not in [cosignature.witness for cosignature in seen]:
+            raise ProofError(f"no cosignature of witness {witness.name}")
     if options.dicom is not None:
-        recorded = [(alg, value) for alg, scope, value in record.digests() if scope == "dataset"]
-        if not recorded:
-            raise ProofError("the record has no digest of a data set")
-        for algorithm, value in recorded:
-            if data_set_digest(options.dicom, algorithm) != value:
-                raise ProofError(f"{options.dicom}: the data set is not the one recorded ({algorithm})")
-        print(f"{options.dicom}: the data set is the one recorded")
+        found = compare(options.dicom, [(proven.place, record)])
+        print("\n".join(found.lines(str(options.dicom))))
+        if found.answer.value:
+            return found.answer.value
     print("OK")
     return 0

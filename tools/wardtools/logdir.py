@@ -11,7 +11,7 @@ from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file
 from wardgate.custody.note import MAX_NOTE
 from wardgate.custody.recover import Damaged, records_of, replay
-from wardgate.custody.tiles import MAX_BUNDLE, TileTree
+from wardgate.custody.tiles import MAX_BUNDLE, WIDTH, TileTree
 from wardgate.custody.wal import wal_numbers
 
 _TRIES = 5
@@ -26,6 +26,7 @@ class View(NamedTuple):
     head: Checkpoint
     note: bytes
     has_wal: bool
+    torn: int = 0  # bytes of a torn tail
 
 
 class LogDirectory:
@@ -33,14 +34,19 @@ class LogDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._text = f"{path}/"
 
     def note(self) -> bytes:
         """Return the checkpoint file. Raises `OSError`."""
         return read_file(str(self.path / "checkpoint"), MAX_NOTE)
 
+    def read(self, path: str) -> bytes:
+        """Return a tile or entry bundle. Raises `OSError`."""
+        return read_file(self._text + path, MAX_BUNDLE)
+
     def tree(self, checkpoint: Checkpoint) -> TileTree:
         """Return the tree under a checkpoint."""
-        return TileTree(lambda path: read_file(str(self.path / path), MAX_BUNDLE), checkpoint.size)
+        return TileTree(self.read, checkpoint.size)
 
     def view(self) -> View:
         """Return what is signed and what is durable. Raises `Damaged` when it stays contradictory."""
@@ -53,6 +59,12 @@ class LogDirectory:
                 time.sleep(0.1 * (attempt + 1))  # the writer may be turning to a new file
         raise AssertionError
 
+    def signed_view(self) -> View:
+        """Return what is signed alone: for a log whose write-ahead files are damaged. Raises `OSError`, `NoteError`."""
+        note = self.note()
+        head = peek_checkpoint(note)
+        return View(head.size, head.size, [], head, note, True)
+
     def _look(self) -> View:
         try:
             note = self.note()
@@ -64,13 +76,24 @@ class LogDirectory:
         found, _ = replay(str(self.path), head.size)
         durable = found.state.next_index
         tail = [entry for _, entry in records_of(found.segments, head.size, durable)]
-        return View(head.size, durable, tail, head, note, not found.missing)
+        return View(head.size, durable, tail, head, note, not found.missing, found.torn)
 
     def records(self, view: View, start: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (index, entry) of the records from `start` on, signed ones from the tiles, later ones from the view."""
+        """Yield (index, entry) of the records from `start` on, signed ones from the tiles, later ones from the view.
+
+        Leading bundles that are not there are passed over: they were pruned, or `verify` says otherwise.
+        """
         tree = self.tree(view.head)
-        for number in range(start // 256, -(-view.signed // 256)):
-            for place, entry in enumerate(tree.bundle(number), number * 256):
+        begun = False
+        for number in range(start // WIDTH, -(-view.signed // WIDTH)):
+            try:
+                entries = tree.bundle(number)
+            except FileNotFoundError:
+                if begun:
+                    raise
+                continue
+            begun = True
+            for place, entry in enumerate(entries, number * WIDTH):
                 if place >= start:
                     yield place, entry
         for place, entry in enumerate(view.tail, view.signed):

@@ -1,172 +1,156 @@
-"""Checks everything in a custody log that can be checked with the public key alone."""
+"""Checks everything in a custody log that can be checked with the public key alone, and says where it is wrong."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from wardgate.custody.checkpoint import open_checkpoint
-from wardgate.custody.note import NoteError, VerifierKey
-from wardgate.custody.parse import Record, RecordError, parse_record
+from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
+from wardgate.custody.note import NoteError, UnknownKey, VerifierKey
 from wardgate.custody.recover import Damaged
-from wardgate.custody.tiles import HASH, WIDTH, TileError, TileTree, tiles_at
-from wardgate.custody.tree import leaf_hash, node_hash, range_root
-from wardtools.logdir import LogDirectory
+from wardgate.custody.tiles import WIDTH, TileError, tile_path
+from wardgate.custody.tree import EMPTY_ROOT, ProofError, check_consistency, consistency_proof
+from wardtools.climb import Climb
+from wardtools.findings import Findings, Verdict
+from wardtools.leaves import check_all
+from wardtools.logdir import LogDirectory, View
+from wardtools.pairs import Stretch, Whole
 
-_MAX_LINES = 50
+_TRIES = 3
 
-
-@dataclass(slots=True)
-class Findings:
-    """What was found: `facts` for the reader, `notes` worth a look, `errors` that must not be."""
-
-    facts: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def wrong(self, line: str) -> None:
-        """Add an error; beyond 50 only the count matters."""
-        if len(self.errors) < _MAX_LINES:
-            self.errors.append(line)
+__all__ = ["Findings", "Verdict", "verify", "verify_since"]
 
 
-@dataclass(slots=True)
-class _Association:
-    opened: int
-    last_seq: int = 0
-    last_index: int = 0
-    stores: int = 0
+def verify(log: LogDirectory, key: VerifierKey, processes: int = 0, strict: bool = False) -> Findings:
+    """Check checkpoint, tiles, root, records and write-ahead frames. Raises `OSError` when the log cannot be read.
 
-
-@dataclass(slots=True)
-class _Pairs:
-    """Follows open, store and close records."""
-
-    findings: Findings
-    open: dict[str, _Association] = field(default_factory=dict)
-    closed: set[str] = field(default_factory=set)
-    counts: dict[str, int] = field(default_factory=dict)
-    unknown: int = 0
-
-    def take(self, place: int, record: Record) -> None:
-        """Follow one record."""
-        self.counts[record.type] = self.counts.get(record.type, 0) + 1
-        if not record.known:
-            return
-        if record.type == "token":
-            self._token(place, record)
-            return
-        name = record.association
-        known = self.open.get(name)
-        if record.type == "open":
-            if known is not None or name in self.closed:
-                self.findings.wrong(f"record {place}: association {name} is opened twice")
-            self.open[name] = _Association(place, last_index=place)
-            return
-        if known is None:
-            self.findings.wrong(f"record {place}: {record.type} without an open entry, association {name}")
-            return
-        if record.type == "store":
-            self._store(place, record, known)
-        else:
-            self._close(place, record, known)
-            del self.open[name]
-            self.closed.add(name)
-
-    def _token(self, place: int, record: Record) -> None:
-        """Note when the log grew without signatures: what was written then was durable only."""
-        if record.text("event") == "signing-stopped":
-            self.findings.notes.append(f"record {place}: from here on nothing could be signed ({record.text('code')})")
-        elif record.text("event") == "signing-resumed":
-            self.findings.notes.append(f"record {place}: checkpoints are signed again")
-
-    def _store(self, place: int, record: Record, known: _Association) -> None:
-        seq = record.number("seq") or 0
-        if seq <= known.last_seq:
-            self.findings.wrong(f"record {place}: sequence number {seq} after {known.last_seq}, association {record.association}")
-        elif seq > known.last_seq + 1:
-            gap = f"{known.last_seq + 1} to {seq - 1}"
-            self.findings.notes.append(
-                f"record {place}: no record with sequence number {gap} (could not be made durable), association {record.association}"
-            )
-        known.last_seq = max(seq, known.last_seq)
-        known.last_index = place
-        known.stores += 1
-
-    def _close(self, place: int, record: Record, known: _Association) -> None:
-        after = record.number("after")
-        said = record.number("stores") or 0
-        if said < max(known.stores, known.last_seq):
-            self.findings.wrong(f"record {place}: says {said} stores, the log has {known.stores}, up to sequence number {known.last_seq}")
-        elif said > known.last_seq and after is None:
-            self.findings.notes.append(
-                f"record {place}: no record with sequence number {known.last_seq + 1} to {said} (could not be made durable),"
-                f" association {record.association}"
-            )
-        if after is not None:
-            self.unknown += 1
-            if after != known.last_index:
-                self.findings.wrong(f"record {place}: says that outcomes are unknown after {after}, the last is {known.last_index}")
-            self.findings.notes.append(f"instances after record {after}: outcome unknown (association {record.association})")
-
-
-def verify(log: LogDirectory, key: VerifierKey) -> Findings:
-    """Check checkpoint, tiles, root, records and write-ahead frames. Raises `OSError` when the log cannot be read."""
-    findings = Findings()
-    try:
-        view = log.view()
-        if view.head.origin:
-            checkpoint = open_checkpoint(view.note, key)
-            findings.facts.append(f"checkpoint of {checkpoint.origin}: {checkpoint.size} records signed, root {checkpoint.root.hex()}")
-    except (NoteError, Damaged) as error:
-        findings.wrong(str(error))
-        return findings
-    pairs = _Pairs(findings)
-    if view.head.origin:
-        _check_tree(log.tree(view.head), view.head.root, findings)
-    if not view.has_wal:
-        findings.notes.append("there is no write-ahead file: records after the checkpoint, if there were any, are gone")
-    try:
-        for place, entry in log.records(view, 0):
-            try:
-                pairs.take(place, parse_record(entry))
-            except RecordError as error:
-                findings.wrong(f"record {place}: {error}")
-    except (TileError, OSError) as error:
-        findings.wrong(f"entries cannot be read: {error}")
-    for name, known in pairs.open.items():
-        findings.notes.append(f"association {name} is open since record {known.opened}")
-    types = ", ".join(f"{count} {name}" for name, count in sorted(pairs.counts.items())) or "none"
-    findings.facts.append(f"records: {types}; {pairs.unknown} associations with an unknown end")
-    findings.facts.append(f"{view.durable} records durable, of which {view.durable - view.signed} are not yet signed")
+    `processes` 0: one a processor. `strict`: every field of every record, not only what joins it to others.
+    """
+    for _ in range(_TRIES):
+        findings, view = _verify(log, key, processes, strict)
+        if not findings.errors or view is None or view.note == _note(log):
+            break  # else the writer went on meanwhile, and may have pruned what was missing
     return findings
 
 
-def _check_tree(tree: TileTree, root: bytes, findings: Findings) -> None:
-    """Compare every tile with the entries or tiles below it, and the root with the checkpoint."""
-    size = tree.size
-    tops: dict[int, list[bytes]] = {}
-    count = 0
+def verify_since(log: LogDirectory, key: VerifierKey, kept: bytes, findings: Findings) -> None:
+    """Check the log against a checkpoint that was kept elsewhere: is it the same log, grown?"""
     try:
-        for level, number, width in tiles_at(size):
-            tile = tree.tile(level, number)
-            count += 1
-            if level == 0:
-                want = b"".join([leaf_hash(entry) for entry in tree.bundle(number)])
-            else:
-                want = b"".join(tops[level - 1][number * WIDTH : number * WIDTH + width])
-            if tile != want:
-                findings.wrong(f"tile {level}/{number} (width {width}) does not hold the hashes of what is below it")
-            if width == WIDTH:
-                tops.setdefault(level, []).append(_top(tile))
-        if range_root(tree.subtree, 0, size) != root:
-            findings.wrong("the tiles do not give the root that was signed")
+        old = open_checkpoint(kept, key)
+    except UnknownKey as error:
+        findings.wrong(f"the kept checkpoint: {error}", Verdict.UNKNOWN_KEY)
+        return
+    except NoteError as error:
+        findings.wrong(f"the kept checkpoint cannot be used: {error}", Verdict.UNREADABLE)
+        return
+    try:
+        new = open_checkpoint(log.note(), key)
+    except FileNotFoundError:
+        new = Checkpoint(old.origin, 0, EMPTY_ROOT)
+    except NoteError:
+        return  # said already
+    _compare(log, old, new, findings)
+
+
+def _compare(log: LogDirectory, old: Checkpoint, new: Checkpoint, findings: Findings) -> None:
+    if old.size > new.size:
+        findings.kept = new.size
+        findings.wrong(
+            f"the kept checkpoint covers {old.size} records, the log's own only {new.size}: it was cut or rolled back", Verdict.TRUNCATED
+        )
+        return
+    try:
+        if old.size:
+            path = [] if old.size == new.size else consistency_proof(log.tree(new).subtree, old.size, new.size)
+            check_consistency(old.size, old.root, new.size, new.root, path)
+    except ProofError:
+        findings.wrong(
+            f"the log of {new.size} records is not the continuation of the one of {old.size} records that was kept", Verdict.FORKED
+        )
+        return
     except (TileError, OSError) as error:
-        findings.wrong(f"tiles cannot be read: {error}")
-    findings.facts.append(f"{count} hash tiles and {-(-size // WIDTH)} entry bundles compared")
+        findings.wrong(f"no consistency proof can be made: {error}")
+        return
+    findings.facts.append(f"consistent with the kept checkpoint of {old.size} records: nothing before it was changed, removed or moved")
 
 
-def _top(tile: bytes) -> bytes:
-    hashes = [tile[at : at + HASH] for at in range(0, len(tile), HASH)]
-    while len(hashes) > 1:
-        hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
-    return hashes[0]
+def _note(log: LogDirectory) -> bytes:
+    try:
+        return log.note()
+    except OSError:
+        return b""
+
+
+def _verify(log: LogDirectory, key: VerifierKey, processes: int, strict: bool) -> tuple[Findings, View | None]:
+    findings = Findings()
+    try:
+        view = _view(log, findings)
+    except NoteError as error:
+        findings.wrong(f"the checkpoint: {error}")
+        return findings, None
+    if view.head.origin:
+        try:
+            open_checkpoint(view.note, key)
+        except UnknownKey as error:
+            findings.wrong(f"the checkpoint: {error}", Verdict.UNKNOWN_KEY)
+        except NoteError as error:
+            findings.wrong(f"the checkpoint: {error}")
+        else:
+            root = view.head.root.hex()
+            findings.facts.append(f"checkpoint of {view.head.origin}: {view.head.size} records signed, root {root}")
+    whole = Whole(findings)
+    climb = Climb(log, view.head, findings)
+    if view.head.origin and not findings.kinds & {Verdict.UNKNOWN_KEY}:
+        below = _below(log, view)
+        whole.below = below
+        for checked in check_all(log.path, view.signed, processes, strict):
+            climb.take(checked)
+            whole.join(checked.pairs)
+        climb.finish()
+    _tail(view, whole)
+    climb.judge_missing([tombstone for tombstone in whole.tombstones if tombstone[0] < view.signed])
+    _say(view, whole, climb, findings)
+    return findings, view
+
+
+def _view(log: LogDirectory, findings: Findings) -> View:
+    try:
+        return log.view()
+    except Damaged as error:
+        findings.wrong(f"write-ahead files: {error}", record=error.record)
+        try:
+            return log.signed_view()
+        except FileNotFoundError:
+            return View(0, 0, [], Checkpoint("", 0, b""), b"", True)
+
+
+def _below(log: LogDirectory, view: View) -> int:
+    """Return the index of the first record whose bundle is there."""
+    for number in range(-(-view.signed // WIDTH)):
+        width = min(WIDTH, view.signed - number * WIDTH)
+        if (log.path / tile_path(None, number, width)).exists() or (log.path / tile_path(None, number)).exists():
+            return number * WIDTH
+    return 0
+
+
+def _tail(view: View, whole: Whole) -> None:
+    stretch = Stretch(view.signed)
+    for place, entry in enumerate(view.tail, view.signed):
+        stretch.take(place, entry)
+    whole.join(stretch)
+
+
+def _say(view: View, whole: Whole, climb: Climb, findings: Findings) -> None:
+    if not view.has_wal:
+        findings.note("there is no write-ahead file: records after the checkpoint, if there were any, are gone")
+    if view.torn:
+        findings.note(f"the write-ahead file ends in {view.torn} bytes that are no record: cut off by a crash, or damaged")
+    if whole.backwards:
+        findings.note(
+            f"the clock was set back: {whole.backwards} times a record is older than the one before it; the order is that of the log"
+        )
+    for name, span in whole.open.items():
+        since = "before the records that are kept" if span.opened is None else f"since record {span.opened}"
+        findings.note(f"association {name} is open {since}")
+    others = sum(whole.counts.values())
+    counts = {**whole.counts, "store": max(0, view.durable - climb.missing_records - others)}
+    types = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "none"
+    findings.facts.append(f"records: {types}; {whole.unknown} associations with an unknown end")
+    findings.facts.append(f"{view.durable} records durable, of which {view.durable - view.signed} are not yet signed")

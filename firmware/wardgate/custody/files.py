@@ -39,8 +39,14 @@ def write_durably(path: str, data: bytes) -> None:
 
 def read_file(path: str, limit: int) -> bytes:
     """Return a whole file of at most `limit` bytes. Raises `OSError`."""
-    with open(path, "rb") as file:
-        data = file.read(limit + 1)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        room = min(os.fstat(fd).st_size, limit) + 1
+        data = os.read(fd, room)
+        while len(data) < room and (more := os.read(fd, room - len(data))):
+            data += more
+    finally:
+        os.close(fd)
     if len(data) > limit:
         raise OSError(27, "file is longer than it may be", path)
     return data

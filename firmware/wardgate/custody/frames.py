@@ -29,11 +29,12 @@ class Kind(IntEnum):
     STORE = 3
     CLOSE = 4
     RESERVE = 5
+    EVENT = 8
     TOKEN = 12
     STATE = 16
 
 
-RECORD_KINDS: Final = frozenset({2, 3, 4, 12})
+RECORD_KINDS: Final = frozenset({2, 3, 4, 8, 12})
 
 
 class Frame(NamedTuple):

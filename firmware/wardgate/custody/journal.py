@@ -19,7 +19,8 @@ from wardgate.custody.state import CLOSE_ROOM, Entry, State
 from wardgate.custody.wal import CHUNK, Wal, create
 from wardgate.custody.wire import NO_INDEX, Status
 
-_OPEN, _STORE, _CLOSE, _RESERVE, _TOKEN = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE), int(Kind.TOKEN)
+_OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
+_EVENT, _TOKEN = int(Kind.EVENT), int(Kind.TOKEN)
 _BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
 _REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
 _NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
@@ -144,6 +145,22 @@ class Journal:
         self._batch_bytes += OVERHEAD + 4
         return _OK, NO_INDEX
 
+    def event(self, association: bytes, payload: bytes) -> tuple[int, int]:
+        """Put a record outside of any association into the batch: (status, index). `association`: 16 bytes of its own."""
+        state = self.state
+        known = state.closed.get(association)
+        if known is not None:
+            return _OK, known.opened
+        need = len(payload) + OVERHEAD
+        is_ours = payload.startswith(tuple(_BEGINS.values())) or not payload.startswith(b'{"v":1,"type":"')
+        if is_ours or len(payload) > MAX_RECORD or association in state.open:
+            return _REFUSED
+        if not self._admit(need):
+            return _NO_SPACE
+        self._batch.append(encode(self.wal.synced, state.next_index, _EVENT, association, 0, payload))
+        self._batch_bytes += need
+        return _OK, state.event(association).opened
+
     def give_up(self, entry: Entry, why: str) -> None:
         """Close an entry whose worker is gone: instances after its last record have an unknown outcome."""
         now, quality = self._clock.now()
@@ -207,7 +224,7 @@ class Journal:
         self.broken = False
 
     def rotate(self) -> None:
-        """Go on in the prepared file, with a state frame first; the batch must be empty. Raises `OSError`; then nothing changed."""
+        """Go on in the prepared file, with a state frame first; the batch must be empty. Raises `OSError`; `broken` may be set then."""
         state, prepared = self.state, self.prepared
         if prepared is None:
             raise OSError(11, "the next write-ahead file is not ready")
@@ -220,7 +237,12 @@ class Journal:
             except OSError:
                 self.broken = True
                 raise
-        prepared.write(head)  # synced together with the first batch; without one the old files say the same
+        try:
+            prepared.write(head)
+            prepared.sync()  # the sealer removes the old files, and only they and this frame know which associations are open
+        except OSError:
+            self.broken = True  # `repair` reads back whichever of the two is on the disk
+            raise
         old, self.wal, self.prepared = self.wal, prepared, None
         self.segments.append(Segment(old.path, self._wal_start, state.next_index))
         self._wal_start = state.next_index

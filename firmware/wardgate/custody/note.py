@@ -24,6 +24,10 @@ class NoteError(Exception):
     """A note, a key or a signature is not as signed-note says, or does not verify."""
 
 
+class UnknownKey(NoteError):
+    """A note has no signature of the key that was asked for."""
+
+
 class Kind(Enum):
     """Signature type of C2SP signed-note: its identifier byte."""
 
@@ -101,7 +105,7 @@ def open_note(note: bytes, key: VerifierKey) -> str:
             _verify(key, signature, text.encode())
             signed = True
     if not signed:
-        raise NoteError(f"no signature of {key.name} with key id {key.key_id.hex()}")
+        raise UnknownKey(f"no signature of {key.name} with key id {key.key_id.hex()}")
     return text
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from enum import Enum
+from functools import cache
 from typing import Final
 
 from wardgate.custody.record import ALGORITHMS, MAX_DIGESTS, MAX_RECORD, SCOPES, VERSION, Flow, Outcome, Quality, TokenEvent
@@ -23,6 +25,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         *("seq", "sent_by", "sop_class", "sop_instance", "transfer_syntax", "length", "digests", "outcome", "status"),
     ),
     "close": ("association", "stores", "ended", "outcome", "after"),
+    "tombstone": ("below", "policy"),
     "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
@@ -73,7 +76,7 @@ def parse_record(data: bytes) -> Record:
     if len(data) > MAX_RECORD or not data.isascii():
         raise RecordError(f"{len(data)} bytes, at most {MAX_RECORD}, all ASCII")
     try:
-        fields = json.loads(data, object_pairs_hook=_once)
+        fields = _DECODER.decode(data.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise RecordError(f"not JSON: {error}") from error
     if not isinstance(fields, dict) or list(fields)[:2] != ["v", "type"]:
@@ -88,6 +91,9 @@ def parse_record(data: bytes) -> Record:
     time, quality = fields.pop("time"), fields.pop("quality")
     _match(_TIME, time, "time")
     _one_of(Quality, quality, "quality")
+    if kind == "tombstone":
+        _count(fields["below"], "below")
+        return Record(kind, time, quality, True, fields)
     if kind == "token":
         _check_token(fields)
         return Record(kind, time, quality, True, fields)
@@ -108,14 +114,22 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
+
+
 def _match(pattern: re.Pattern[str], value: object, name: str) -> None:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise RecordError(f"{name} is {str(value)[:80]!r}")
 
 
 def _one_of(kinds: type[Quality] | type[Outcome] | type[Flow] | type[TokenEvent], value: object, name: str) -> None:
-    if value not in [kind.value for kind in kinds]:
+    if value not in _values(kinds):
         raise RecordError(f"{name} is {str(value)[:80]!r}")
+
+
+@cache
+def _values(kinds: type[Enum]) -> tuple[str, ...]:
+    return tuple(kind.value for kind in kinds)
 
 
 def _count(value: object, name: str) -> None:

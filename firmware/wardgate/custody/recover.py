@@ -18,7 +18,11 @@ _READ: Final = 128 * 1024
 
 
 class Damaged(Exception):
-    """The files contradict what was acknowledged; nothing is changed on disk."""
+    """The files contradict what was acknowledged; nothing is changed on disk. `record`: index of the first record concerned, if known."""
+
+    def __init__(self, text: str, record: int | None = None) -> None:
+        super().__init__(text)
+        self.record = record
 
 
 class Segment(NamedTuple):
@@ -43,10 +47,12 @@ def read_frames(path: str) -> Iterator[Frame]:
     """Yield the good frames of a file up to its end or torn tail; `end` counts from its first byte. Raises `Damaged`, `OSError`."""
     with open(path, "rb", buffering=0) as file:
         buffer, start, offset = b"", 0, 0
+        place: int | None = None  # of the record after the last good frame
         while True:
             frame = decode(buffer, offset)
             if frame is not None:
                 offset = frame.end
+                place = frame.place + (frame.kind in RECORD_KINDS)
                 yield frame._replace(end=start + frame.end)
                 continue
             chunk = file.read(_READ)
@@ -54,7 +60,8 @@ def read_frames(path: str) -> Iterator[Frame]:
                 break
             buffer, start, offset = buffer[offset:] + chunk, start + offset, 0
         if acknowledged_after(buffer, offset, start):
-            raise Damaged(f"{path}: bad frame at byte {start + offset}, and later frames show that it was once on disk")
+            where = "" if place is None else f" (record {place})"
+            raise Damaged(f"{path}: bad frame at byte {start + offset}{where}, and later frames show that it was once on disk", place)
 
 
 def records_of(segments: list[Segment], start: int, stop: int) -> Iterator[tuple[Frame, bytes]]:

@@ -20,7 +20,6 @@ from wardgate.custody.tiles import MAX_BUNDLE, TileBuilder, TileError
 
 _PACE_RECORDS: Final = 32
 _PACE_SECONDS: Final = 0.001  # given to the loop after so many records: group commit goes on meanwhile
-_NO_SPACE: Final = 28  # ENOSPC
 
 
 def read_checkpoint(directory: str) -> Checkpoint | None:
@@ -87,25 +86,7 @@ class Sealer:
             while len(parent) >= len(self._directory):
                 directories.add(parent)
                 parent = os.path.dirname(parent)
-        try:
-            write_durably(full, data)
-        except OSError as error:
-            if error.errno != _NO_SPACE:
-                raise
-            self._prune()
-            write_durably(full, data)
-
-    def _prune(self) -> None:
-        """Remove partial tiles that the last checkpoint does not need: only when the disk is full."""
-        checkpoint = read_checkpoint(self._directory)
-        keep = {path for path, _ in TileBuilder.load(self._read, checkpoint.size).partial()} if checkpoint else set()
-        for place, _, names in os.walk(os.path.join(self._directory, "tile")):
-            if not place.endswith(".p"):
-                continue
-            for name in names:
-                path = os.path.join(place, name)
-                if os.path.relpath(path, self._directory) not in keep:
-                    os.unlink(path)
+        write_durably(full, data)
 
     def _read(self, path: str) -> bytes:
         return read_file(os.path.join(self._directory, path), MAX_BUNDLE)

@@ -68,6 +68,12 @@ class State:
         self.next_index += 1
         return entry
 
+    def event(self, association: bytes) -> Entry:
+        """Give the next index to a record outside of any association; it is remembered like a closed one, for a resend."""
+        entry = self.begin(association, 0)
+        self.end(entry)
+        return entry
+
     def end(self, entry: Entry) -> None:
         """Move an entry to the closed ones and free its reservation."""
         del self.open[entry.association]
@@ -83,6 +89,9 @@ class State:
             raise StateError(f"frame of record {frame.place} where {self.next_index} was due")
         if frame.kind == Kind.OPEN:
             self.begin(frame.association, reserve)
+            return
+        if frame.kind == Kind.EVENT:
+            self.event(frame.association)
             return
         if frame.kind == Kind.TOKEN:
             self.next_index += 1

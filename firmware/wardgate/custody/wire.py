@@ -5,7 +5,8 @@
     report   0x02, then JSON: the answer to STAT                                              (writer -> worker)
 
 All numbers are big-endian. Within an association `seq` rises: OPEN is 0, then the stores count from 1, CLOSE comes last.
-`index` is the place of the record in the log. Sans-IO.
+EVENT is a record outside of any association (a tombstone, a card that was pulled): its `association` is 16 random bytes of its own,
+its `seq` 0. `index` is the place of the record in the log. Sans-IO.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Op(IntEnum):
     RESERVE = 5
     YIELD = 6
     STAT = 7
+    EVENT = 8
 
 
 class Status(IntEnum):

@@ -31,9 +31,10 @@ from wardgate.custody.tokennews import TokenBook
 from wardgate.custody.wire import ANSWER, NO_INDEX, Op, Status
 from wardgate.log import Log
 
-_OPEN, _STORE, _CLOSE, _RESERVE, _HELLO, _YIELD = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.HELLO, Op.YIELD))
+_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.EVENT))
+_HELLO, _YIELD = int(Op.HELLO), int(Op.YIELD)
 _OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFUSED)
-_RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE)
+_RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT)
 _MAX_CONNECTIONS: Final = 256
 _CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
@@ -143,6 +144,8 @@ class Writer:
                     status, index = journal.begin(connection, association, seq, payload)
                 elif op == _RESERVE:
                     status, index = journal.extend(connection, association, payload)
+                elif op == _EVENT:
+                    status, index = journal.event(association, payload)
                 else:
                     status, index = self._other(connection, op, payload)
                 add(pack(request, status, index))
@@ -312,6 +315,7 @@ class Writer:
                 "checkpoint_time": self._background.checkpoint_time,
                 "free_bytes": free_bytes(journal.directory),
                 "open_entries": len(journal.state.open),
+                "oldest_open": min((entry.opened for entry in journal.state.open.values()), default=journal.state.next_index),
                 "reserved_bytes": journal.state.reserved,
                 "workers": sum(connection.is_worker for connection in self._connections.values()),
                 "sync": self._options.durable,

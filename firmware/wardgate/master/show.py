@@ -7,10 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from wardgate.codes import Code
 from wardgate.log import printable
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Config
 
 _SECONDS = 5.0
 _MAX_BYTES = 4 << 20
@@ -22,7 +25,8 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     from wardgate.policy.mistakes import ConfigErrors
 
     try:
-        run_dir = str(load(path, check_files=False).box.run_dir)
+        config = load(path, check_files=False)
+        run_dir = str(config.box.run_dir)
     except ConfigErrors as errors:
         err.write(f"{errors}\n")
         return 1
@@ -33,6 +37,7 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
         return 1
     status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
+    status["witnesses"] = witnesses(config)
     if as_json:
         json.dump(status, out, indent=2)
         out.write("\n")
@@ -85,6 +90,10 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield f"events by code: {_pairs(dict(sorted(codes.items())))}"
     custody = status.get("custody")
     yield "custody: the writer does not answer" if custody is None else f"custody: {_custody(custody)}"
+    for name, said in status.get("witnesses", {}).items():
+        yield f"witness {name}: {_witness(said)}"
+    if custody is not None and not status.get("witnesses"):
+        yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
     for link, party, chain, not_after in status["certificates"]:
         yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
     yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"
@@ -123,6 +132,24 @@ def _custody(report: dict[str, Any]) -> str:
     durable, signed, when = rest.pop("durable", 0), rest.pop("signed", 0), rest.pop("checkpoint_time", None)
     last = _time(when) if isinstance(when, int | float) and when > 0 else "none since start"
     return f"{durable} records durable, {signed} signed, {durable - signed} not signed yet; last checkpoint {last}; {_pairs(rest)}"
+
+
+def witnesses(config: Config) -> dict[str, dict[str, Any]]:
+    """Return what each configured witness said last, by name."""
+    from wardgate.custody.cosignature import parse_witness_key
+    from wardgate.custody.witnessing import read_status
+
+    said = read_status(str(config.custody.log)) if config.custody.witness else {}
+    names = [parse_witness_key(witness.key).name for witness in config.custody.witness]
+    return {name: said.get(name, {"state": "not asked yet"}) for name in names}
+
+
+def _witness(said: dict[str, Any]) -> str:
+    """In one line; until a witness has signed, what it would prove is not provable."""
+    size, when = said.get("size", 0), said.get("cosigned")
+    last = f"signed {size} records at {_time(when)}" if when else "has signed nothing yet: a rollback cannot be proved with it"
+    detail = f" ({said['detail']})" if said.get("detail") else ""
+    return f"{said['state']}, {last}{detail}"
 
 
 def _time(seconds: float) -> str:

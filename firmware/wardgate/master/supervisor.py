@@ -18,6 +18,7 @@ from wardgate.master.listeners import ListenError, Listeners
 from wardgate.master.loop import Loop
 from wardgate.master.programs import Programs
 from wardgate.master.resolving import Resolving
+from wardgate.master.rounds import Rounds
 from wardgate.master.statusport import StatusPort
 from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WRITER_STOP_SECONDS = 20.0
+_PRUNE_SECONDS = 3600.0
 
 
 class Stage(Enum):
@@ -184,6 +186,7 @@ class Supervisor:
             sys.stdout.write("READY\n")
             sys.stdout.flush()
             self._fetch_crls()
+            self._start_rounds()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
             self._events.event(Code.RELOADED, generation=generation.number)
@@ -318,6 +321,29 @@ class Supervisor:
             self._crl_pid = self._children.start((*self._programs.crl_fetch, self._path), ended)
         except OSError as error:
             self._events.event(Code.CHILD_FAILED, what="crlfetch", detail=error.strerror)
+
+    def _start_rounds(self) -> None:
+        def custody(word: str) -> Any:
+            return self._answer["config"]["custody"][word]
+
+        def is_serving() -> bool:
+            return self._stage is Stage.SERVING
+
+        tools = (self._loop, self._children, self._events)
+        Rounds(
+            *tools,
+            "witnessing",
+            (*self._programs.witnessing, self._path),
+            lambda: float(custody("witness_seconds")),
+            lambda: is_serving() and bool(custody("witness")),
+        ).start()
+        Rounds(
+            *tools,
+            "pruning",
+            (*self._programs.pruning, self._path),
+            lambda: _PRUNE_SECONDS,
+            lambda: is_serving() and bool(custody("retention_days") or custody("retention_mebibytes")),
+        ).start()
 
     def _ask(self, answer: Callable[[dict[str, Any]], None]) -> None:
         def done(generations: list[dict[str, Any]], totals: dict[str, Any]) -> None:

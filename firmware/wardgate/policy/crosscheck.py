@@ -10,6 +10,7 @@ from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
 from wardgate.policy.keyref import is_token, shown
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
+from wardgate.policy.witnesses import check_witnesses
 
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
 _LONGEST_SOCKET = "/custody.sock"
@@ -21,6 +22,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     if len((run_dir + _LONGEST_SOCKET).encode()) > _SOCKET_PATH_BYTES:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
+    check_witnesses(data.get("custody", {}).get("witness", []), mistakes)
     _keys(data.get("keys", {}), data.get("limits", {}), mistakes)
     links = data.get("link", [])
     _names(links, "link", mistakes)

@@ -19,6 +19,9 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
     for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("keys", "socket")):
         if data.get(table, {}).get(word):
             data[table][word] = _absolute(data[table][word], base)
+    for witness in data.get("custody", {}).get("witness", []):
+        if "anchors" in witness:
+            witness["anchors"] = _absolute(witness["anchors"], base)
     for _place, tls in _tls_tables(data):
         for pair in tls.get("certificates", []):
             pair.update({word: _absolute(text, base) for word, text in pair.items()})
@@ -49,6 +52,9 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     for place, iscl in _iscl_tables(data):
         if iscl.get("keys"):
             _key(iscl["keys"], f"{place}.keys", mistakes)
+    for index, witness in enumerate(custody.get("witness", [])):
+        if "anchors" in witness:
+            _file(witness["anchors"], f"custody.witness[{index}].anchors", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_token(pair["chain"]):

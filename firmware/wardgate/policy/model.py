@@ -87,6 +87,14 @@ class Box(NamedTuple):
     crl_refresh_seconds: int = 900
 
 
+class CustodyWitness(NamedTuple):
+    """A C2SP witness: where it is asked, its vkey, the anchors of its HTTPS certificate."""
+
+    url: str
+    key: str
+    anchors: Path
+
+
 class Custody(NamedTuple):
     """The custody log. `key`: P-256 or Ed25519 in a token, or an Ed25519 file, PKCS#8 PEM."""
 
@@ -96,6 +104,10 @@ class Custody(NamedTuple):
     durable: Durable = Durable.GROUP
     checkpoint_seconds: int = 60
     checkpoint_records: int = 65536
+    witness_seconds: int = 60
+    witness: tuple[CustodyWitness, ...] = ()
+    retention_days: int = 0
+    retention_mebibytes: int = 0
     unsigned_records: int = 100_000
 
 
@@ -322,11 +334,17 @@ def build(data: dict[str, Any]) -> Config:
     box, custody, keys = data["box"], data["custody"], data["keys"]
     return Config(
         Box(**{**box, "run_dir": Path(box["run_dir"])}),
-        Custody(**{**custody, "log": Path(custody["log"]), "key": key_reference(custody["key"]), "durable": Durable(custody["durable"])}),
+        _custody(custody),
         Limits(**data["limits"]),
         tuple(_link(link) for link in data["links"]),
         Keys(Path(keys["socket"]), OnRemoval(keys["on_removal"]), keys["sign_seconds"]),
     )
+
+
+def _custody(data: dict[str, Any]) -> Custody:
+    witnesses = tuple(CustodyWitness(**{**witness, "anchors": Path(witness["anchors"])}) for witness in data["witness"])
+    paths = {"log": Path(data["log"]), "key": key_reference(data["key"])}
+    return Custody(**{**data, **paths, "durable": Durable(data["durable"]), "witness": witnesses})
 
 
 def _link(data: dict[str, Any]) -> Link:

@@ -101,6 +101,10 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         ),
         _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
         Word("checkpoint_records", Kind.INTEGER, 65536, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+        _seconds("witness_seconds", 60, 86400, "time between showings of the newest checkpoint to the witnesses"),
+        Word("witness", Kind.TABLE, [], "a C2SP witness that signs checkpoints elsewhere", many=True, table="custody.witness"),
+        Word("retention_days", Kind.INTEGER, 0, "records older than that are pruned (their hashes stay); 0: kept for ever", 0, 36500),
+        Word("retention_mebibytes", Kind.INTEGER, 0, "the oldest records beyond that size are pruned; 0: no bound", 0, 1 << 24),
         Word(
             "unsigned_records",
             Kind.INTEGER,
@@ -109,6 +113,11 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             1,
             10_000_000,
         ),
+    ),
+    "custody.witness": (
+        Word("url", Kind.TEXT, REQUIRED, "its submission prefix, https://..."),
+        Word("key", Kind.TEXT, REQUIRED, "its vkey, Ed25519 (type 0x04), as `wardtool witness init` prints it"),
+        Word("anchors", Kind.PATH, REQUIRED, "trust anchor(s) of its HTTPS certificate, PEM"),
     ),
     "keys": (
         Word("socket", Kind.PATH, "/run/wardkeys/keys.sock", "socket of the key service"),

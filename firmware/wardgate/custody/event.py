@@ -1,0 +1,52 @@
+"""Records outside of any association: how they are made, and how a process other than a worker has the writer take one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+from wardgate.custody import wire
+from wardgate.custody.client import WriterGone
+from wardgate.custody.record import MAX_RECORD, VERSION, Quality, stamp
+from wardgate.custody.wire import MAX_PACKET, Op, Status
+
+TOMBSTONE: Final = "tombstone"
+
+
+def event_record(kind: str, time_ns: int, quality: Quality, fields: Mapping[str, object]) -> bytes:
+    """Return the record of type `kind`; `fields` follow the common ones in their order. Raises `ValueError` when it is too long."""
+    head = {"v": VERSION, "type": kind, "time": stamp(time_ns), "quality": quality.value}
+    record = json.dumps({**head, **fields}, separators=(",", ":")).encode("ascii")
+    if len(record) > MAX_RECORD:
+        raise ValueError(f"record of {len(record)} bytes, at most {MAX_RECORD}")
+    return record
+
+
+def tombstone_record(time_ns: int, quality: Quality, below: int, policy: str) -> bytes:
+    """Return the record that entries before index `below` are no longer kept. `policy`: why, in words."""
+    return event_record(TOMBSTONE, time_ns, quality, {"below": below, "policy": policy[:200]})
+
+
+def append(path: str | os.PathLike[str], record: bytes, seconds: float) -> int:
+    """Have the writer at `path` make an event record durable; return its index. Blocks at most `seconds`.
+
+    Raises `WriterGone` when it does not answer, `OSError` when it cannot (disk full, broken). Asked again after a lost answer, the
+    record may stand in the log twice.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(seconds)
+        try:
+            sock.connect(os.fspath(path))
+            sock.send(wire.encode_item(Op.EVENT, 1, os.urandom(16), 0, record))
+            packet = sock.recv(MAX_PACKET)
+        except OSError as error:
+            raise WriterGone(f"no answer from the custody writer at {os.fspath(path)}: {error}") from error
+    if not packet:
+        raise WriterGone("the custody writer closed its socket")
+    ((_, status, index),) = wire.decode_answers(packet)
+    if status is not Status.OK:
+        raise OSError(28 if status is Status.NO_SPACE else 5, f"the custody writer answered {status.name}")
+    return index

@@ -1,0 +1,137 @@
+"""`wardgate custody export DIR`: a copy of the signed log for read-only media, checked while it is made.
+
+It has the checkpoint, the public key, what witnesses signed, and exactly the tiles and bundles of that checkpoint's tree; records
+that are durable but not signed yet are left for the next export. Nothing but `wardtool` and the key is needed to verify it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple, TextIO
+
+from wardgate.codes import Code
+from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
+from wardgate.custody.cosignature import COSIGNED
+from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.custody.note import MAX_NOTE, NoteError, parse_key
+from wardgate.custody.tiles import HASH, MAX_BUNDLE, WIDTH, TileError, TileTree, decode_bundle, read_tile, tile_path, tiles_at
+from wardgate.custody.tree import EMPTY_ROOT, leaf_hash, node_hash, range_root
+
+_README: Final = """\
+A custody log, copied whole at {size} records. To verify it, with the public key obtained from the owner of the box and not from here:
+
+    wardtool custody verify DIRECTORY --key box.vkey
+
+Files: checkpoint (signed head), vkey (public key, to compare), cosigned (what witnesses signed), tile/ (C2SP tlog-tiles).
+"""
+
+
+class ExportError(Exception):
+    """The log could not be copied, or is not what was signed."""
+
+
+class Exported(NamedTuple):
+    """What was copied. `pruned`: records whose text was pruned before; their hashes are there."""
+
+    size: int
+    pruned: int
+    bytes: int
+
+
+def export(log: str, target: str) -> Exported:
+    """Copy the signed log to the new or empty directory `target`. Raises `ExportError`, `OSError`, `NoteError`, `TileError`."""
+    os.makedirs(target, exist_ok=True)
+    if os.listdir(target):
+        raise ExportError(f"{target} is not empty")
+    vkey = read_file(os.path.join(log, "vkey"), 4096)
+    note = read_file(os.path.join(log, "checkpoint"), MAX_NOTE)
+    head = open_checkpoint(note, parse_key(vkey.decode("utf-8", "replace")))
+    copy = _Copy(log, target)
+    pruned = 0
+    for level, number, width in tiles_at(head.size):
+        tile = copy.put(tile_path(level, number, width), read_tile(copy.read, level, number, width))
+        if level == 0:
+            pruned += copy.bundle(number, width, tile, pruned == number * WIDTH)
+        else:
+            copy.compare_below(level, number, tile)
+    root = range_root(TileTree(copy.read_copy, head.size).subtree, 0, head.size) if head.size else EMPTY_ROOT
+    if root != head.root:
+        raise ExportError("the tiles do not give the root that was signed")
+    _finish(copy, head, note, vkey)
+    return Exported(head.size, pruned, copy.bytes)
+
+
+def _finish(copy: _Copy, head: Checkpoint, note: bytes, vkey: bytes) -> None:
+    copy.put("vkey", vkey)
+    try:
+        copy.put(COSIGNED, read_file(os.path.join(copy.log, COSIGNED), MAX_NOTE))
+    except FileNotFoundError:
+        pass
+    copy.put("README", _README.format(size=head.size).encode())
+    copy.put("checkpoint", note)  # last: a copy that was cut off has none
+    for place, _, _ in os.walk(copy.target, topdown=False):
+        sync_directory(place)
+
+
+class _Copy:
+    def __init__(self, log: str, target: str) -> None:
+        self.log = log
+        self.target = target
+        self.bytes = 0
+
+    def read(self, path: str) -> bytes:
+        return read_file(os.path.join(self.log, path), MAX_BUNDLE)
+
+    def read_copy(self, path: str) -> bytes:
+        return read_file(os.path.join(self.target, path), MAX_BUNDLE)
+
+    def put(self, path: str, data: bytes) -> bytes:
+        full = os.path.join(self.target, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        write_durably(full, data)
+        self.bytes += len(data)
+        return data
+
+    def bundle(self, number: int, width: int, tile: bytes, may_be_pruned: bool) -> int:
+        """Copy the bundle under a level 0 tile; return how many of its records were pruned. Raises `ExportError`."""
+        try:
+            data = read_tile(self.read, None, number, width)
+        except FileNotFoundError:
+            if may_be_pruned and width == WIDTH:
+                return WIDTH
+            raise ExportError(f"records from {number * WIDTH} on are missing") from None
+        entries = decode_bundle(data, width)
+        for place, entry in enumerate(entries):
+            if leaf_hash(entry) != tile[place * HASH : (place + 1) * HASH]:
+                raise ExportError(f"record {number * WIDTH + place} is not the one that was signed")
+        self.put(tile_path(None, number, width), data[: sum(2 + len(entry) for entry in entries)])
+        return 0
+
+    def compare_below(self, level: int, number: int, tile: bytes) -> None:
+        """Compare a tile with the full tiles below it. Raises `ExportError`."""
+        for place in range(len(tile) // HASH):
+            below = self.read_copy(tile_path(level - 1, number * WIDTH + place))
+            hashes = [below[at : at + HASH] for at in range(0, len(below), HASH)]
+            while len(hashes) > 1:
+                hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+            if hashes[0] != tile[place * HASH : (place + 1) * HASH]:
+                raise ExportError(f"{tile_path(level, number)} does not hold the hash of the tile below it")
+
+
+def run_export(config: str, target: str, out: TextIO, err: TextIO) -> int:
+    """Export the log of the configuration; return the exit status."""
+    from wardgate.policy import load
+    from wardgate.policy.mistakes import ConfigErrors
+
+    try:
+        done = export(str(load(config, check_files=False).custody.log), target)
+    except ConfigErrors as errors:
+        err.write(f"{errors}\n")
+        return 1
+    except (ExportError, NoteError, TileError, OSError) as error:
+        code = Code.CUSTODY_EXPORT_FAILED
+        err.write(f"{code} {code.value.sentence} ({error}) -> {code.value.action}\n")
+        return 1
+    pruned = f", of which {done.pruned} only by their hashes (pruned before)" if done.pruned else ""
+    out.write(f"{done.size} signed records copied to {target}{pruned}, {done.bytes} bytes; verify with: wardtool custody verify\n")
+    return 0

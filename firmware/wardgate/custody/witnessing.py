@@ -1,0 +1,186 @@
+"""Shows the newest checkpoint to the witnesses and keeps what they sign: `python -m wardgate.custody.witnessing CONFIG`.
+
+A short-lived program that the master starts every now and then, beside the writer: it reads the log as anybody may, and writes the
+file `cosigned` (checkpoint with cosignatures) and `witness.json` (what each witness said) in the log directory.
+C2SP tlog-witness, tlog-cosignature.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wardgate.codes import Code
+from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
+from wardgate.custody.cosignature import COSIGNED, WitnessKey, check_cosignatures, parse_witness_key
+from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key, split_note
+from wardgate.custody.tiles import MAX_BUNDLE, TileError, TileTree
+from wardgate.custody.tree import ProofError, consistency_proof
+from wardgate.custody.witnesscall import Reply, WitnessUnreachable, encode_request, post
+from wardgate.log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wardgate.policy.model import CustodyWitness
+
+STATUS: Final = "witness.json"
+_TRIES: Final = 4  # the witness may sign for another copy of us between its 409 and our next try
+
+
+class Seen(Enum):
+    """What came of showing a checkpoint to a witness."""
+
+    COSIGNED = "cosigned"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled-back"
+    FORKED = "forked"
+
+
+_CODES: Final = {
+    Seen.COSIGNED: Code.WITNESS_COSIGNED,
+    Seen.UNREACHABLE: Code.WITNESS_UNREACHABLE,
+    Seen.REFUSED: Code.WITNESS_REFUSED,
+    Seen.ROLLED_BACK: Code.WITNESS_ROLLED_BACK,
+    Seen.FORKED: Code.WITNESS_FORKED,
+}
+
+
+class Outcome(NamedTuple):
+    """What a witness did with a checkpoint. `line`: its signature line; `size`: records that it has signed, as far as it said so."""
+
+    seen: Seen
+    line: str = ""
+    size: int = 0
+    detail: str = ""
+
+
+class Shown(NamedTuple):
+    """The log as it is shown: the checkpoint, its note, and the tree to make proofs from."""
+
+    checkpoint: Checkpoint
+    note: bytes
+    tree: TileTree
+
+
+def open_log(directory: str) -> Shown:
+    """Return the log at its newest checkpoint, which its own key signed. Raises `OSError`, `NoteError`."""
+    key: VerifierKey = parse_key(read_file(os.path.join(directory, "vkey"), 4096).decode("utf-8", "replace"))
+    note = read_file(os.path.join(directory, "checkpoint"), MAX_NOTE)
+    checkpoint = open_checkpoint(note, key)
+    return Shown(checkpoint, note, TileTree(lambda path: read_file(os.path.join(directory, path), MAX_BUNDLE), checkpoint.size))
+
+
+def show(log: Shown, key: WitnessKey, old: int, send: Callable[[bytes], Reply]) -> Outcome:
+    """Show the checkpoint to one witness, which signed `old` records as far as we know."""
+    size = log.checkpoint.size
+    old = min(old, size)
+    for _ in range(_TRIES):
+        try:
+            proof = consistency_proof(log.tree.subtree, old, size) if 0 < old < size else []
+        except (TileError, ProofError, OSError) as error:
+            return Outcome(Seen.REFUSED, size=old, detail=f"no proof from {old} to {size} records can be made: {error}")
+        try:
+            reply = send(encode_request(old, proof, log.note))
+        except WitnessUnreachable as error:
+            return Outcome(Seen.UNREACHABLE, size=old, detail=str(error))
+        if reply.status == 200:
+            return _cosigned(log, key, reply.body)
+        if reply.status == 409 and (known := reply.size()) is not None and known != old:
+            if known > size:
+                return Outcome(Seen.ROLLED_BACK, size=known, detail=f"the witness signed {known} records, the log has {size}")
+            old = known
+            continue
+        seen = Seen.FORKED if reply.status == 422 else Seen.REFUSED
+        return Outcome(seen, size=old, detail=f"status {reply.status}: {reply.text}")
+    return Outcome(Seen.REFUSED, size=old, detail="the witness names another size each time")
+
+
+def _cosigned(log: Shown, key: WitnessKey, body: bytes) -> Outcome:
+    """Check the signature lines of an answer; those of other keys are passed over (tlog-witness)."""
+    try:
+        split_note(log.note + body)
+        for line in body.decode("utf-8").splitlines(keepends=True):
+            text, _ = split_note(log.note)
+            found = check_cosignatures(f"{text}\n{line}".encode(), [key])
+            if found:
+                return Outcome(Seen.COSIGNED, line, log.checkpoint.size)
+    except (NoteError, UnicodeDecodeError) as error:
+        return Outcome(Seen.REFUSED, detail=f"its signature cannot be used: {error}")
+    return Outcome(Seen.REFUSED, detail=f"no signature of {key.name} with key id {key.key_id.hex()} in the answer")
+
+
+def keep(directory: str, log: Shown, lines: list[str]) -> None:
+    """Keep the checkpoint with its cosignatures. Raises `OSError`."""
+    write_durably(os.path.join(directory, COSIGNED), log.note + "".join(lines).encode())
+    sync_directory(directory)
+
+
+def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> bool:
+    """Show the checkpoint to every witness once; return whether all signed it."""
+    place = os.fspath(directory)
+    before = read_status(place)
+    try:
+        opened = open_log(place)
+    except FileNotFoundError:
+        return True  # nothing is signed yet
+    except (OSError, NoteError) as error:
+        log.event(Code.WITNESS_NO_CHECKPOINT, detail=error)
+        return False
+    now = {}
+    lines = []
+    for witness in witnesses:
+        key = parse_witness_key(witness.key)
+        known = before.get(key.name, {})
+        size = known.get("size")
+        outcome = show(opened, key, size if isinstance(size, int) else 0, partial(post, witness.url, witness.anchors))
+        entry = {**known, "url": witness.url, "state": outcome.seen.value, "asked": int(time.time()), "detail": outcome.detail[:200]}
+        if outcome.seen is Seen.COSIGNED:
+            lines.append(outcome.line)
+            entry |= {"size": outcome.size, "cosigned": int(time.time())}
+        elif outcome.size:
+            entry["size"] = outcome.size
+        now[key.name] = entry
+        if entry["state"] != known.get("state") or outcome.seen in (Seen.ROLLED_BACK, Seen.FORKED):
+            log.event(_CODES[outcome.seen], key.name, size=outcome.size, detail=outcome.detail or "-")
+    try:
+        if lines:
+            keep(place, opened, lines)
+        write_durably(os.path.join(place, STATUS), json.dumps(now).encode())
+    except OSError as error:
+        log.event(Code.WITNESS_NOT_KEPT, detail=error)
+        return False
+    return len(lines) == len(witnesses)
+
+
+def read_status(directory: str) -> dict[str, dict[str, object]]:
+    """Return what each witness said last, by name; nothing when there is no such file."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(read_file(os.path.join(directory, STATUS), 1 << 20))
+        if isinstance(found, dict):
+            return {name: entry for name, entry in found.items() if isinstance(entry, dict)}
+    return {}
+
+
+def main(arguments: list[str]) -> int:
+    """Run once; return 0 when every witness signed, 1 when not, 2 on wrong usage."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m wardgate.custody.witnessing CONFIG\n")
+        return 2
+    from wardgate.policy import load
+
+    custody = load(arguments[0], check_files=False).custody
+    return 0 if run(custody.log, custody.witness, Log("witness")) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""Short-lived programs that the master starts again and again beside its main work: one of a kind at a time."""
+
+from __future__ import annotations
+
+from wardgate.codes import Code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wardgate.master.children import Children
+    from wardgate.master.events import Events
+    from wardgate.master.loop import Loop
+
+
+class Rounds:
+    """Starts `argv` every `seconds()` while `wanted()`. An exit status of 1 has been told by the program's own log lines."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        children: Children,
+        events: Events,
+        what: str,
+        argv: tuple[str, ...],
+        seconds: Callable[[], float],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._loop, self._children, self._events = loop, children, events
+        self._what, self._argv, self._seconds, self._wanted = what, argv, seconds, wanted
+        self._pid = 0
+
+    def start(self) -> None:
+        """Begin with the rounds; the first comes after one interval."""
+        self._loop.after(self._seconds(), self._turn)
+
+    def _turn(self) -> None:
+        self.start()
+        if self._pid or not self._wanted():
+            return
+        try:
+            self._pid = self._children.start(self._argv, self._ended)
+        except OSError as error:
+            self._events.event(Code.CHILD_FAILED, what=self._what, detail=error.strerror)
+
+    def _ended(self, how: str) -> None:
+        self._pid = 0
+        if how not in ("exit 0", "exit 1"):
+            self._events.event(Code.CHILD_FAILED, what=self._what, how=how)

@@ -1,0 +1,118 @@
+"""One SOP Instance's life as the custody log has it, in plain words: what each record that names it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from wardgate.custody.parse import Record
+from wardtools.inhand import syntax_name
+
+_QUALITY: Final = {
+    "synchronised": "clock synchronised",
+    "unsynchronised": "clock NOT synchronised: the time may be wrong",
+    "unknown": "it is not known whether the clock was synchronised",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened: the record's index and time, a sentence, further remarks. `is_signed`: a checkpoint covers it."""
+
+    place: int
+    time: str
+    quality: str
+    sentence: str
+    remarks: tuple[str, ...]
+    is_signed: bool
+
+    @property
+    def clock(self) -> str:
+        """The quality of the time in words."""
+        return _QUALITY.get(self.quality, "the record does not say how good the clock was")
+
+
+@dataclass(slots=True)
+class Context:
+    """What is known beside the records of an instance: association ends, and what tokens did, each (index, record) in order."""
+
+    opens: dict[str, tuple[int, Record]] = field(default_factory=dict)
+    closes: dict[str, tuple[int, Record]] = field(default_factory=dict)
+    tokens: list[tuple[int, Record]] = field(default_factory=list)
+
+    def token_at(self, place: int) -> str:
+        """Say what the last token record before `place` was."""
+        last = None
+        for index, record in self.tokens:
+            if index < place:
+                last = record
+        if last is None:
+            return "no record before it says anything of a card"
+        name = last.text("token") or "the card"
+        signing = {"in": "; the log could be signed", "out": "; the log could not be signed then"}.get(last.text("signing"), "")
+        return f"card: {name} {last.text('event') or 'changed'} at {last.time[:19]}Z{signing}"
+
+
+def moment(place: int, record: Record, context: Context, signed: int) -> Moment:
+    """Return what a record says of the instance that it names."""
+    if record.type == "store":
+        sentence, remarks = _store(place, record, context)
+    else:
+        sentence, remarks = _other(record)
+    return Moment(place, record.time, record.quality, sentence, tuple(remarks), place < signed)
+
+
+def _store(place: int, record: Record, context: Context) -> tuple[str, list[str]]:
+    came = record.text("sent_by")
+    source, target = record.leg(came), record.leg("requestor" if came == "acceptor" else "acceptor")
+    link = f"box {record.text('box')}, link {record.text('link')}"
+    digests = record.digests()
+    arrived = [f"{alg} {value}" for alg, scope, value in digests if scope == "dataset"]
+    left = [f"{alg} {value}" for alg, scope, value in digests if scope == "dataset-sent"]
+    sentence = f"Arrived from {_leg(source)} at {link}; left for {_leg(target)}. {_end(record)}"
+    remarks = [
+        f"{record.text('length')} bytes of data set in {syntax_name(record.text('transfer_syntax'))}",
+        f"digest as it arrived: {', '.join(arrived) or 'none recorded'}",
+        f"digest as it left: {', '.join(left)}: named attributes were edited on the way" if left else "left byte for byte as it arrived",
+    ]
+    if target.get("certificate"):
+        remarks.append(f"receiver's certificate (SHA-256): {target['certificate']}")
+    elif source.get("certificate"):
+        remarks.append(f"sender's certificate (SHA-256): {source['certificate']}")
+    remarks.append(context.token_at(place))
+    opened = context.opens.get(record.association)
+    closed = context.closes.get(record.association)
+    if opened is not None:
+        remarks.append(f"association opened at {opened[1].time[:19]}Z (record {opened[0]})")
+    if closed is not None:
+        unknown = closed[1].number("after")
+        lost = f"; instances after record {unknown}: outcome unknown" if unknown is not None else ""
+        remarks.append(f"association ended at {closed[1].time[:19]}Z: {closed[1].text('ended')} (record {closed[0]}){lost}")
+    else:
+        remarks.append("the association has not ended yet, as far as the log goes")
+    return sentence, remarks
+
+
+def _leg(leg: dict[str, str]) -> str:
+    how = f"under {leg['tls']}" if leg.get("tls") else "without transport protection"
+    return f"{leg.get('ae_title') or 'an unnamed AE'} ({leg.get('address') or 'no address'}, {how})"
+
+
+def _end(record: Record) -> str:
+    """Say how a C-STORE ended (PS3.4 B.2.3, PS3.7 C)."""
+    outcome, status = record.text("outcome"), record.text("status")
+    if outcome == "aborted":
+        return "It was cut off and did not arrive whole."
+    if outcome != "status":
+        return "Nobody answered: whether it was stored is not known."
+    if status == "0000":
+        return "The receiver answered 0000: success."
+    if status.startswith("B") or status in ("0001", "0107", "0116"):
+        return f"The receiver answered {status}: stored, with a warning."
+    return f"The receiver answered {status}: not stored."
+
+
+def _other(record: Record) -> tuple[str, list[str]]:
+    """Records of types that are not known here: their name and their plain fields."""
+    fields = [f"{name.replace('_', ' ')}: {value}" for name, value in record.fields.items() if isinstance(value, str | int)]
+    return f"{record.type.replace('-', ' ').capitalize()}.", fields
