@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class PeerPlan:
     crl_policy: str = "off"
     profile: str = "B.12"
     extra: dict[str, object] = field(default_factory=dict)
+    hold_transfer_syntaxes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -45,6 +47,13 @@ class Plan:
     durable: str = "group"
     custody_log: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
+    delivery: str = "relay"
+    hold: dict[str, object] = field(default_factory=dict)  # further keys of [hold], there when `delivery` holds
+
+    @property
+    def hold_dir(self) -> Path:
+        """Where the queue is."""
+        return Path(str(self.hold.get("directory", self.folder / "hold")))
 
     @property
     def run_dir(self) -> Path:
@@ -59,6 +68,11 @@ class Plan:
     def write(self) -> Path:
         """Write the file and the folders it names; return its path."""
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        if self.delivery != "relay":
+            key = self.folder / "hold.key"
+            if not key.exists():
+                key.touch(0o600)
+                key.write_bytes(os.urandom(32))
         path = self.folder / "wardgate.toml"
         path.write_text(self.text())
         return path
@@ -76,7 +90,8 @@ class Plan:
                 checkpoint_seconds=1,
             ),
             _table("limits", **self.limits),
-            _table("[link]", name="ct1", enforce=True, delivery="relay", sop_classes=self.sop_classes, directions=self.directions),
+            *self._hold(),
+            _table("[link]", name="ct1", enforce=True, delivery=self.delivery, sop_classes=self.sop_classes, directions=self.directions),
             _table(
                 "link.modality",
                 ae_titles=self.modality_ae,
@@ -90,6 +105,12 @@ class Plan:
             parts += self._peer(peer)
         return "\n".join(parts)
 
+    def _hold(self) -> list[str]:
+        if self.delivery == "relay":
+            return []
+        words: dict[str, object] = {"directory": self.hold_dir, "key": self.folder / "hold.key", "unsafe_allow_file_key": True}
+        return [_table("hold", **{**words, "retry_seconds": 2, "keep_free_bytes": 1 << 20, **self.hold})]
+
     def _peer(self, peer: PeerPlan) -> list[str]:
         table = {
             "name": peer.name,
@@ -98,6 +119,7 @@ class Plan:
             "connect": f"{LOOPBACK}:{peer.port}",
             "listen": (f"{LOOPBACK}:{peer.calls}",),
             "transport": peer.transport,
+            "hold_transfer_syntaxes": peer.hold_transfer_syntaxes,
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]

@@ -8,7 +8,7 @@ _MODULE = (sys.executable, "-P", "-m")  # -P: never import from the folder the m
 
 
 class Programs:
-    """Command lines: `resolve` and `crl_fetch` get the file's path appended, `worker` and `writer` their control descriptor."""
+    """Command lines: `resolve` and `crl_fetch` get the file's path appended, the others their control descriptor."""
 
     def __init__(
         self,
@@ -16,8 +16,10 @@ class Programs:
         writer: tuple[str, ...] = (*_MODULE, "wardgate.custody.writer"),
         worker: tuple[str, ...] = (*_MODULE, "wardgate.relay.worker"),
         crl_fetch: tuple[str, ...] = (*_MODULE, "wardgate.transport.crlfetch"),
+        forwarder: tuple[str, ...] = (*_MODULE, "wardgate.hold.forwarder"),
     ) -> None:
         self.resolve = resolve
         self.writer = writer
         self.worker = worker
         self.crl_fetch = crl_fetch
+        self.forwarder = forwarder

@@ -41,9 +41,11 @@ class Direction(StrEnum):
 
 
 class Delivery(StrEnum):
-    """How instances travel. Only `RELAY` is built."""
+    """How instances travel: passed through, kept and sent later, or kept only while the peer cannot be reached."""
 
     RELAY = "relay"
+    HOLD = "hold"
+    RELAY_THEN_HOLD = "relay-then-hold"
 
 
 class Durable(StrEnum):
@@ -87,6 +89,19 @@ class Custody(NamedTuple):
     durable: Durable = Durable.GROUP
     checkpoint_seconds: int = 60
     checkpoint_records: int = 65536
+
+
+class Hold(NamedTuple):
+    """The queue of links that hold. `max_bytes` 0: what the disk has."""
+
+    directory: Path
+    key: Path
+    unsafe_allow_file_key: bool = False
+    max_bytes: int = 0
+    keep_free_bytes: int = 1 << 30
+    associations_per_peer: int = 4
+    retry_seconds: int = 300
+    attempts: int = 20
 
 
 class Limits(NamedTuple):
@@ -144,6 +159,7 @@ class Party(NamedTuple):
     transport: Transport = Transport.PLAIN
     tls: Tls | None = None
     unsafe_allow_clear_hospital: bool = False
+    hold_transfer_syntaxes: tuple[str, ...] = ()
 
 
 class Link(NamedTuple):
@@ -170,6 +186,12 @@ class Config(NamedTuple):
     custody: Custody
     limits: Limits
     links: tuple[Link, ...]
+    hold: Hold | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Does a link hold?"""
+        return any(link.delivery is not Delivery.RELAY for link in self.links)
 
     @property
     def unsafe(self) -> tuple[str, ...]:
@@ -180,6 +202,8 @@ class Config(NamedTuple):
 def _unsafe(config: Config) -> Iterator[str]:
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
+    if config.hold is not None and config.hold.unsafe_allow_file_key:
+        yield "hold: unsafe_allow_file_key (the key of the queue lies in a file beside it)"
     for link in config.links:
         if not link.enforce:
             yield f"link {link.name}: enforce = false (policy is only logged)"
@@ -230,7 +254,12 @@ def build(data: dict[str, Any]) -> Config:
         Custody(**{**custody, "log": Path(custody["log"]), "key": Path(custody["key"]), "durable": Durable(custody["durable"])}),
         Limits(**data["limits"]),
         tuple(_link(link) for link in data["links"]),
+        _hold(data.get("hold")),
     )
+
+
+def _hold(data: dict[str, Any] | None) -> Hold | None:
+    return Hold(**{**data, "directory": Path(data["directory"]), "key": Path(data["key"])}) if data else None
 
 
 def _link(data: dict[str, Any]) -> Link:
@@ -256,6 +285,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         transport=Transport(data["transport"]),
         tls=_tls(data["tls"]) if data["tls"] else None,
         unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
+        hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
     )
 
 

@@ -174,6 +174,14 @@ class Association:
             self.opening = None
         self.request = None
 
+    def hand_over(self) -> None:
+        """Another owner has the caller's leg from now on: this one is out of all lists, and nothing is counted down."""
+        self.phase = Phase.OVER
+        self._end_requestor(clean=False)
+        self._opened()
+        self.gate.associations.discard(self)
+        self.gate.embryos.pop(self, None)
+
     def moved(self) -> bool:
         """Did a byte pass since this was asked the last time?"""
         legs = [leg for leg in (self.acceptor, self.requestor) if leg is not None]
@@ -270,6 +278,8 @@ class Association:
         self.accepted = accepted_contexts(self.request, ac)
         for context in self.left_out:
             self.accepted.pop(context, None)
+        if self.gate.keeper is not None and self.callee is not None:
+            self.gate.keeper.passed(self.link, self.direction, self.callee, self.request, ac)
         pdu = answer(pdu, self.request, self.left_out)
         assert self.back is not None
         self.out.walker.announced(ac.maximum_length)

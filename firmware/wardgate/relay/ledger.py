@@ -39,6 +39,11 @@ class Ledger:
         self.stores = 0
         self.failed = 0
 
+    @property
+    def association(self) -> bytes:
+        """The 16 bytes that all records of this association carry."""
+        return self._scope.association
+
     def begin(self, answer: Callable[[Status], None]) -> None:
         """Make the open entry durable and hold space; `answer` gets how it went."""
         self.begun = True

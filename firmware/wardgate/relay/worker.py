@@ -52,6 +52,10 @@ class Worker:
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, PlainSockets())
         self._secure_parties(config)
+        if config.holds:
+            from wardgate.hold.keeper import Keeper
+
+            self.gate.keeper = Keeper(config, self._loop, self.gate.event)
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
         self._collect_at = 0.0
@@ -175,6 +179,7 @@ class Worker:
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
             "errors": list(gate.errors),
+            **({"instances_held": gate.keeper.held} if gate.keeper is not None else {}),
         }
 
 
