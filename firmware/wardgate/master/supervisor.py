@@ -359,7 +359,9 @@ class Supervisor:
 def _same_queue(now: dict[str, Any], new: dict[str, Any]) -> bool:
     """Old and new workers must not have two queues. Where there was none, one may come."""
     before, after = now.get("hold"), new.get("hold")
-    return not before or (bool(after) and all(before[word] == after[word] for word in ("directory", "key")))
+    if not before:
+        return True
+    return after is not None and all(before[word] == after[word] for word in ("directory", "key"))
 
 
 def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:
