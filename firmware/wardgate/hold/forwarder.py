@@ -67,7 +67,7 @@ class Forwarder:
         self._secure_parties(config)
         self.store = Store(self.hold.directory, FileWrapper(self.hold.key))
         self.syncer = Syncer(self.store.files, self.store.queue, self.loop.call)
-        self._remover = Syncer(self.store.files, self.store.queue, self.loop.call)
+        self._remover = Syncer(self.store.files, self.store.queue, self.loop.call, threads=1)
         self.memory = ContextMemory(self.store.contexts, self.store.files)
         self.queue = Queue(lambda: Pauses(self.hold.retry_seconds, random.random))
         self.sendings: set[Sending] = set()

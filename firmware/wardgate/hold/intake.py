@@ -313,8 +313,8 @@ class HeldAssociation:
     def _remove(self, incoming: Incoming) -> None:
         body = incoming.body
         assert body is not None
-        store, name = self.keeper.store, incoming.name
-        self.keeper.syncer.submit(lambda: store.drop(body, name), lambda _error: None)
+        store, kept = self.keeper.store, bool(incoming.name)
+        self.keeper.syncer.submit(lambda: store.drop(body, kept), lambda _error: None)
 
     def _done(self) -> None:
         self._pending -= 1

@@ -37,7 +37,7 @@ class Keeper:
             hold.max_bytes, hold.keep_free_bytes, lambda: self.store.counters.held_bytes, lambda: free_bytes(self.store.directory)
         )
         self.syncer = Syncer(self.store.files, self.store.queue, loop.call)
-        self._teacher = Syncer(self.store.files, self.store.contexts, loop.call)
+        self._teacher = Syncer(self.store.files, self.store.contexts, loop.call, threads=1)
         self._event = event
         self._full = False
         self._poke_path = str(poke_path(config.box.run_dir))

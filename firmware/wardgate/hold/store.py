@@ -50,6 +50,8 @@ class Store:
         self.directory = os.path.abspath(directory)
         self.files = files or Files()
         self.wrapper = wrapper
+        wrapper.unwrap(wrapper.name, wrapper.wrap(bytes(KEY_BYTES)))  # it works; and its library is loaded before the first instance
+        Sealer(bytes(KEY_BYTES), b"").trailer(b"")
         self.queue = os.path.join(self.directory, "queue")
         self.quarantine = os.path.join(self.directory, "quarantine")
         self.contexts = os.path.join(self.directory, "contexts")
@@ -76,21 +78,27 @@ class Store:
         return body
 
     def keep(self, body: Body) -> str:
-        """Make the finished `body` durable under its name and number; the directory is not synced yet. Returns its name."""
+        """Give the finished `body` its name and number and make it durable; the directory is not synced yet. Returns its name.
+
+        Rename before sync: one commit of the file system's journal then carries both. A power cut between the two can leave a `.held`
+        file that is cut off; nobody was told that it is stored, and it goes to quarantine, because it looks like a damaged one.
+        """
         number = self.counters.take_number()
         name = f"{number:016d}-{body.path[-21:-5]}.held"
+        path = os.path.join(self.queue, name)
+        self.files.rename(body.path, path)
+        body.path = path
         self.files.sync(body.fd)
-        self.files.rename(body.path, os.path.join(self.queue, name))
         self.files.close(body.fd)
         self.counters.add_bytes(body.size)
         return name
 
-    def drop(self, body: Body, name: str = "") -> None:
-        """Remove a file that nobody was told of."""
-        if name:
-            self.remove(name)
-            return
-        self.files.close(body.fd)
+    def drop(self, body: Body, kept: bool = False) -> None:
+        """Remove a file that nobody was told of. `kept`: `keep` returned."""
+        if kept:
+            self.counters.add_bytes(-body.size)
+        else:
+            self.files.close(body.fd)
         self.files.unlink(body.path)
 
     def entries(self) -> list[Entry]:
@@ -211,13 +219,12 @@ class Body:
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes of the data set. Raises `OSError`."""
-        chunk = self._chunk
         at = 0
         while at < len(data):
-            piece = data[at : at + CHUNK_BYTES - len(chunk)]
-            chunk += piece
+            piece = data[at : at + CHUNK_BYTES - len(self._chunk)]
+            self._chunk += piece
             at += len(piece)
-            if len(chunk) == CHUNK_BYTES:
+            if len(self._chunk) == CHUNK_BYTES:
                 self._flush()
         self.written += len(data)
 

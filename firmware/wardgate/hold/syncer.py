@@ -1,4 +1,4 @@
-"""Makes files durable beside the loop: what comes while one group is synced is the next group, with one sync of the directory."""
+"""Makes files durable beside the loop, in a few threads: the file system joins what is synced at the same time into one commit."""
 
 from __future__ import annotations
 
@@ -9,58 +9,51 @@ from typing import Final
 
 from wardgate.hold.files import Files
 
-MAX_GROUP: Final = 256
+THREADS: Final = 4
 
 Work = Callable[[], None]
 Done = Callable[[Exception | None], None]
 
 
 class Syncer:
-    """One thread. `call` brings `done(error)` back to the loop; `error` is None when the work and the directory are durable."""
+    """`call` brings `done(error)` back to the loop; `error` is None when the work and the directory are durable.
 
-    def __init__(self, files: Files, directory: str, call: Callable[[Callable[[], None]], None]) -> None:
+    With one thread, work is done in the order in which it was given.
+    """
+
+    def __init__(self, files: Files, directory: str, call: Callable[[Callable[[], None]], None], threads: int = THREADS) -> None:
         self._files = files
         self._directory = directory
         self._call = call
         self._queue: queue.SimpleQueue[tuple[Work, Done, bool]] = queue.SimpleQueue()
-        self._started = False
+        self._threads = threads
+        self._started = 0
+        self._busy = 0  # jobs given and not done, counted on the loop
 
     def submit(self, work: Work, done: Done, sync: bool = True) -> None:
-        """Run `work` in the thread, then sync the directory if `sync`, then `done` on the loop."""
-        if not self._started:
-            self._started = True
-            threading.Thread(target=self._run, daemon=True, name="hold-sync").start()
-        self._queue.put((work, done, sync))
+        """Run `work` in a thread, then sync the directory if `sync`, then `done` on the loop."""
+        self._busy += 1
+
+        def finished(error: Exception | None) -> None:
+            self._busy -= 1
+            done(error)
+
+        if self._started < min(self._busy, self._threads):
+            self._started += 1
+            threading.Thread(target=self._run, daemon=True, name=f"hold-sync-{self._started}").start()
+        self._queue.put((work, finished, sync))
 
     def _run(self) -> None:
         while True:
-            group = [self._queue.get()]
-            while len(group) < MAX_GROUP:
-                try:
-                    group.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            self._serve(group)
-
-    def _serve(self, group: list[tuple[Work, Done, bool]]) -> None:
-        results: list[tuple[Done, Exception | None]] = []
-        wanted = False
-        for work, done, sync in group:
+            work, done, sync = self._queue.get()
             error: Exception | None = None
             try:
                 work()
-                wanted |= sync
+                if sync:
+                    self._files.sync_directory(self._directory)
             except Exception as caught:
                 error = caught
-            results.append((done, error))
-        if wanted:
-            try:
-                self._files.sync_directory(self._directory)
-            except OSError as caught:
-                results = [(done, error or caught) for done, error in results]
+            self._tell(done, error)
 
-        def tell() -> None:
-            for done, error in results:
-                done(error)
-
-        self._call(tell)
+    def _tell(self, done: Done, error: Exception | None) -> None:
+        self._call(lambda: done(error))
