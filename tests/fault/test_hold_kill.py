@@ -86,7 +86,7 @@ def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holdi
     for one in series[:count]:
         assert arrived[one.sop_instance] == one.sha256
         holding.assert_recorded(one)
-    assert not held.files(holding, "*.part"), "what was cut is removed"
+    until(lambda: not any(path.stat().st_size for path in held.files(holding, "*.part")), "what was cut is removed", 30)
     holding.assert_log_verifies()
 
 

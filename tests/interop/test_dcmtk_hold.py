@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, peers
+from support import datasets, held, peers
 from support.bench import MODALITY, PACS, Bench
 from support.datasets import Sample
 from support.ondisk import stores_of
-from support.processes import Program, until
+from support.processes import Program
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu", "dcmsend", "dcmconv"), reason="DCMTK is not installed")
 
@@ -29,10 +29,6 @@ def delivered_in_order(pacs: Program, samples: list[Sample]) -> None:
     """The PACS was given the instances in the order in which the modality sent them."""
     seen = re.findall(r"Affected SOP Instance UID *: ([0-9.]+)", pacs.log)
     assert seen == [one.sop_instance for one in samples]
-
-
-def wait_delivered(bench: Bench) -> None:
-    until(lambda: not list((bench.plan.hold_dir / "queue").iterdir()), f"the queue is empty\n{bench.box.log[-3000:]}", 60)
 
 
 def real_images(folder: Path) -> list[Sample]:
@@ -58,7 +54,7 @@ def test_a_study_is_taken_while_the_pacs_is_away_and_arrives_bit_exact_and_in_or
     status = bench.box.status().stdout
     assert "12 waiting" in status, status
     pacs = bench.pacs("-d")
-    wait_delivered(bench)
+    held.wait_empty(bench)
     bench.assert_delivered(series)
     delivered_in_order(pacs, series)
     bench.assert_log_verifies()
@@ -78,7 +74,7 @@ def test_every_transfer_syntax_that_the_pacs_took_once_is_held_later_and_arrives
     assert done.returncode == 0, done.stdout + bench.box.log
     assert len(queued(bench)) == len(real)
     bench.pacs()
-    wait_delivered(bench)
+    held.wait_empty(bench)
     arrived = datasets.samples(bench.folder / "pacs")
     for one in real:
         assert arrived[one.sop_instance].sha256 == one.sha256

@@ -46,7 +46,7 @@ def wait_empty(bench: Bench, seconds: float = 60) -> None:
     """Wait until nothing is left in the queue, answered or not."""
 
     def empty() -> bool:
-        return not list((bench.plan.hold_dir / "queue").iterdir())
+        return not files(bench) and not files(bench, "*.sent-*")
 
     try:
         until(empty, "the queue is empty", seconds)

@@ -233,7 +233,8 @@ def main() -> int:
     parser.add_argument("--associations", default="1,4")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    print("| data sets | associations | storescp, synced /s | wardgate hold /s | ratio | least to most | must |\n|---|---|---|---|---|---|---|")
+    print("| data sets | associations | storescp, synced /s | wardgate hold /s | ratio | least to most | must |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="hold-", dir=args.folder) as name:
         folder = Path(name)
         for kind in args.kinds.split(","):

@@ -39,6 +39,7 @@ LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
 CONTROL_BYTES: Final = 1 << 20
 START_SECONDS: Final = 30.0
+POKE_BYTES: Final = 2048
 _MAX_POKES: Final = 4096
 
 
@@ -144,19 +145,20 @@ class Forwarder:
             self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
             return
         reader.close()
-        self.queue.add(entry, reader.header)
+        header = reader.header
+        pair = Pair(header.link, header.peer, header.calling, header.called)
+        self.queue.add(entry, pair, header.abstract_syntax, header.transfer_syntax)
 
     def _poked(self, _events: int) -> None:
         for _ in range(_MAX_POKES):
             try:
-                name = self._poke.recv(64).decode("ascii", "replace")
+                words = self._poke.recv(POKE_BYTES).decode("utf-8", "replace").split("\0")
             except BlockingIOError:
                 break
-            if self._lock < 0:
-                continue
-            entry = self.store.entry(name)
-            if entry is not None:
-                self._found(entry)
+            entry = self.store.entry(words[0])
+            if self._lock >= 0 and entry is not None and entry.status < 0 and len(words) == 7:
+                # Only where it belongs and what it needs; what is sent is read from its file.
+                self.queue.add(entry, Pair(*words[1:5]), words[5], words[6])
         self._start_lanes()
 
     # --- lanes

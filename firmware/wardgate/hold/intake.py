@@ -14,6 +14,7 @@ from wardgate.custody.record import Outcome
 from wardgate.hold import offer, scp
 from wardgate.hold.fragments import COMMAND, fragment_size, fragments
 from wardgate.hold.header import Header
+from wardgate.hold.memory import Pair
 from wardgate.hold.scp import What
 from wardgate.hold.space import STEP_BYTES
 from wardgate.hold.wrap import WrapError
@@ -85,6 +86,7 @@ class HeldAssociation:
         self._machine = a.machines[Side.ACCEPTOR]
         self._walker = a.out.walker
         self._calling, self._called = request.calling_ae.strip(), request.called_ae.strip()
+        self._pair = Pair(self.link.name, self.callee.name, self._calling, self._called)
         self._fragment = fragment_size(request.maximum_length)
         self._began = self.gate.loop.now
         self._current: Incoming | None = None  # whose data set comes
@@ -251,7 +253,7 @@ class HeldAssociation:
             command.sop_class, command.sop_instance, raw.hex(), self.ledger.association.hex(), time_ns, "", "",
         )  # fmt: skip
         try:
-            incoming.body = self.keeper.store.begin(header)
+            incoming.body = self.keeper.begin(header)
         except (OSError, WrapError) as error:
             self._lose(incoming, error)
 
@@ -294,7 +296,7 @@ class HeldAssociation:
             counters.instances += 1
             counters.bytes += incoming.store.length
             self.keeper.held += 1
-            self.keeper.poke(incoming.name)
+            self.keeper.poke(incoming.name, self._pair, *self._contexts[incoming.context])
             self._say(incoming.context, scp.stored(incoming.verdict.command))
         else:
             counters.not_stored += 1

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from wardgate.hold.header import Header
+    from wardgate.hold.store import Body
     from wardgate.policy.model import Config, Link, Party
     from wardgate.relay.loop import Loop
     from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ
 
 POKE_NAME: Final = "hold-poke.sock"
+SPARES: Final = 24  # empty files made ahead, while instances come
+FEW_SPARES: Final = 12
 
 
 class Keeper:
@@ -43,15 +47,27 @@ class Keeper:
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.held = 0
+        self._laying_in = False
         self._taught: dict[Pair, list[Answer]] = {}
         loop.each_tick(self._look)
 
-    def poke(self, name: str) -> None:
+    def poke(self, name: str, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
         """Tell the forwarder what came; it looks for itself too, now and then."""
         try:
-            self._poke.sendto(name.encode("ascii"), self._poke_path)
+            self._poke.sendto("\0".join((name, *pair, abstract_syntax, transfer_syntax)).encode("utf-8", "replace"), self._poke_path)
         except OSError:
             pass
+
+    def begin(self, header: Header) -> Body:
+        """Make the file of a new instance, from those laid in. Raises `OSError`, `WrapError`."""
+        body = self.store.begin(header)
+        if self.store.spares < FEW_SPARES and not self._laying_in:
+            self._laying_in = True
+            self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in, sync=False)
+        return body
+
+    def _laid_in(self, _error: Exception | None) -> None:
+        self._laying_in = False
 
     def recall(self, link: Link, peer: Party, request: AssociateRQ) -> Accepted:
         """Return what the destination of `request` accepted when it was last seen."""

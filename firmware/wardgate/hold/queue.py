@@ -9,7 +9,6 @@ from bisect import insort
 from collections.abc import Callable
 from operator import attrgetter
 
-from wardgate.hold.header import Header
 from wardgate.hold.memory import Pair
 from wardgate.hold.pause import Pauses
 from wardgate.hold.store import Entry
@@ -99,15 +98,14 @@ class Queue:
         """Is this file in the index?"""
         return stem in self._known
 
-    def add(self, entry: Entry, header: Header) -> None:
+    def add(self, entry: Entry, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
         """Take a file into the index."""
         if entry.stem in self._known:
             return
-        pair = Pair(header.link, header.peer, header.calling, header.called)
         lane = self.lanes.get(pair)
         if lane is None:
             lane = self.lanes[pair] = Lane(pair, self._destination(pair))
-        item = Item(entry, header.abstract_syntax, header.transfer_syntax)
+        item = Item(entry, abstract_syntax, transfer_syntax)
         self._known[entry.stem] = item
         lane.add(item)
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,7 @@ _PART: Final = re.compile(r"0{16}-[0-9a-f]{16}\.part")
 STEM: Final = re.compile(r"[0-9]{16}-[0-9a-f]{16}")
 _MAX_WHY: Final = 4096
 _FRESH_SECONDS: Final = 2.0
+_NOTHING: Final = memoryview(b"")
 
 
 class Entry(NamedTuple):
@@ -57,6 +59,7 @@ class Store:
         self.contexts = os.path.join(self.directory, "contexts")
         for path in (self.directory, self.queue, self.quarantine, self.contexts):
             self.files.make_directory(path)
+        self._spares: deque[tuple[int, str]] = deque()
         self.counters = Counters(os.path.join(self.directory, "counters"))
         numbers = [entry.number for entry in (*self.entries(), *self.quarantined())]
         self.counters.at_least(max(numbers, default=0) + 1)
@@ -65,17 +68,35 @@ class Store:
         """Make the file of a new instance; `key_name` and `wrapped` of the header are filled in. Raises `OSError`, `WrapError`."""
         key = os.urandom(KEY_BYTES)
         head = header._replace(key_name=self.wrapper.name, wrapped=self.wrapper.wrap(key).hex()).encode()
+        fd, path = self._spares.popleft() if self._spares else self._empty()
+        body = Body(self.files, fd, path, Sealer(key, head))
+        try:
+            body.write_raw(head)
+        except OSError:
+            self.drop(body)
+            raise
+        return body
+
+    def lay_in(self, count: int) -> None:
+        """Make empty files ahead: the file system may let the one who makes a file wait for a commit. Raises `OSError`."""
+        while len(self._spares) < count:
+            self._spares.append(self._empty())
+
+    @property
+    def spares(self) -> int:
+        """How many empty files are ready."""
+        return len(self._spares)
+
+    def _empty(self) -> tuple[int, str]:
         path = os.path.join(self.queue, f"{0:016d}-{os.urandom(8).hex()}.part")
         fd = self.files.create(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `leftovers` that its writer lives
-            body = Body(self.files, fd, path, Sealer(key, head))
-            body.write_raw(head)
         except OSError:
             self.files.close(fd)
             self.files.unlink(path)
             raise
-        return body
+        return fd, path
 
     def keep(self, body: Body) -> str:
         """Give the finished `body` its name and number and make it durable; the directory is not synced yet. Returns its name.
@@ -163,7 +184,7 @@ class Store:
         return found if isinstance(found, dict) else {}
 
     def leftovers(self) -> int:
-        """Remove unfinished files whose writer is gone; return how many."""
+        """Remove unfinished files whose writer is gone; return how many of them something had been written to."""
         removed = 0
         for name in os.listdir(self.queue):
             if not _PART.fullmatch(name):
@@ -176,8 +197,8 @@ class Store:
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 if os.path.exists(path) and time.time() - os.fstat(fd).st_mtime > _FRESH_SECONDS:  # not renamed, not just made
+                    removed += os.fstat(fd).st_size > 0
                     self.files.unlink(path)
-                    removed += 1
             except BlockingIOError:
                 pass
             finally:
@@ -201,42 +222,51 @@ class Store:
 class Body:
     """A file being written. Bytes are gathered to chunks; `written` counts plain ones, `size` those of the file."""
 
-    __slots__ = ("_chunk", "_files", "_sealer", "fd", "path", "size", "written")
+    __slots__ = ("_chunk", "_files", "_have", "_sealer", "fd", "path", "size", "written")
 
     def __init__(self, files: Files, fd: int, path: str, sealer: Sealer) -> None:
         self._files = files
         self.fd = fd
         self.path = path
         self._sealer = sealer
-        self._chunk = bytearray()
+        self._chunk = memoryview(bytearray(CHUNK_BYTES))
+        self._have = 0
         self.size = 0
         self.written = 0
 
-    def write_raw(self, data: bytes) -> None:
+    def write_raw(self, data: bytes | memoryview) -> None:
         """Write bytes as they are. Raises `OSError`."""
         self._files.write(self.fd, data)
         self.size += len(data)
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes of the data set. Raises `OSError`."""
+        size = len(data)
+        self.written += size
+        have = self._have
+        if have + size < CHUNK_BYTES:
+            self._chunk[have : have + size] = data
+            self._have = have + size
+            return
         at = 0
-        while at < len(data):
-            piece = data[at : at + CHUNK_BYTES - len(self._chunk)]
-            self._chunk += piece
-            at += len(piece)
-            if len(self._chunk) == CHUNK_BYTES:
+        while at < size:
+            piece = min(size - at, CHUNK_BYTES - self._have)
+            self._chunk[self._have : self._have + piece] = data[at : at + piece]
+            self._have += piece
+            at += piece
+            if self._have == CHUNK_BYTES:
                 self._flush()
-        self.written += len(data)
 
     def finish(self, sha256: str) -> None:
         """Write the last chunk and the trailer. Raises `OSError`."""
-        if self._chunk:
+        if self._have:
             self._flush()
+        self._chunk = _NOTHING
         self.write_raw(self._sealer.trailer(Trailer(self.written, sha256).encode()))
 
     def _flush(self) -> None:
-        sealed = self._sealer.chunk(self._chunk)
-        self._chunk = bytearray()
+        sealed = self._sealer.chunk(self._chunk[: self._have])
+        self._have = 0
         self.write_raw(sealed)
 
 
