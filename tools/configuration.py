@@ -66,6 +66,7 @@ _TITLES: Final = {
     "box": "`[box]`",
     "custody": "`[custody]`",
     "limits": "`[limits]`",
+    "hold": "`[hold]`",
     "link": "`[[link]]`",
     "link.modality": "`[link.modality]`",
     "link.peer": "`[[link.peer]]`",

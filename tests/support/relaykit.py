@@ -23,7 +23,7 @@ from wardgate.custody.wire import Op, Status
 from wardgate.master.control import encode
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Box as BoxTable
-from wardgate.policy.model import Config, Custody, Delivery, Direction, Durable, Limits, Link, Party, Role, Tls, Transport, as_data
+from wardgate.policy.model import Config, Custody, Delivery, Direction, Durable, Hold, Limits, Link, Party, Role, Tls, Transport, as_data
 from wardgate.relay.worker import Worker
 
 __all__ = ["P_DATA", "Pair", "Relay", "StandInWriter", "abort_of", "dribble", "message", "pdu", "pdv", "response", "store", "until"]
@@ -198,6 +198,9 @@ class Relay:
         durable: Durable = Durable.GROUP,
         peer_tls: Tls | None = None,
         called_ae: str = "PACS",
+        delivery: Delivery = Delivery.RELAY,
+        hold: Hold | None = None,
+        hold_transfer_syntaxes: tuple[str, ...] = (),
         prepare: Callable[[StandInWriter], None] | None = None,
         **limits: float,
     ) -> None:
@@ -212,12 +215,14 @@ class Relay:
         transport = Transport.TLS if peer_tls else Transport.PLAIN
         modality = Party("modality", Role.MODALITY, ("CT1",), from_here, (here,), at[Role.MODALITY])
         peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
-        link = Link("ct1", True, Delivery.RELAY, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
+        peer = peer._replace(hold_transfer_syntaxes=hold_transfer_syntaxes)
+        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
             Limits(**{"record_seconds": 5, **limits}),  # type: ignore[arg-type]
             (link,),
+            hold,
         )
         listeners = [
             [os.dup(self._listen[role].fileno()), f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 POKE_NAME: Final = "hold-poke.sock"
 SPARES: Final = 24  # empty files made ahead, while instances come
 FEW_SPARES: Final = 12
+CLOSE_SECONDS: Final = 2.0
 
 
 class Keeper:
@@ -65,6 +66,12 @@ class Keeper:
             self._laying_in = True
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in, sync=False)
         return body
+
+    def close(self) -> None:
+        """The worker ends: finish what the disk is to do, remove the empty files."""
+        self.syncer.close(CLOSE_SECONDS)
+        self._teacher.close(CLOSE_SECONDS)
+        self.store.put_away()
 
     def _laid_in(self, _error: Exception | None) -> None:
         self._laying_in = False

@@ -82,6 +82,13 @@ class Store:
         while len(self._spares) < count:
             self._spares.append(self._empty())
 
+    def put_away(self) -> None:
+        """Remove the empty files that were not needed."""
+        while self._spares:
+            fd, path = self._spares.popleft()
+            self.files.close(fd)
+            self.files.unlink(path)
+
     @property
     def spares(self) -> int:
         """How many empty files are ready."""

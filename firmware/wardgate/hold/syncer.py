@@ -25,9 +25,9 @@ class Syncer:
         self._files = files
         self._directory = directory
         self._call = call
-        self._queue: queue.SimpleQueue[tuple[Work, Done, bool]] = queue.SimpleQueue()
-        self._threads = threads
-        self._started = 0
+        self._queue: queue.SimpleQueue[tuple[Work, Done, bool] | None] = queue.SimpleQueue()
+        self._most = threads
+        self._threads: list[threading.Thread] = []
         self._busy = 0  # jobs given and not done, counted on the loop
 
     def submit(self, work: Work, done: Done, sync: bool = True) -> None:
@@ -38,14 +38,25 @@ class Syncer:
             self._busy -= 1
             done(error)
 
-        if self._started < min(self._busy, self._threads):
-            self._started += 1
-            threading.Thread(target=self._run, daemon=True, name=f"hold-sync-{self._started}").start()
+        if len(self._threads) < min(self._busy, self._most):
+            thread = threading.Thread(target=self._run, daemon=True, name=f"hold-sync-{len(self._threads)}")
+            self._threads.append(thread)
+            thread.start()
         self._queue.put((work, finished, sync))
+
+    def close(self, seconds: float) -> None:
+        """Finish what was given and end the threads; wait for each at most `seconds`."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(seconds)
 
     def _run(self) -> None:
         while True:
-            work, done, sync = self._queue.get()
+            job = self._queue.get()
+            if job is None:
+                return
+            work, done, sync = job
             error: Exception | None = None
             try:
                 work()

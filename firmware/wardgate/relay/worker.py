@@ -73,6 +73,8 @@ class Worker:
             self._admission.open(socket.socket(fileno=fd), Post(endpoint, found))
         self._say({"is": "ready"})
         self._loop.run()
+        if self.gate.keeper is not None:
+            self.gate.keeper.close()
 
     def _secure_parties(self, config: Config) -> None:
         """Build the TLS contexts of this generation. Raises what transport raises: such a worker does not start."""
