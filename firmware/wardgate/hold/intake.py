@@ -104,8 +104,8 @@ class HeldAssociation:
         self.gate.links[self.link.name].associations += 1
         self._machine.handle(Event.ACCEPT_RESPONSE)
         self._enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
-        self.acceptor.send(ac.encode())
         self.gate.event(Code.HOLD_BEGAN, self.titles, link=self.link.name, contexts=len(self._contexts))
+        self.acceptor.send(ac.encode())
 
     # --- what the worker asks
 
