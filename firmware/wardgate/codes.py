@@ -630,6 +630,28 @@ class Code(Enum):
         "add a SOP class to sop_classes if it should pass",
     )
     NO_ROUTE = _row(506, Side.BOX, Level.ERROR, "the party called has no connect endpoint", "add connect to it if it should be reached")
+    COMMITMENT_REPORTED = _row(560, Side.BOX, Level.INFO, "storage commitment was reported for all instances of a transaction", "nothing")
+    COMMITMENT_FAILED = _row(
+        561,
+        Side.PEER,
+        Level.ERROR,
+        "storage commitment was reported to have failed for some instances",
+        "send them again; custody show names the reason for each",
+    )
+    COMMITMENT_UNREADABLE = _row(
+        562,
+        Side.PEER,
+        Level.ERROR,
+        "a storage commitment report passed that cannot be read; nothing is recorded of it",
+        "report it to the maker of that side",
+    )
+    COMMITMENT_NOT_RECORDED = _row(
+        563,
+        Side.BOX,
+        Level.ERROR,
+        "a storage commitment report could not be recorded; its answer says 0110",
+        "check the custody writer and its disk; the report comes again",
+    )
     # 6xx custody
     CUSTODY_STARTED = _row(601, Side.BOX, Level.INFO, "the custody writer serves", "nothing")
     CUSTODY_STOPPED = _row(602, Side.BOX, Level.INFO, "the custody writer has ended", "nothing")

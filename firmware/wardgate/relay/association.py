@@ -238,6 +238,14 @@ class Association:
         """The response leaves with A700: its record is not durable."""
         self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=store.instance, holder=_other(flow).value)
 
+    def sent_by(self, flow: Flow) -> SentBy:
+        """Return which leg says what passes in `flow`."""
+        return _sent_by(flow)
+
+    def report_failed(self) -> None:
+        """The answer to a storage commitment report leaves with 0110: its records are not durable."""
+        self.gate.event(Code.COMMITMENT_NOT_RECORDED, self.titles, link=self.link.name)
+
     def long_pdu(self, flow: Flow, length: int) -> None:
         """A P-DATA-TF is longer than its receiver announced (PS3.8 D.1): passed on, once complained of."""
         self.gate.event(Code.PDU_TOO_LONG_FOR_PEER, self.titles, link=self.link.name, side=flow.source.side.value, bytes=length)
