@@ -14,6 +14,7 @@ _SECTIONS = {
     5: "Policy",
     6: "Custody",
     8: "ISCL, ports, hold",
+    7: "Keys and tokens",
 }
 _HEAD = """\
 # Failure codes

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import Any, Final
 
 from wardgate.codes import Code
@@ -26,12 +27,14 @@ from wardgate.hold.syncer import Syncer
 from wardgate.hold.wrap import FileWrapper
 from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
+from wardgate.policy.keyref import TokenKey
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
+from wardgate.relay.tokens import Out
 
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
@@ -363,8 +366,13 @@ class Forwarder:
             assert peer.tls is not None
             caller = peer._replace(listen=())
             crls = CrlStore(peer.tls.crls, config.box.run_dir / "crl")
-            contexts = TlsContexts(peer.tls, [])
-            self.gate.secure[(link.name, peer.name)] = SecureParty(link, caller, contexts, PeerChecker(peer.tls, crls), crls, sessions)
+            contexts = partial(TlsContexts, peer.tls, [], config.keys)
+            # With a key in a token the contexts are made for each association: the forwarder starts without the token, and nothing that
+            # would do without it is kept.
+            tokens = any(isinstance(pair.key, TokenKey) for pair in peer.tls.certificates)
+            out = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if tokens else None
+            secure = SecureParty(link, caller, contexts, PeerChecker(peer.tls, crls), crls, sessions, out)
+            self.gate.secure[(link.name, peer.name)] = secure
 
 
 def _poke_socket(path: str) -> socket.socket:

@@ -32,6 +32,7 @@ from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType
 if TYPE_CHECKING:
     from wardgate.hold.keeper import Keeper
     from wardgate.hold.store import Body
+    from wardgate.policy.model import Party
     from wardgate.relay.association import Association
     from wardgate.relay.ledger import Ledger
     from wardgate.upperlayer.walker import Sink
@@ -80,13 +81,16 @@ class HeldAssociation:
         self.ledger = ledger
         self.titles = a.titles
         self.link = a.link
-        self.callee = a.callee
+        self.caller: Party = a.caller
+        self.callee: Party | None = None  # nobody was called: a token of the destination does not matter here
+        self.opening = None
+        self._destination = a.callee.name
         self.phase = Phase.ESTABLISHED
         self.deadline = 0.0
         self._machine = a.machines[Side.ACCEPTOR]
         self._walker = a.out.walker
         self._calling, self._called = request.calling_ae.strip(), request.called_ae.strip()
-        self._pair = Pair(self.link.name, self.callee.name, self._calling, self._called)
+        self._pair = Pair(self.link.name, self._destination, self._calling, self._called)
         self._fragment = fragment_size(request.maximum_length)
         self._began = self.gate.loop.now
         self._current: Incoming | None = None  # whose data set comes
@@ -249,7 +253,7 @@ class HeldAssociation:
         command = incoming.verdict.command
         time_ns, _quality = self.gate.clock.now()
         header = Header(
-            self.gate.config.box.name, self.link.name, self.callee.name, self._calling, self._called, accepted[0], accepted[1],
+            self.gate.config.box.name, self.link.name, self._destination, self._calling, self._called, accepted[0], accepted[1],
             command.sop_class, command.sop_instance, raw.hex(), self.ledger.association.hex(), time_ns, "", "",
         )  # fmt: skip
         try:

@@ -32,6 +32,7 @@ from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.relay.stores import Store
+from wardgate.relay.tokens import Out
 from wardgate.upperlayer.errors import LocalError, PduError
 from wardgate.upperlayer.items import PresentationContextRQ
 from wardgate.upperlayer.machine import Effect, Event, Role, UpperLayer, event_of
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from wardgate.hold.queue import Item, Lane
     from wardgate.hold.store import Reader
     from wardgate.policy.model import Link, Party
+    from wardgate.transport.context import ProfiledContext
     from wardgate.transport.peer import PeerIdentity
     from wardgate.upperlayer.walker import Sink
 
@@ -123,6 +125,25 @@ class Sending:
         self.lane.destination.running += 1
         self._enter(Phase.OPENING, self.gate.limits.connect_seconds)
         self._ledger.begin(self._entry_answered)
+        secure = self.gate.party(self.link, self.peer)
+        if secure is None or secure.out is None:
+            self._connect()
+            return
+
+        def built(contexts: tuple[ProfiledContext | None, ProfiledContext | None] | None, error: Exception | None) -> None:
+            if self._ended:
+                return
+            if contexts is None:
+                code = getattr(error, "code", Code.WORKER_DEFECT)
+                self._fail(code if isinstance(code, Code) else Code.WORKER_DEFECT, detail=error)
+                return
+            secure.restore(*contexts)
+            self._connect()
+
+        self.gate.pool.submit(secure.build, built)
+
+    def _connect(self) -> None:
+        assert self.peer.connect is not None
         try:
             sock = self.gate.sockets.connect(self.peer.connect)
         except OSError as error:
@@ -170,7 +191,7 @@ class Sending:
             self._ready(None)
             return
         self._enter(Phase.SHAKING, self.gate.limits.handshake_seconds)
-        leg.channel, kept_chain = secure.client_channel()
+        leg.channel, kept_chain = secure.client_channel(self.gate.many)
         leg.state = State.HANDSHAKE
         self._handshake = Handshake(self.gate, leg, [secure], kept_chain, self._shaken)
         self._handshake.start()
@@ -547,6 +568,9 @@ class Sending:
 
     def _finish(self) -> None:
         self._ledger.end(self._ended)
+        secure = self.gate.party(self.link, self.peer)
+        if secure is not None and secure.token is not None and self.lane.destination.running == 1:
+            secure.withdraw(Out(Code.TOKEN_IS_ABSENT, "not asked yet"))
         self.lane.busy = False
         self.lane.destination.running -= 1
         self.forwarder.ended(self, self._failed)
