@@ -68,6 +68,7 @@ _TITLES: Final = {
     "custody.witness": "`[[custody.witness]]`",
     "keys": "`[keys]`",
     "limits": "`[limits]`",
+    "hold": "`[hold]`",
     "link": "`[[link]]`",
     "link.modality": "`[link.modality]`",
     "link.peer": "`[[link.peer]]`",

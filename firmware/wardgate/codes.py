@@ -6,6 +6,8 @@ Numbers are never used again for another meaning.
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
     7xx keys and tokens   8xx ISCL
+    87x-89x hold
+    7xx keys and tokens
 """
 
 from __future__ import annotations
@@ -630,6 +632,28 @@ class Code(Enum):
         "add a SOP class to sop_classes if it should pass",
     )
     NO_ROUTE = _row(506, Side.BOX, Level.ERROR, "the party called has no connect endpoint", "add connect to it if it should be reached")
+    COMMITMENT_REPORTED = _row(560, Side.BOX, Level.INFO, "storage commitment was reported for all instances of a transaction", "nothing")
+    COMMITMENT_FAILED = _row(
+        561,
+        Side.PEER,
+        Level.ERROR,
+        "storage commitment was reported to have failed for some instances",
+        "send them again; custody show names the reason for each",
+    )
+    COMMITMENT_UNREADABLE = _row(
+        562,
+        Side.PEER,
+        Level.ERROR,
+        "a storage commitment report passed that cannot be read; nothing is recorded of it",
+        "report it to the maker of that side",
+    )
+    COMMITMENT_NOT_RECORDED = _row(
+        563,
+        Side.BOX,
+        Level.ERROR,
+        "a storage commitment report could not be recorded; its answer says 0110",
+        "check the custody writer and its disk; the report comes again",
+    )
     # 6xx custody
     CUSTODY_STARTED = _row(601, Side.BOX, Level.INFO, "the custody writer serves", "nothing")
     CUSTODY_STOPPED = _row(602, Side.BOX, Level.INFO, "the custody writer has ended", "nothing")
@@ -1081,6 +1105,94 @@ class Code(Enum):
         "install the legacy provider of OpenSSL; it is loaded into a context of ISCL's own",
     )
     # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
+
+    # 87x-89x hold
+    HOLD_LOW_SPACE = _row(
+        870,
+        Side.BOX,
+        Level.ERROR,
+        "the queue has no room left: new instances are answered with A700",
+        "bring the destination back, or give the queue more room (hold.max_bytes, hold.keep_free_bytes)",
+    )
+    HOLD_SPACE_AGAIN = _row(871, Side.BOX, Level.INFO, "the queue has room again", "nothing")
+    HOLD_FIRST_CONTACT = _row(
+        872,
+        Side.BOX,
+        Level.ERROR,
+        "nothing is known of what the destination accepts: an association that would be held is refused",
+        "let one association pass while the destination is up, or list hold_transfer_syntaxes for that peer",
+    )
+    HOLD_CONTEXT_UNKNOWN = _row(
+        873,
+        Side.BOX,
+        Level.WARN,
+        "presentation contexts were refused that the destination has not accepted before",
+        "let one association pass while the destination is up, or list hold_transfer_syntaxes for that peer",
+    )
+    HOLD_BEGAN = _row(874, Side.BOX, Level.INFO, "association accepted by the box: its instances are held", "nothing")
+    HOLD_WRITE_FAILED = _row(
+        875, Side.BOX, Level.ERROR, "an instance could not be made durable; it was answered with A700", "check the disk: space, health"
+    )
+    HOLD_QUARANTINED = _row(
+        876,
+        Side.HOSPITAL,
+        Level.ERROR,
+        "the destination refused an instance for good; it is kept in quarantine",
+        "read the status with wardgate hold list, mend the cause, then wardgate hold retry, export or release",
+    )
+    HOLD_DAMAGED = _row(
+        877,
+        Side.BOX,
+        Level.ERROR,
+        "a file of the queue does not verify; it is kept in quarantine and not sent",
+        "find out who changed it, check the disk, send the instance again from its source",
+    )
+    HOLD_RETRY = _row(
+        878, Side.HOSPITAL, Level.WARN, "held instances could not be forwarded; tried again after a pause", "bring the destination back"
+    )
+    HOLD_FORWARDED = _row(879, Side.BOX, Level.INFO, "held instances were forwarded", "nothing")
+    HOLD_KEY = _row(
+        880,
+        Side.BOX,
+        Level.ERROR,
+        "the key of the queue cannot be used, or is not the one a file was written under",
+        "check hold.key; bring the right key back",
+    )
+    HOLD_STARTED = _row(881, Side.BOX, Level.INFO, "the hold forwarder serves", "nothing")
+    HOLD_STOPPED = _row(882, Side.BOX, Level.INFO, "the hold forwarder has ended", "nothing")
+    HOLD_LOCKED = _row(883, Side.BOX, Level.WARN, "another hold forwarder still has the queue; waiting for it to go", "nothing")
+    HOLD_RELEASED = _row(
+        884, Side.BOX, Level.WARN, "a person released an instance: the box gave it up and removed it", "nothing, if that was intended"
+    )
+    HOLD_REQUEUED = _row(885, Side.BOX, Level.INFO, "a person put an instance back into the queue", "nothing")
+    HOLD_SERVICE_REFUSED = _row(
+        886,
+        Side.PEER,
+        Level.WARN,
+        "a request that the box does not answer for the destination (only C-STORE and C-ECHO)",
+        "nothing while the destination is away",
+    )
+    HOLD_UNREACHABLE = _row(887, Side.BOX, Level.ERROR, "no hold forwarder answers", "start the gateway; check delivery and hold")
+    HOLD_LEFTOVER = _row(
+        888, Side.BOX, Level.INFO, "unfinished files of the queue were removed; nobody had been told that they were stored", "nothing"
+    )
+    HOLD_NO_ROUTE = _row(
+        889,
+        Side.BOX,
+        Level.ERROR,
+        "the queue holds instances for a link or peer that the configuration does not have",
+        "put the link or peer back, or export and release them",
+    )
+    HOLD_ACK_FAILED = _row(
+        890,
+        Side.BOX,
+        Level.ERROR,
+        "that an instance was delivered could not be written down; it may be sent a second time",
+        "check the disk: space, health",
+    )
+    HOLD_FORWARDER_DIED = _row(
+        891, Side.BOX, Level.ERROR, "the hold forwarder ended; it is started again", "report it with the log before it"
+    )
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

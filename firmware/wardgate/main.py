@@ -9,6 +9,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate run -c FILE              run the gateway in the foreground
        wardgate status -c FILE [--json]  show what the running gateway does
        wardgate custody export DIR -c FILE  copy the custody log, whole and checked, for read-only media
+       wardgate hold list|retry|release|export -c FILE ...   manage what is held; wardgate hold help
        wardgate codes                    list the failure codes
 """
 
@@ -20,6 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(USAGE)
         return 0 if words else 2
     command, rest = words[0], words[1:]
+    if command == "hold":
+        from wardgate.hold.command import main as hold
+
+        return hold(rest, sys.stdout, sys.stderr)
     as_json = command == "status" and "--json" in rest
     if as_json:
         rest = [word for word in rest if word != "--json"]

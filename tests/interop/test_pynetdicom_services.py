@@ -119,6 +119,7 @@ def test_storage_commitment_is_reported_on_the_same_association(bench: Bench, tl
     assert done.status == 0
     assert done.report is not None and done.report.event_type == 1
     assert done.report.instances == [one.sop_instance for one in series]
+    _assert_committed(bench, series, "requestor")
 
 
 def test_storage_commitment_is_reported_on_an_association_that_the_pacs_opens(bench: Bench, pacs: netdicom.Scp, tls: TlsFiles) -> None:
@@ -133,6 +134,20 @@ def test_storage_commitment_is_reported_on_an_association_that_the_pacs_opens(be
             assert netdicom.send_report(back, wanted) == 0
         report = modality.wait("report")
     assert report.instances == [one.sop_instance for one in series]
+    _assert_committed(bench, series, "acceptor")
+    bench.assert_log_verifies()
+
+
+def _assert_committed(bench: Bench, series: list[datasets.Sample], sent_by: str) -> None:
+    """Each instance has its closing entry: what the PACS reported, said by which leg."""
+    from support.ondisk import records
+
+    found = {record["sop_instance"]: record for record in records(bench.plan.log_dir) if record["type"] == "commitment"}
+    assert set(found) == {one.sop_instance for one in series}
+    for record in found.values():
+        assert (record["outcome"], record["reason"], record["sent_by"]) == ("committed", None, sent_by)
+        assert record["transaction"] == "1.2.826.0.1.3680043.10.1453.77.1"
+    bench.box.wait_code("COMMITMENT_REPORTED")
 
 
 def _same(series: list[datasets.Sample], scp: netdicom.Scp) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class PeerPlan:
     profile: str = "B.12"
     extra: dict[str, object] = field(default_factory=dict)
     iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
+    hold_transfer_syntaxes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -50,6 +52,13 @@ class Plan:
     custody: dict[str, object] = field(default_factory=dict)  # further words of that table
     modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
     more: str = ""  # further tables, TOML
+    delivery: str = "relay"
+    hold: dict[str, object] = field(default_factory=dict)  # further keys of [hold], there when `delivery` holds
+
+    @property
+    def hold_dir(self) -> Path:
+        """Where the queue is."""
+        return Path(str(self.hold.get("directory", self.folder / "hold")))
 
     @property
     def run_dir(self) -> Path:
@@ -64,6 +73,11 @@ class Plan:
     def write(self) -> Path:
         """Write the file and the folders it names; return its path."""
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        if self.delivery != "relay":
+            key = self.folder / "hold.key"
+            if not key.exists():
+                key.touch(0o600)
+                key.write_bytes(os.urandom(32))
         path = self.folder / "wardgate.toml"
         path.write_text(self.text())
         return path
@@ -82,7 +96,8 @@ class Plan:
             ),
             _table("keys", **self.keys),
             _table("limits", **self.limits),
-            _table("[link]", name="ct1", enforce=True, delivery="relay", sop_classes=self.sop_classes, directions=self.directions),
+            *self._hold(),
+            _table("[link]", name="ct1", enforce=True, delivery=self.delivery, sop_classes=self.sop_classes, directions=self.directions),
             _table(
                 "link.modality",
                 ae_titles=self.modality_ae,
@@ -98,6 +113,12 @@ class Plan:
             parts += self._peer(peer)
         return "\n".join([*parts, self.more])
 
+    def _hold(self) -> list[str]:
+        if self.delivery == "relay":
+            return []
+        words: dict[str, object] = {"directory": self.hold_dir, "key": self.folder / "hold.key", "unsafe_allow_file_key": True}
+        return [_table("hold", **{**words, "retry_seconds": 2, "keep_free_bytes": 1 << 20, **self.hold})]
+
     def _peer(self, peer: PeerPlan) -> list[str]:
         table = {
             "name": peer.name,
@@ -106,6 +127,7 @@ class Plan:
             "connect": f"{LOOPBACK}:{peer.port}",
             "listen": (f"{LOOPBACK}:{peer.calls}",),
             "transport": peer.transport,
+            "hold_transfer_syntaxes": peer.hold_transfer_syntaxes,
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]

@@ -51,6 +51,10 @@ class Gateway:
         """Run `wardgate status`."""
         return run((*WARDGATE, "status", "-c", self.config), env=_ENV)
 
+    def hold(self, command: str, *words: str | Path) -> CompletedProcess[str]:
+        """Run `wardgate hold`."""
+        return run((*WARDGATE, "hold", command, "-c", self.config, *words), env=_ENV)
+
     def start(self, before: Sequence[str | Path] = ()) -> None:
         """Start it and wait until every port of it listens. `before`: words put before the command (`unshare ...`)."""
         self._starts += 1
@@ -124,6 +128,10 @@ class Gateway:
     def writer(self) -> int:
         """The process id of the custody writer."""
         return next(pid for pid in self.family() if b"wardgate.custody.writer" in _words(pid))
+
+    def forwarder(self) -> int:
+        """The process id of the hold forwarder."""
+        return next(pid for pid in self.family() if b"wardgate.hold.forwarder" in _words(pid))
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""

@@ -41,3 +41,8 @@ def store_of(log_dir: Path, sop_instance: str) -> dict[str, Any]:
     found = [record for record in stores(log_dir) if record["sop_instance"] == sop_instance]
     assert found, f"no custody record of {sop_instance}"
     return found[-1]
+
+
+def stores_of(log_dir: Path, sop_instance: str) -> list[dict[str, Any]]:
+    """Return all records of one SOP Instance, oldest first."""
+    return [record for record in stores(log_dir) if record["sop_instance"] == sop_instance]

@@ -31,6 +31,7 @@ from wardgate.policy.model import (
     Delivery,
     Direction,
     Durable,
+    Hold,
     Iscl,
     Keys,
     Limits,
@@ -218,6 +219,9 @@ class Relay:
         peer_iscl: Iscl | None = None,
         modality_iscl: Iscl | None = None,
         called_ae: str = "PACS",
+        delivery: Delivery = Delivery.RELAY,
+        hold: Hold | None = None,
+        hold_transfer_syntaxes: tuple[str, ...] = (),
         prepare: Callable[[StandInWriter], None] | None = None,
         on_removal: OnRemoval = OnRemoval.FINISH,
         out: str = "",
@@ -236,14 +240,16 @@ class Relay:
         modality = Party("modality", Role.MODALITY, ("CT1",), from_here, (here,), at[Role.MODALITY])
         if modality_iscl is not None:
             modality = modality._replace(transport=Transport.ISCL, iscl=modality_iscl)
-        peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)._replace(iscl=peer_iscl)
-        link = Link("ct1", True, Delivery.RELAY, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
+        peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
+        peer = peer._replace(iscl=peer_iscl, hold_transfer_syntaxes=hold_transfer_syntaxes)
+        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
             Limits(**{"record_seconds": 5, **limits}),  # type: ignore[arg-type]
             (link,),
             Keys(on_removal=on_removal),
+            hold,
         )
         listeners = [
             [os.dup(self._listen[role].fileno()), f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]]

@@ -117,6 +117,18 @@ def test_schema_and_model_have_the_same_defaults() -> None:
         assert len(SCHEMA[table]) == len(value._fields)
 
 
+_HOLD = '[hold]\ndirectory = "queue"\nkey = "hold.key"\n'
+
+
+def test_a_link_that_holds_comes_through_json_with_its_queue() -> None:
+    text = GOOD.replace("[limits]", _HOLD + "unsafe_allow_file_key = true\nmax_bytes = 7\n[limits]")
+    config = parsed(text.replace('name = "ct1"', 'name = "ct1"\ndelivery = "relay-then-hold"'))
+    assert config.holds and config.hold is not None and config.hold.max_bytes == 7
+    assert from_json(to_json(config)) == config
+    assert any("unsafe_allow_file_key" in one for one in config.unsafe)
+    assert parsed(GOOD).hold is None and not parsed(GOOD).holds
+
+
 ONE_MISTAKE = [
     (
         "an unknown word is named with the one meant",
@@ -145,13 +157,14 @@ ONE_MISTAKE = [
     ("a port too large", "192.0.2.1:104", "192.0.2.1:65536", "link[0].modality.listen[0]", Code.CONFIG_VALUE),
     ("a connect port of 0", "pacs.example.org:2762", "pacs.example.org:0", "link[0].peer[0].connect", Code.CONFIG_BOUNDS),
     ("an unknown transport", 'transport = "tls"', 'transport = "ssl"', "link[0].peer[0].transport", Code.CONFIG_VALUE),
-    ("hold is not built yet", 'name = "ct1"', 'name = "ct1"\ndelivery = "hold"', "link[0].delivery", Code.CONFIG_NOT_BUILT),
+    ("a link that holds without a queue", 'name = "ct1"', 'name = "ct1"\ndelivery = "hold"', "link[0].delivery", Code.CONFIG_MISSING),
+    ("a queue's key in a file without its switch", "[limits]", _HOLD + "[limits]", "hold.key", Code.CONFIG_UNSAFE_NEEDED),
     (
-        "relay-then-hold is not built yet",
-        'name = "ct1"',
-        'name = "ct1"\ndelivery = "relay-then-hold"',
-        "link[0].delivery",
-        Code.CONFIG_NOT_BUILT,
+        "any transfer syntax to hold",
+        'name = "pacs"',
+        'name = "pacs"\nhold_transfer_syntaxes = ["*"]',
+        "link[0].peer[0].hold_transfer_syntaxes",
+        Code.CONFIG_VALUE,
     ),
     ("profile B.1 is refused", '"B.12"', '"B.1"', "link[0].peer[0].tls.profile", Code.CONFIG_PROFILE),
     ("profile B.3 is refused", '"B.12"', '"B.3"', "link[0].peer[0].tls.profile", Code.CONFIG_PROFILE),

@@ -22,6 +22,7 @@ from wardgate.custody.wire import NO_INDEX, Status
 _OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
 _EVENT, _TOKEN = int(Kind.EVENT), int(Kind.TOKEN)
 _BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
+_COMMITMENT: Final = b'{"v":1,"type":"commitment"'  # of the kind STORE: it counts on in the same row
 _REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
 _NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
 _UNSIGNED: Final = (int(Status.UNSIGNED), NO_INDEX)
@@ -88,7 +89,8 @@ class Journal:
             if entry is None or again is not None:
                 return again or _REFUSED
         size = len(payload)
-        if size > MAX_RECORD or not payload.startswith(_BEGINS[kind]):
+        is_store = payload.startswith(_BEGINS[kind])
+        if size > MAX_RECORD or not (is_store or (kind == _STORE and payload.startswith(_COMMITMENT))):
             return _REFUSED
         need = size + OVERHEAD
         if kind == _STORE:
@@ -96,7 +98,7 @@ class Journal:
                 return _UNSIGNED
             if need + CLOSE_ROOM > entry.reserved and not self._more(entry, need + CLOSE_ROOM - entry.reserved):
                 return _NO_SPACE
-            entry.stores += 1
+            entry.stores += is_store
         elif need > entry.reserved and not self._more(entry, need - entry.reserved):
             return _NO_SPACE
         index = state.next_index

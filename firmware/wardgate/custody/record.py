@@ -134,6 +134,17 @@ class Scope:
             f'"outcome":"{outcome._value_}","status":{word}}}'
         ).encode("ascii")
 
+    def commitment(
+        self, time_ns: int, quality: Quality, seq: int, transaction: str, sop_class: str, sop_instance: str, reason: int, flow: Flow
+    ) -> bytes:
+        """Return the record of what a storage commitment report says of one instance. `reason`: why it failed, -1: it is committed."""
+        outcome, word = ("committed", "null") if reason < 0 else ("failed", f'"{reason & 0xFFFF:04X}"')
+        return (
+            f'{{"v":1,"type":"commitment","time":"{stamp(time_ns)}","quality":"{quality._value_}",{self._common},"seq":{seq % _COUNT:d},'
+            f'"sent_by":"{flow._value_}","transaction":"{uid(transaction)}","sop_class":"{uid(sop_class)}",'
+            f'"sop_instance":"{uid(sop_instance)}","outcome":"{outcome}","reason":{word}}}'
+        ).encode("ascii")
+
     def close(self, time_ns: int, quality: Quality, stores: int, ended: str, after: int | None = None) -> bytes:
         """Return the close entry. `after`: outcomes of instances after the record of that index are unknown."""
         return close_record(self.association, time_ns, quality, stores, ended, after)

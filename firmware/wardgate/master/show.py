@@ -38,6 +38,8 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         return 1
     status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
     status["witnesses"] = witnesses(config)
+    if status.get("forwarder") is not None:
+        status["hold"] = ask_forwarder(os.path.join(run_dir, "hold.sock"))
     if as_json:
         json.dump(status, out, indent=2)
         out.write("\n")
@@ -74,6 +76,17 @@ def ask_writer(path: str) -> dict[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
+def ask_forwarder(path: str) -> dict[str, Any] | None:
+    """Return the state of the queue, None when the hold forwarder does not answer."""
+    from wardgate.hold.port import ask
+
+    try:
+        answer = ask(path, {"do": "status"})
+    except (OSError, ValueError):
+        return None
+    return answer if answer.pop("ok", False) else None
+
+
 def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     """Yield the lines for a person. `now` is Unix seconds."""
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
@@ -94,11 +107,16 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield f"witness {name}: {_witness(said)}"
     if custody is not None and not status.get("witnesses"):
         yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
+    if status.get("forwarder") is not None:
+        yield from hold_lines(status.get("hold"))
     for link, party, chain, not_after in status["certificates"]:
         yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
     yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"
     writer = status["writer"]
     yield "writer: none" if writer is None else f"writer: pid {writer['pid']}, {writer['state']}, {_mib(writer['memory_bytes'])}"
+    forwarder = status.get("forwarder")
+    if forwarder is not None:
+        yield f"hold forwarder: pid {forwarder['pid']}, {_mib(forwarder['memory_bytes'])}"
     for generation in status["generations"]:
         yield f"generation {generation['generation']}: {generation['phase']}"
         for worker in generation["workers"]:
@@ -106,6 +124,23 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
             yield f"  worker {worker['worker']}: pid {worker['pid']}, {worker['state']}, {_mib(worker['memory_bytes'])}{silent}"
     for when, code, text in status["errors"]:
         yield f"{_time(when)} {code} {text}"
+
+
+def hold_lines(report: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the lines of the queue."""
+    if report is None:
+        yield "hold: the forwarder does not answer"
+        return
+    rest = dict(report)
+    destinations = rest.pop("destinations", [])
+    yield f"hold: {_pairs(rest)}"
+    for one in destinations:
+        again = f"; next try in {one['next_try_seconds']} s" if one["failures"] else ""
+        last = f"; last answer {printable(one['last'])}" if one["last"] else ""
+        yield (
+            f"  {one['link']} to {one['peer']}: {one['waiting']} waiting, {one['delivered']} delivered, "
+            f"{one['associations']} associations, {one['failures']} failures in a row{again}{last}"
+        )
 
 
 def _tokens(status: dict[str, Any]) -> Iterator[str]:

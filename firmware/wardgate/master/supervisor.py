@@ -13,6 +13,7 @@ from wardgate.master import rundir
 from wardgate.master.asking import Asking, own_memory
 from wardgate.master.children import Children, memory_bytes
 from wardgate.master.events import Events
+from wardgate.master.forwarder import Forwarder
 from wardgate.master.generation import Generation, Phase
 from wardgate.master.listeners import ListenError, Listeners
 from wardgate.master.loop import Loop
@@ -58,6 +59,8 @@ class Supervisor:
         self._answer: dict[str, Any] = {}
         self._listeners: Listeners | None = None
         self._writer: Writer | None = None
+        self._forwarder = Forwarder(self._loop, self._children, self._events, self._programs.forwarder)
+        self._forwarder_gone = False
         self._status: StatusPort | None = None
         self._generations: list[Generation] = []
         self._numbers = 0
@@ -185,10 +188,12 @@ class Supervisor:
             self._events.event(Code.STARTED, generation=generation.number, endpoints=",".join(generation.endpoints))
             sys.stdout.write("READY\n")
             sys.stdout.flush()
+            self._forwarder.use(generation.answer)
             self._fetch_crls()
             self._start_rounds()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
+            self._forwarder.use(generation.answer)
             self._events.event(Code.RELOADED, generation=generation.number)
             for old in self._generations:
                 if old is not generation:
@@ -242,7 +247,15 @@ class Supervisor:
             self._events.event(Code.RELOAD_REFUSED)
         else:
             now, new = self._answer["config"], answer["config"]
-            fixed = [name for name, same in (("custody", now["custody"] == new["custody"]), ("box", _same_place(now, new))) if not same]
+            fixed = [
+                name
+                for name, same in (
+                    ("custody", now["custody"] == new["custody"]),
+                    ("box", _same_place(now, new)),
+                    ("hold", _same_queue(now, new)),
+                )
+                if not same
+            ]
             if fixed:
                 self._events.event(Code.NEEDS_RESTART, what=",".join(fixed))
                 self._events.event(Code.RELOAD_REFUSED)
@@ -288,6 +301,10 @@ class Supervisor:
             self._writer.tell_tokens(out, news)
 
     def _stop_writer(self) -> None:
+        if not self._forwarder_gone:  # it has records to write
+            self._forwarder_gone = True
+            self._forwarder.stop(self._stop_writer)
+            return
         if self._writer is None:
             self._loop.after(0, self._end)
         else:
@@ -359,6 +376,9 @@ class Supervisor:
                     "writer": {"pid": writer.pid, "state": writer.state.value, "memory_bytes": memory_bytes(writer.pid)}
                     if writer is not None
                     else None,
+                    "forwarder": {"pid": self._forwarder.pid, "memory_bytes": memory_bytes(self._forwarder.pid)}
+                    if self._forwarder.pid
+                    else None,
                     "generations": generations,
                     "totals": totals,
                     "unsafe": self._answer.get("unsafe", []),
@@ -371,6 +391,14 @@ class Supervisor:
             )
 
         Asking(self._loop, self._generations, self._past, done)
+
+
+def _same_queue(now: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Old and new workers must not have two queues. Where there was none, one may come."""
+    before, after = now.get("hold"), new.get("hold")
+    if not before:
+        return True
+    return after is not None and all(before[word] == after[word] for word in ("directory", "key"))
 
 
 def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:

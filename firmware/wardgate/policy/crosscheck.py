@@ -25,10 +25,26 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     check_witnesses(data.get("custody", {}).get("witness", []), mistakes)
     _keys(data.get("keys", {}), data.get("limits", {}), mistakes)
     links = data.get("link", [])
+    _hold(data.get("hold"), links, mistakes)
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
     _listeners(links, mistakes)
+
+
+def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
+    for index, link in enumerate(links):
+        if link.get("delivery") in ("hold", "relay-then-hold") and hold is None:
+            mistakes.append(
+                Mistake(f"link[{index}].delivery", "a table [hold], because this link holds", link["delivery"], Code.CONFIG_MISSING)
+            )
+        for number, peer in enumerate(link.get("peer", [])):
+            if "*" in peer.get("hold_transfer_syntaxes", []):
+                place = f"link[{index}].peer[{number}].hold_transfer_syntaxes"
+                mistakes.append(Mistake(place, "transfer syntax UIDs: what is held is never transcoded", "*", Code.CONFIG_VALUE))
+    if hold and "key" in hold and not hold.get("unsafe_allow_file_key"):
+        expected = "unsafe_allow_file_key = true beside it: a token cannot wrap the queue's key yet"
+        mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
 
 
 def _keys(keys: dict[str, Any], limits: dict[str, Any], mistakes: list[Mistake]) -> None:
@@ -53,9 +69,6 @@ def _names(tables: list[dict[str, Any]], place: str, mistakes: list[Mistake]) ->
 
 
 def _link(link: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
-    delivery = link.get("delivery")
-    if delivery in ("hold", "relay-then-hold"):
-        mistakes.append(Mistake(f"{place}.delivery", '"relay"; the others are not built yet', delivery, Code.CONFIG_NOT_BUILT))
     peers = link.get("peer", [])
     modality = link.get("modality", {})
     _names(peers, f"{place}.peer", mistakes)

@@ -16,8 +16,9 @@ _MAX_BYTES = 64 << 20  # CRLs are the largest
 
 def absolute_paths(data: dict[str, Any], base: Path) -> None:
     """Make every path in `data` absolute, counted from the folder of the configuration file."""
-    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("keys", "socket")):
-        if data.get(table, {}).get(word):
+    places = (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("keys", "socket"), ("hold", "directory"), ("hold", "key"))
+    for table, word in places:
+        if (data.get(table) or {}).get(word):
             data[table][word] = _absolute(data[table][word], base)
     for witness in data.get("custody", {}).get("witness", []):
         if "anchors" in witness:
@@ -48,13 +49,18 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     if "key" in custody:
         _key(custody["key"], "custody.key", mistakes)
     if "log" in custody:
-        _log_directory(Path(custody["log"]), mistakes)
+        _directory(Path(custody["log"]), "custody.log", mistakes)
     for place, iscl in _iscl_tables(data):
         if iscl.get("keys"):
             _key(iscl["keys"], f"{place}.keys", mistakes)
     for index, witness in enumerate(custody.get("witness", [])):
         if "anchors" in witness:
             _file(witness["anchors"], f"custody.witness[{index}].anchors", mistakes)
+    hold = data.get("hold") or {}
+    if "key" in hold:
+        _key(hold["key"], "hold.key", mistakes)
+    if "directory" in hold:
+        _directory(Path(hold["directory"]), "hold.directory", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_token(pair["chain"]):
@@ -111,8 +117,8 @@ def _key(path: str, place: str, mistakes: list[Mistake]) -> None:
         mistakes.append(Mistake(place, "a private key of mode 0600", f"{path} (mode {mode:04o})", Code.CONFIG_KEY_EXPOSED))
 
 
-def _log_directory(path: Path, mistakes: list[Mistake]) -> None:
-    """The writer makes the directory; then the one above it must be there."""
-    place = path if path.exists() else path.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        mistakes.append(Mistake("custody.log", "a directory in which this account may write", str(path), Code.CONFIG_FILE))
+def _directory(path: Path, place: str, mistakes: list[Mistake]) -> None:
+    """Its user makes the directory; then the one above it must be there."""
+    parent = path if path.exists() else path.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        mistakes.append(Mistake(place, "a directory in which this account may write", str(path), Code.CONFIG_FILE))

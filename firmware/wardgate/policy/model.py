@@ -43,9 +43,11 @@ class Direction(StrEnum):
 
 
 class Delivery(StrEnum):
-    """How instances travel. Only `RELAY` is built."""
+    """How instances travel: passed through, kept and sent later, or kept only while the peer cannot be reached."""
 
     RELAY = "relay"
+    HOLD = "hold"
+    RELAY_THEN_HOLD = "relay-then-hold"
 
 
 class Durable(StrEnum):
@@ -109,6 +111,19 @@ class Custody(NamedTuple):
     retention_days: int = 0
     retention_mebibytes: int = 0
     unsigned_records: int = 100_000
+
+
+class Hold(NamedTuple):
+    """The queue of links that hold. `max_bytes` 0: what the disk has."""
+
+    directory: Path
+    key: Path
+    unsafe_allow_file_key: bool = False
+    max_bytes: int = 0
+    keep_free_bytes: int = 1 << 30
+    associations_per_peer: int = 4
+    retry_seconds: int = 300
+    attempts: int = 20
 
 
 class Limits(NamedTuple):
@@ -219,6 +234,7 @@ class Party(NamedTuple):
     tls: Tls | None = None
     unsafe_allow_clear_hospital: bool = False
     iscl: Iscl | None = None
+    hold_transfer_syntaxes: tuple[str, ...] = ()
 
 
 class Link(NamedTuple):
@@ -246,6 +262,12 @@ class Config(NamedTuple):
     limits: Limits
     links: tuple[Link, ...]
     keys: Keys = DEFAULT_KEYS
+    hold: Hold | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Does a link hold?"""
+        return any(link.delivery is not Delivery.RELAY for link in self.links)
 
     @property
     def token_keys(self) -> frozenset[TokenKey]:
@@ -273,6 +295,8 @@ def _unsafe(config: Config) -> Iterator[str]:
             yield f"{place}: key in a file, {key} (development mode; a product keeps its keys in a token)"
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
+    if config.hold is not None and config.hold.unsafe_allow_file_key:
+        yield "hold: unsafe_allow_file_key (the key of the queue lies in a file beside it)"
     for link in config.links:
         if not link.enforce:
             yield f"link {link.name}: enforce = false (policy is only logged)"
@@ -338,6 +362,7 @@ def build(data: dict[str, Any]) -> Config:
         Limits(**data["limits"]),
         tuple(_link(link) for link in data["links"]),
         Keys(Path(keys["socket"]), OnRemoval(keys["on_removal"]), keys["sign_seconds"]),
+        _hold(data.get("hold")),
     )
 
 
@@ -345,6 +370,10 @@ def _custody(data: dict[str, Any]) -> Custody:
     witnesses = tuple(CustodyWitness(**{**witness, "anchors": Path(witness["anchors"])}) for witness in data["witness"])
     paths = {"log": Path(data["log"]), "key": key_reference(data["key"])}
     return Custody(**{**data, **paths, "durable": Durable(data["durable"]), "witness": witnesses})
+
+
+def _hold(data: dict[str, Any] | None) -> Hold | None:
+    return Hold(**{**data, "directory": Path(data["directory"]), "key": Path(data["key"])}) if data else None
 
 
 def _link(data: dict[str, Any]) -> Link:
@@ -371,6 +400,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         tls=_tls(data["tls"]) if data["tls"] else None,
         unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
         iscl=Iscl(**{**data["iscl"], "r1": IsclR1(**data["iscl"]["r1"])}) if data.get("iscl") else None,
+        hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
     )
 
 

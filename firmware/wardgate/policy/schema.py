@@ -73,6 +73,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("custody", Kind.TABLE, REQUIRED, "the custody log", table="custody"),
         Word("keys", Kind.TABLE, {}, "the key service, for keys in a token", table="keys"),
         Word("limits", Kind.TABLE, {}, "bounds of everything that a peer could make grow or wait", table="limits"),
+        Word("hold", Kind.TABLE, None, "the queue of links whose `delivery` holds", table="hold"),
         Word("link", Kind.TABLE, REQUIRED, "one modality and the peers it may talk to", many=True, least=1, table="link"),
     ),
     "box": (
@@ -143,6 +144,16 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         _seconds("drain_seconds", 300, 86400, "running associations after SIGTERM or reload"),
         _seconds("record_seconds", 10, 120, "wait for the custody writer"),
     ),
+    "hold": (
+        Word("directory", Kind.PATH, REQUIRED, "directory of the queue; made with mode 0700"),
+        Word("key", Kind.PATH, REQUIRED, "key that wraps the key of each file: 32 bytes, raw or as 64 hex digits, mode 0600"),
+        Word("unsafe_allow_file_key", Kind.BOOLEAN, False, "lets `key` be a file: who takes the disk with it can read what is held"),
+        Word("max_bytes", Kind.INTEGER, 0, "most that the queue may hold, bytes; 0: what the disk has", 0, 1 << 50),
+        Word("keep_free_bytes", Kind.INTEGER, 1 << 30, "space that the queue leaves free on its disk, bytes", 1 << 20, 1 << 44),
+        Word("associations_per_peer", Kind.INTEGER, 4, "associations at once to one peer", 1, 64),
+        _seconds("retry_seconds", 300, 86400, "longest pause before a destination is tried again"),
+        Word("attempts", Kind.INTEGER, 20, "sends that a destination may answer with a failure that could pass, then quarantine", 1, 1000),
+    ),
     "link": (
         Word("name", Kind.NAME, REQUIRED, "name in log lines, records and status"),
         Word("enforce", Kind.BOOLEAN, True, "false: what policy would refuse is only logged. TLS and limits always hold"),
@@ -169,6 +180,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("ae_titles", Kind.AE_TITLE, REQUIRED, 'called AE titles by which the modality reaches it; "*": any other', many=True, least=1),
         *_PARTY,
         Word("unsafe_allow_clear_hospital", Kind.BOOLEAN, False, 'lets a peer have `transport = "plain"`'),
+        Word(
+            "hold_transfer_syntaxes",
+            Kind.SOP_CLASS,
+            [],
+            "transfer syntaxes that it accepts for every storage SOP class of the link, for holding before it was ever seen",
+            many=True,
+        ),
     ),
     "tls": (
         Word("profile", Kind.TEXT, REQUIRED, "secure transport profile of PS3.15 Annex B: B.12, B.13; retired: B.9, B.10, B.11"),

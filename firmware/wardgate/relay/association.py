@@ -176,6 +176,14 @@ class Association:
             self.opening = None
         self.request = None
 
+    def hand_over(self) -> None:
+        """Another owner has the caller's leg from now on: this one is out of all lists, and nothing is counted down."""
+        self.phase = Phase.OVER
+        self._end_requestor(clean=False)
+        self._opened()
+        self.gate.associations.discard(self)
+        self.gate.embryos.pop(self, None)
+
     def moved(self) -> bool:
         """Did a byte pass since this was asked the last time?"""
         legs = [leg for leg in (self.acceptor, self.requestor) if leg is not None]
@@ -232,6 +240,14 @@ class Association:
         """The response leaves with A700: its record is not durable."""
         self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=store.instance, holder=_other(flow).value)
 
+    def sent_by(self, flow: Flow) -> SentBy:
+        """Return which leg says what passes in `flow`."""
+        return _sent_by(flow)
+
+    def report_failed(self) -> None:
+        """The answer to a storage commitment report leaves with 0110: its records are not durable."""
+        self.gate.event(Code.COMMITMENT_NOT_RECORDED, self.titles, link=self.link.name)
+
     def long_pdu(self, flow: Flow, length: int) -> None:
         """A P-DATA-TF is longer than its receiver announced (PS3.8 D.1): passed on, once complained of."""
         self.gate.event(Code.PDU_TOO_LONG_FOR_PEER, self.titles, link=self.link.name, side=flow.source.side.value, bytes=length)
@@ -272,6 +288,8 @@ class Association:
         self.accepted = accepted_contexts(self.request, ac)
         for context in self.left_out:
             self.accepted.pop(context, None)
+        if self.gate.keeper is not None and self.callee is not None:
+            self.gate.keeper.passed(self.link, self.direction, self.callee, self.request, ac)
         pdu = answer(pdu, self.request, self.left_out)
         assert self.back is not None
         self.out.walker.announced(ac.maximum_length)

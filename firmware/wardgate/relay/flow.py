@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wardgate.dimse.command import CommandField, parse
+from wardgate.dimse.command import Command, CommandField, parse
+from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.edit.response import replace_status
 from wardgate.relay.leg import Leg, Pause
 from wardgate.relay.stores import Store, Stores
@@ -12,17 +13,22 @@ from wardgate.upperlayer.walker import Segment, Sink, Walker
 
 if TYPE_CHECKING:
     from wardgate.relay.association import Association
+    from wardgate.relay.reports import PassingReport
 
 OUT_OF_RESOURCES: Final = 0xA700  # PS3.4 B.2.3: refused, out of resources
 MAX_DEFERRED: Final = 1 << 20
 _STORE_RQ: Final = int(CommandField.C_STORE_RQ)
 _STORE_RSP: Final = int(CommandField.C_STORE_RSP)
+_REPORT_RQ: Final = int(CommandField.N_EVENT_REPORT_RQ)
+_REPORT: Final = (_REPORT_RQ, int(CommandField.N_EVENT_REPORT_RSP))
+PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.14: who reported does it again
+MAX_UNDER_WAY: Final = 16  # reports without an answer
 
 
 class Flow:
     """Bytes from `source` to `sink`. Follows the protocol of `upperlayer.walker.Follower`."""
 
-    __slots__ = ("_deferred", "_waits", "_whole", "association", "back", "sink", "source", "stores", "walker")
+    __slots__ = ("_deferred", "_reporting", "_waits", "_whole", "association", "back", "reports", "sink", "source", "stores", "walker")
 
     def __init__(self, association: Association, source: Leg, max_pdu: int, max_associate: int) -> None:
         self.association = association
@@ -30,6 +36,8 @@ class Flow:
         self.sink: Leg | None = None
         self.back: Flow | None = None  # the other direction
         self.stores = Stores()
+        self.reports: dict[int, PassingReport] = {}  # without an answer yet, by message ID
+        self._reporting: PassingReport | None = None  # whose data set is passing
         self.walker = Walker(self, max_pdu, max_associate)
         source.walker = self.walker
         self._deferred = bytearray()
@@ -67,6 +75,8 @@ class Flow:
             store = Store(parsed, context, transfer_syntax, association.buffers)
             association.store_begins(self, store)
             return store.digest.update if parsed.has_data_set else None
+        if field in _REPORT:
+            return self._report(context, transfer_syntax, parsed, command)
         if field == _STORE_RSP and self.back is not None:
             answered = self.back.stores.answered(parsed.message_id_responded)
             if answered is not None:
@@ -76,6 +86,36 @@ class Flow:
     def data_set(self, context: int, length: int) -> None:
         """The data set under way is whole."""
         self.stores.data_set(length)
+        if self._reporting is not None:
+            report, self._reporting = self._reporting, None
+            report.whole(self.association)
+
+    def _report(self, context: int, transfer_syntax: str, parsed: Command, command: bytearray) -> Sink | None:
+        """Storage commitment: a report passes, or what answers one (PS3.4 J.3.3)."""
+        if parsed.command_field == _REPORT_RQ:
+            if parsed.sop_class != SOP_CLASS or not parsed.has_data_set or len(self.reports) >= MAX_UNDER_WAY:
+                return None
+            from wardgate.relay.reports import PassingReport
+
+            self._reporting = PassingReport(parsed.message_id, transfer_syntax, self.association.sent_by(self))
+            self.reports[parsed.message_id] = self._reporting
+            return self._reporting.take
+        report = self.back.reports.pop(parsed.message_id_responded, None) if self.back is not None else None
+        if report is not None:
+            segments, shift = self.walker.segments, len(self._deferred) - self.walker.passed
+            self._waits += 1
+            self.source.pause(Pause.RECORD)
+
+            def done(durable: bool) -> None:
+                if not durable:
+                    self._edit_status(PROCESSING_FAILURE, command, segments, shift)
+                    self.association.report_failed()
+                self._waits -= 1
+                if not self._waits:
+                    self._release()
+
+            self.association.gate.loop.soon(lambda: report.ask(done))
+        return None
 
     def long_pdu(self, length: int) -> None:
         """A P-DATA-TF longer than `sink` announced."""
@@ -107,10 +147,13 @@ class Flow:
 
     def _replace_status(self, store: Store, command: bytearray, segments: list[Segment], shift: int) -> None:
         """Edit `response`: the peer's status must not reach the sender without a record; it gets A700 (PS3.4 B.2.3)."""
-        edited = replace_status(command, OUT_OF_RESOURCES)
+        self._edit_status(OUT_OF_RESOURCES, command, segments, shift)
+        self.association.record_failed(self, store)
+
+    def _edit_status(self, status: int, command: bytearray, segments: list[Segment], shift: int) -> None:
+        edited = replace_status(command, status)
         for start, end, where in segments:
             self._deferred[where + shift : where + shift + end - start] = edited[start:end]
-        self.association.record_failed(self, store)
 
     def _release(self) -> None:
         data, self._deferred = self._deferred, bytearray()

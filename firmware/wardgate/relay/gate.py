@@ -15,6 +15,8 @@ from wardgate.relay.threads import Pool
 
 if TYPE_CHECKING:
     from wardgate.codes import Code
+    from wardgate.hold.intake import HeldAssociation
+    from wardgate.hold.keeper import Keeper
     from wardgate.log import Log
     from wardgate.relay.association import Association
     from wardgate.relay.custodian import Custodian
@@ -82,7 +84,8 @@ class Gate:
         self.pool = Pool(loop)
         self.clock = Clock()
         self.hold_responses = config.custody.durable.value != "none"
-        self.associations: set[Association] = set()
+        self.associations: set[Association | HeldAssociation] = set()
+        self.keeper: Keeper | None = None  # where a link holds
         self.embryos: dict[Association, None] = {}  # without a whole A-ASSOCIATE-RQ yet, oldest first
         self.per_peer: Counter[str] = Counter()
         self.links = {link.name: LinkCounters() for link in config.links}

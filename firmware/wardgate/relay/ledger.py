@@ -15,6 +15,7 @@ from wardgate.custody.record import MAX_RECORD, Flow, Outcome, Scope
 from wardgate.custody.wire import Op, Status
 
 if TYPE_CHECKING:
+    from wardgate.dimse.commitment import Reference
     from wardgate.relay.gate import Gate
     from wardgate.relay.stores import Store
 
@@ -38,6 +39,11 @@ class Ledger:
         self._ask_again = 0.0
         self.stores = 0
         self.failed = 0
+
+    @property
+    def association(self) -> bytes:
+        """The 16 bytes that all records of this association carry."""
+        return self._scope.association
 
     def begin(self, answer: Callable[[Status], None]) -> None:
         """Make the open entry durable and hold space; `answer` gets how it went."""
@@ -83,6 +89,20 @@ class Ledger:
             done(status is Status.OK)
 
         self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered, urgent=self._gate.hold_responses)
+
+    def commitment(self, transaction: str, reference: Reference, flow: Flow, done: Callable[[bool], None]) -> None:
+        """Write the record of what a storage commitment report says of one instance; `done(durable)`."""
+        self._left -= 1
+        self._seq += 1
+        time_ns, quality = self._gate.clock.now()
+        record = self._scope.commitment(
+            time_ns, quality, self._seq, transaction, reference.sop_class, reference.sop_instance, reference.reason, flow
+        )
+
+        def answered(status: Status, _index: int) -> None:
+            done(status is Status.OK)
+
+        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered)
 
     def end(self, ended: str) -> None:
         """Write the close entry."""

@@ -70,6 +70,14 @@ class Owner(Protocol):
     def broken(self, leg: Leg, error: Exception) -> None: ...
 
 
+class Source(Protocol):
+    """What feeds a leg: it is paused while the leg has bytes waiting."""
+
+    def pause(self, why: Pause) -> None: ...
+
+    def resume(self, why: Pause) -> None: ...
+
+
 class Leg:
     """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
 
@@ -105,7 +113,7 @@ class Leg:
         self.owner = owner
         self.address = address  # "host:port" of the peer
         self.channel: Channel | None = None
-        self.other: Leg | None = None
+        self.other: Source | None = None  # the other leg, mostly
         self.walker: Walker | None = None
         self.carry = b""
         self.state = State.OPEN

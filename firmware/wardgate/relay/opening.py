@@ -15,7 +15,7 @@ from wardgate.custody.record import Scope
 from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
-from wardgate.policy.model import Transport
+from wardgate.policy.model import Delivery, Direction, Transport
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
@@ -25,15 +25,18 @@ from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
 from wardgate.upperlayer.machine import Event
 from wardgate.upperlayer.pdu import AssociateRJ, AssociateRQ
-from wardgate.upperlayer.terms import RejectCause, RejectResult
+from wardgate.upperlayer.terms import ContextResult, RejectCause, RejectResult
 
 if TYPE_CHECKING:
+    from wardgate.hold.offer import Choice
     from wardgate.policy.model import Party
     from wardgate.relay.association import Association
     from wardgate.relay.secure import Secured
     from wardgate.transport.peer import PeerIdentity
 
 _FIRST_BYTES = 16
+KEYS_CODES = 7  # 7xx: keys and tokens
+HOLD_ADDRESS = "hold"  # in records: the called side was the box itself
 
 
 class Opening:
@@ -49,6 +52,8 @@ class Opening:
         self._entry_durable = False
         self._other_ready = False
         self._first: dict[Side, bytes] = {}
+        self._passed_on = False  # the A-ASSOCIATE-RQ has left the box
+        self._choices: list[Choice] | None = None  # what the box answers itself, when it is to hold
 
     # --- the caller
 
@@ -125,6 +130,9 @@ class Opening:
         if a.left_out:
             classes = sorted({c.abstract_syntax for c in rq.contexts if c.id in a.left_out})
             gate.event(Code.CONTEXT_LEFT_OUT, a.titles, link=a.link.name, contexts=len(a.left_out), classes=",".join(classes[:4]))
+        if a.link.delivery is Delivery.HOLD and a.direction is Direction.TO_HOSPITAL and not self._holds():
+            self._not_held()
+            return
         self._open(calling, called)
 
     def _choose_caller(self, calling: str) -> None:
@@ -171,12 +179,13 @@ class Opening:
             f"{channel.version} {channel.cipher}" if channel is not None else "",
         )  # fmt: skip
         self._called = called
-        self._scope = Scope(
-            gate.config.box.name, a.link.name, a.direction.value, os.urandom(16), acceptor, LegScope(called, a.callee.connect.text)
-        )
+        requestor = LegScope(called, a.callee.connect.text) if self._choices is None else LegScope(called, HOLD_ADDRESS)
+        self._scope = Scope(gate.config.box.name, a.link.name, a.direction.value, os.urandom(16), acceptor, requestor)
         a.ledger = Ledger(gate, self._scope)
         a.ledger.begin(self._entry_answered)
-        a.enter(Phase.OPENING, gate.limits.connect_seconds)
+        a.enter(Phase.OPENING, gate.limits.connect_seconds if self._choices is None else gate.limits.record_seconds)
+        if self._choices is not None:
+            return
         try:
             sock = gate.sockets.connect(a.callee.connect)
         except OSError as error:
@@ -259,7 +268,10 @@ class Opening:
             return
         if status is Status.OK:
             self._entry_durable = True
-            self._go()
+            if self._choices is None:
+                self._go()
+            else:
+                self._take_over()
         else:
             code = Code.CUSTODY_UNSIGNED_FULL if status is Status.UNSIGNED else Code.CUSTODY_REFUSED
             self._gate.event(code, a.titles, link=a.link.name, status=status.name)
@@ -269,6 +281,7 @@ class Opening:
         """Both are done: the A-ASSOCIATE-RQ leaves the box."""
         if not (self._entry_durable and self._other_ready):
             return
+        self._passed_on = True
         a = self._a
         assert a.requestor is not None
         a.machines[Side.REQUESTOR].handle(Event.TRANSPORT_CONFIRM)
@@ -294,9 +307,9 @@ class Opening:
             if not a.acceptor.received:
                 code = Code.SILENT_CLIENT
             self._refuse_connection(code, a.acceptor, None)
-        elif a.phase is Phase.OPENING and a.requestor is not None and a.requestor.state is State.HANDSHAKE:
+        elif a.phase is Phase.OPENING and self._choices is None and a.requestor is not None and a.requestor.state is State.HANDSHAKE:
             self._unreachable(Code.HANDSHAKE_LATE, "")
-        elif a.phase is Phase.OPENING and self._other_ready:
+        elif a.phase is Phase.OPENING and (self._other_ready or self._choices is not None):
             self._gate.event(Code.CUSTODY_REFUSED, a.titles, link=a.link.name, status="late")
             self._reject(None, RejectResult.TRANSIENT, RejectCause.LOCAL_LIMIT_EXCEEDED)
         else:
@@ -367,7 +380,46 @@ class Opening:
         self._gate.event(code, a.titles, link=a.link.name, at=at, **({"detail": detail} if detail else {}))
         if a.requestor is not None:
             a.requestor.finish(close_notify=False)
+        away = not self._passed_on and code.value.number // 100 != KEYS_CODES  # the called side, not our own card
+        if away and a.ledger is not None and a.link.delivery is Delivery.RELAY_THEN_HOLD and a.direction is Direction.TO_HOSPITAL:
+            if self._holds():
+                self._scope.set_requestor(LegScope(self._called, HOLD_ADDRESS))
+                a.enter(Phase.OPENING, self._gate.limits.record_seconds)
+                if self._entry_durable:
+                    self._take_over()
+            else:
+                self._not_held()
+            return
         a.reject(AssociateRJ.of(RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION).encode(), str(code))
+
+    # --- the box answers itself
+
+    def _holds(self) -> bool:
+        """Find what the box may accept in the destination's place; false when that is nothing."""
+        from wardgate.hold.offer import choose
+
+        a = self._a
+        keeper = self._gate.keeper
+        assert keeper is not None and a.request is not None and a.callee is not None
+        known = keeper.recall(a.link, a.callee, a.request)
+        choices = choose(a.request, known, a.callee.hold_transfer_syntaxes, a.link.sop_classes, a.left_out)
+        self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
+        unknown = sum(choice.result > ContextResult.USER_REJECTION for choice in choices)
+        if self._choices is not None and unknown:
+            self._gate.event(Code.HOLD_CONTEXT_UNKNOWN, a.titles, link=a.link.name, contexts=unknown, of=len(choices))
+        return self._choices is not None
+
+    def _not_held(self) -> None:
+        self._reject(Code.HOLD_FIRST_CONTACT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
+
+    def _take_over(self) -> None:
+        """The open entry is durable: from here on the box is the Storage SCP."""
+        from wardgate.hold.intake import HeldAssociation
+
+        a = self._a
+        keeper = self._gate.keeper
+        assert keeper is not None and self._choices is not None and a.ledger is not None and a.request is not None
+        HeldAssociation(a, a.ledger, keeper, a.request, self._choices)
 
     def _reject(self, code: Code | None, result: RejectResult, cause: RejectCause) -> None:
         a = self._a

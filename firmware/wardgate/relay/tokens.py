@@ -13,6 +13,7 @@ from wardgate.policy.model import OnRemoval
 from wardgate.relay.phase import Phase
 
 if TYPE_CHECKING:
+    from wardgate.hold.intake import HeldAssociation
     from wardgate.relay.association import Association
     from wardgate.relay.gate import Gate
     from wardgate.relay.secure import Secured
@@ -98,6 +99,6 @@ class Tokens:
         self._gate.pool.submit(secure.build, built)
 
 
-def _uses(gate: Gate, association: Association, secure: Secured) -> bool:
+def _uses(gate: Gate, association: Association | HeldAssociation, secure: Secured) -> bool:
     parties = (association.caller, association.callee)
     return any(party is not None and gate.party(association.link, party) is secure for party in parties)

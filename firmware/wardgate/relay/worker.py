@@ -55,6 +55,10 @@ class Worker:
         self.gate = Gate(config, self._loop, log, self._custodian, PlainSockets())
         self._tokens = Tokens(self.gate)
         self._secure_parties(config, outs_in(start.get("tokens", {})))
+        if config.holds:
+            from wardgate.hold.keeper import Keeper
+
+            self.gate.keeper = Keeper(config, self._loop, self.gate.event)
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
         self._collect_at = 0.0
@@ -72,6 +76,8 @@ class Worker:
             self._admission.open(socket.socket(fileno=fd), Post(endpoint, found))
         self._say({"is": "ready"})
         self._loop.run()
+        if self.gate.keeper is not None:
+            self.gate.keeper.close()
 
     def _secure_parties(self, config: Config, outs: dict[str, Out]) -> None:
         """Build the TLS contexts of this generation, but of parties whose token is out. Raises what transport raises: such a worker
@@ -192,6 +198,7 @@ class Worker:
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
             "errors": list(gate.errors),
+            **({"instances_held": gate.keeper.held} if gate.keeper is not None else {}),
         }
 
 

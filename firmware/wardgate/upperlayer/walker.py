@@ -112,6 +112,10 @@ class Walker:
         """Bytes of the current data set so far."""
         return self._length
 
+    def follow(self, follower: Follower) -> None:
+        """Tell another follower from here on."""
+        self._follower = follower
+
     def announced(self, maximum_length: int) -> None:
         """The receiver takes P-DATA-TF of up to `maximum_length` bytes after the header, 0 for any (PS3.8 D.1)."""
         if 0 < maximum_length < self._max_pdu:
@@ -178,6 +182,7 @@ class Walker:
                             follower.passes(data[passed:off])
                             passed = off
                         off = self._control(data, off)
+                        follower = self._follower  # a whole A-ASSOCIATE-RQ may have brought another one
                         if off < 0:
                             self.offset += start
                             return start

@@ -1,0 +1,137 @@
+"""`wardgate hold list|retry|release|export`: what a person does with the queue. `list` and `export` read the directory."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import Final, TextIO
+
+from wardgate.codes import Code
+from wardgate.hold.export import export
+from wardgate.hold.port import ask
+from wardgate.hold.seal import Damaged
+from wardgate.hold.store import STEM, Entry, Store
+from wardgate.hold.wrap import FileWrapper, WrapError
+from wardgate.log import printable
+from wardgate.policy.model import Config
+
+USAGE: Final = """\
+usage: wardgate hold list -c FILE                        what waits and what is in quarantine, one line an instance
+       wardgate hold retry -c FILE [NAME... | --all]     try destinations now; put NAMEs back from quarantine
+       wardgate hold release -c FILE --yes NAME...       remove NAMEs from quarantine for ever
+       wardgate hold export -c FILE --yes FOLDER NAME... write NAMEs as DICOM files, in clear: they are patient data
+"""
+_MAX_LINES: Final = 10_000
+
+
+def main(words: list[str], out: TextIO, err: TextIO) -> int:
+    """Run one command; return its exit status: 0 good, 1 bad, 2 wrongly called."""
+    if len(words) < 3 or words[0] not in ("list", "retry", "release", "export") or words[1] not in ("-c", "--config"):
+        err.write(USAGE)
+        return 0 if words == ["help"] else 2
+    command, path, rest = words[0], words[2], words[3:]
+    options = {word for word in rest if word.startswith("--")}
+    names = [word for word in rest if not word.startswith("--")]
+    allowed = {"list": set(), "retry": {"--all"}, "release": {"--yes"}, "export": {"--yes"}}[command]
+    if not options <= allowed or (command == "list" and names):
+        err.write(USAGE)
+        return 2
+    from wardgate.policy import load
+    from wardgate.policy.mistakes import ConfigErrors
+
+    try:
+        config = load(path, check_files=False)
+        if config.hold is None:
+            err.write(f"{path}: there is no table [hold]\n")
+            return 1
+        if command == "list":
+            return _list(_store(config), out)
+        if command == "export":
+            return _export(config, names, "--yes" in options, out, err)
+        return _ask(config, command, names, options, err)
+    except (ConfigErrors, WrapError, Damaged, OSError) as error:
+        code = getattr(error, "code", None)
+        err.write(f"{f'{code} ' if isinstance(code, Code) else ''}{error}\n")
+        return 1
+
+
+def _store(config: Config) -> Store:
+    assert config.hold is not None
+    if not os.path.isdir(config.hold.directory):
+        raise FileNotFoundError(2, "the queue was never used", str(config.hold.directory))
+    return Store(config.hold.directory, FileWrapper(config.hold.key))
+
+
+def _list(store: Store, out: TextIO) -> int:
+    shown = 0
+    for place, entries in (("waits", store.entries()), ("quarantine", store.quarantined())):
+        for entry in entries:
+            if shown == _MAX_LINES:
+                out.write(f"... and more than {_MAX_LINES} files\n")
+                return 0
+            shown += 1
+            out.write(_line(store, place, entry))
+    out.write(f"{shown} file{'s' if shown != 1 else ''}\n")
+    return 0
+
+
+def _line(store: Store, place: str, entry: Entry) -> str:
+    quarantined = place == "quarantine"
+    state = f"answered {entry.status:04X}" if entry.status >= 0 else place
+    try:
+        reader = store.read(entry.name, quarantined)
+        header = reader.header
+        reader.close()
+        what = f"{header.link} {printable(header.calling)}>{printable(header.called)} {header.sop_instance} {header.transfer_syntax}"
+    except (Damaged, OSError) as error:
+        what = f"cannot be read: {error}"
+    why = store.why(entry.stem) if quarantined else {}
+    reason = "".join(f" {key}={printable(value)}" for key, value in why.items())
+    return f"{entry.stem} {state} {what}{reason}\n"
+
+
+def _export(config: Config, words: list[str], confirmed: bool, out: TextIO, err: TextIO) -> int:
+    if len(words) < 2:
+        err.write(USAGE)
+        return 2
+    if not confirmed:
+        err.write("what is exported is patient data in clear; say --yes if that is intended\n")
+        return 1
+    folder, names = words[0], words[1:]
+    store = _store(config)
+    there = {
+        entry.stem: (entry, quarantined)
+        for quarantined, found in ((False, store.entries()), (True, store.quarantined()))
+        for entry in found
+    }
+    missing = [name for name in names if name not in there]
+    if missing:
+        err.write(f"not in the queue: {printable(missing[0])}\n")
+        return 1
+    os.makedirs(folder, 0o700, exist_ok=True)
+    for name in names:
+        entry, quarantined = there[name]
+        out.write(f"{export(store, entry, quarantined, folder)}\n")
+    return 0
+
+
+def _ask(config: Config, command: str, names: list[str], options: set[str], err: TextIO) -> int:
+    if command == "release" and (not names or "--yes" not in options):
+        err.write("what is released is gone for ever: name each and say --yes\n" if names else USAGE)
+        return 1 if names else 2
+    bad = [name for name in names if not STEM.fullmatch(name)]
+    if bad:
+        err.write(f"not a name of the queue: {printable(bad[0])}\n")
+        return 1
+    path = os.path.join(config.box.run_dir, "hold.sock")
+    question = {"do": command, "files": names, "all": "--all" in options, "by": getpass.getuser()}
+    try:
+        answer = ask(path, question, 60.0)
+    except (OSError, ValueError) as error:
+        code = Code.HOLD_UNREACHABLE
+        err.write(f"{code} {code.value.sentence} ({path}: {error}) -> {code.value.action}\n")
+        return 1
+    if not answer.get("ok"):
+        err.write(f"{printable(answer.get('error', 'refused'))}\n")
+        return 1
+    return 0

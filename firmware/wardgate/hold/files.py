@@ -1,0 +1,74 @@
+"""Every write of the queue to its disk goes through here, so that a test can record them in order (and replay a crash).
+
+What is written is durable only after `sync`; a name only after `sync_directory` of its directory.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Files:
+    """The operations of the queue on its disk. Each raises `OSError`."""
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory of mode 0700 if it is not there, and its name durable."""
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            return
+        self.sync_directory(os.path.dirname(path))
+
+    def create(self, path: str) -> int:
+        """Make a new file of mode 0600 and return its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        """Write all of `data` at the end of what was written before."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def sync(self, fd: int) -> None:
+        """Make what was written durable."""
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+        os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, in place of any that has it."""
+        os.rename(old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def write_whole(self, path: str, data: bytes) -> None:
+        """Put a small file in place of whatever was there: temporary name, sync, rename, sync of the directory."""
+        temporary = f"{path}.{os.getpid()}.tmp"
+        self.unlink(temporary)
+        fd = self.create(temporary)
+        try:
+            try:
+                self.write(fd, data)
+                self.sync(fd)
+            finally:
+                self.close(fd)
+            self.rename(temporary, path)
+        except OSError:
+            self.unlink(temporary)
+            raise
+        self.sync_directory(os.path.dirname(path))

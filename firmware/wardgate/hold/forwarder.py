@@ -1,0 +1,421 @@
+"""The hold forwarder: the process that sends what is held. Started by the master with its control socket's descriptor as argument."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from typing import Any, Final
+
+from wardgate.codes import Code
+from wardgate.hold.keeper import poke_path
+from wardgate.hold.memory import Answer, ContextMemory, Pair
+from wardgate.hold.pause import Pauses
+from wardgate.hold.port import Port
+from wardgate.hold.queue import Lane, Queue
+from wardgate.hold.seal import Damaged
+from wardgate.hold.sending import Sending
+from wardgate.hold.settle import Settling
+from wardgate.hold.store import Entry, Store
+from wardgate.hold.syncer import Syncer
+from wardgate.hold.wrap import FileWrapper
+from wardgate.log import Log
+from wardgate.master.control import ControlError, decode, encode
+from wardgate.policy.keyref import TokenKey
+from wardgate.policy.model import Config, Link, Party, Transport, build
+from wardgate.relay.custodian import Custodian
+from wardgate.relay.defects import traceback_of
+from wardgate.relay.gate import Gate
+from wardgate.relay.loop import IN, Loop
+from wardgate.relay.secure import SecureParty
+from wardgate.relay.tokens import Out
+
+SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
+COUNT_SECONDS: Final = 60.0
+LOCK_SECONDS: Final = 0.2
+STOP_SECONDS: Final = 15.0
+CONTROL_BYTES: Final = 1 << 20
+START_SECONDS: Final = 30.0
+POKE_BYTES: Final = 2048
+_MAX_POKES: Final = 4096
+
+
+class Forwarder:
+    """Queue, lanes and the associations under way."""
+
+    def __init__(self, control: socket.socket, start: dict[str, Any]) -> None:
+        config: Config = build(start["config"])
+        config = config._replace(box=config.box._replace(hash_threads=0))
+        assert config.hold is not None
+        self.config = config
+        self.hold = config.hold
+        self._control = control
+        self._log = Log("hold")
+
+        def defect(error: Exception) -> None:
+            self._log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
+
+        self.loop = Loop(defect)
+        from wardgate.custody.client import CustodyClient
+        from wardgate.transport.sockets import PlainSockets
+
+        client = CustodyClient(config.box.run_dir / "custody.sock", f"hold.{os.getpid()}", time.monotonic)
+        self._custodian = Custodian(self.loop, client, config.limits.record_seconds, defect)
+        self.gate = Gate(config, self.loop, self._log, self._custodian, PlainSockets())
+        self._secure_parties(config)
+        self.store = Store(self.hold.directory, FileWrapper(self.hold.key))
+        self.syncer = Syncer(self.store.files, self.store.queue, self.loop.call)
+        self._remover = Syncer(self.store.files, self.store.queue, self.loop.call, threads=1)
+        self.memory = ContextMemory(self.store.contexts, self.store.files)
+        self.queue = Queue(lambda: Pauses(self.hold.retry_seconds, random.random))
+        self.sendings: set[Sending] = set()
+        self._settling: Settling | None = None
+        self._unrecorded: dict[str, Entry] = {}
+        self._removing: set[str] = set()
+        self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
+        self._no_route: set[tuple[str, str]] = set()
+        self._lock = -1
+        self._scan_at = 0.0
+        self._count_at = 0.0
+        self._stop_at = 0.0
+        self._told_locked = False
+        self.forwarded = 0
+        self._poke = _poke_socket(poke_path(config.box.run_dir))
+        self._port = Port(self.loop, os.path.join(config.box.run_dir, "hold.sock"), self.asked)
+        self.loop.register(self._poke.fileno(), self._poked, IN)
+        self.loop.register(control.fileno(), self._controlled, IN)
+        self.loop.each_tick(self._tick)
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        self._custodian.connect()
+        self._say({"is": "ready"})
+        self._take_lock()
+        self.loop.run()
+        self._port.close()
+
+    # --- the directory
+
+    def _take_lock(self) -> None:
+        """Only one forwarder sends: an older one finishes first."""
+        fd = os.open(os.path.join(self.store.directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            if not self._told_locked:
+                self._told_locked = True
+                self._log.event(Code.HOLD_LOCKED)
+            return
+        self._lock = fd
+        self._port.listen()
+        self._scan()
+        self._log.event(Code.HOLD_STARTED, waiting=len(self.queue), quarantined=len(self.store.quarantined()))
+
+    def _scan(self) -> None:
+        """Look what is in the directory: at the start, then now and then."""
+        self._scan_at = self.loop.now + SCAN_SECONDS
+        removed = self.store.leftovers()
+        if removed:
+            self._log.event(Code.HOLD_LEFTOVER, files=removed)
+        for entry in self.store.entries():
+            self._found(entry)
+        if self.loop.now >= self._count_at:
+            self._count_at = self.loop.now + COUNT_SECONDS
+            self.store.count_bytes()
+        self._start_lanes()
+
+    def _found(self, entry: Entry) -> None:
+        if entry.status >= 0:
+            if entry.stem not in self._removing:
+                self._unrecorded.setdefault(entry.stem, entry)
+            return
+        if self.queue.knows(entry.stem):
+            return
+        try:
+            reader = self.store.read(entry.name)
+        except FileNotFoundError:
+            return
+        except (Damaged, OSError) as error:
+            self._log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            why = {"code": str(Code.HOLD_DAMAGED), "reason": "damaged", "detail": str(error)[:200]}
+            self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
+            return
+        reader.close()
+        header = reader.header
+        pair = Pair(header.link, header.peer, header.calling, header.called)
+        self.queue.add(entry, pair, header.abstract_syntax, header.transfer_syntax)
+
+    def _poked(self, _events: int) -> None:
+        for _ in range(_MAX_POKES):
+            try:
+                words = self._poke.recv(POKE_BYTES).decode("utf-8", "replace").split("\0")
+            except BlockingIOError:
+                break
+            entry = self.store.entry(words[0])
+            if self._lock >= 0 and entry is not None and entry.status < 0 and len(words) == 7:
+                # Only where it belongs and what it needs; what is sent is read from its file.
+                self.queue.add(entry, Pair(*words[1:5]), words[5], words[6])
+        self._start_lanes()
+
+    # --- lanes
+
+    def _start_lanes(self) -> None:
+        if self._lock < 0 or self._stop_at:
+            return
+        for lane in self.queue.ready(self.loop.now, self.hold.associations_per_peer):
+            self._start(lane)
+        if self._unrecorded and self._settling is None:
+            self._settling = Settling(self, dict(self._unrecorded))
+            self._unrecorded.clear()
+            self._settling.begin()
+
+    def _start(self, lane: Lane) -> None:
+        route = self._routes.get((lane.pair.link, lane.pair.peer))
+        if route is None or route[1].connect is None:
+            key = (lane.pair.link, lane.pair.peer)
+            if key not in self._no_route:
+                self._no_route.add(key)
+                self._log.event(Code.HOLD_NO_ROUTE, link=key[0], peer_name=key[1], waiting=len(lane))
+            lane.destination.last_code = str(Code.HOLD_NO_ROUTE)
+            return
+        link: Link = route[0]
+        peer: Party = route[1]
+        sending = Sending(self, lane, link, peer)
+        self.sendings.add(sending)
+        sending.begin()
+
+    def ended(self, sending: Sending, failed: bool) -> None:
+        """An association is over."""
+        self.sendings.discard(sending)
+        self.forwarded += sending.delivered
+        lane = sending.lane
+        if sending.delivered:
+            self._log.event(Code.HOLD_FORWARDED, sending.titles, link=sending.link.name, instances=sending.delivered, waiting=len(lane))
+        if failed:
+            seconds = lane.destination.pauses.failed(self.loop.now)
+            self._log.event(Code.HOLD_RETRY, sending.titles, link=sending.link.name, waiting=len(lane), seconds=f"{seconds:.1f}")
+        if not len(lane):
+            self.queue.forget(lane)
+        self.loop.soon(self._start_lanes)
+        if self._stop_at:
+            self._leave_if_done()
+
+    def settled(self, done: list[Entry], failed: list[Entry]) -> None:
+        """Records of an earlier life were written, or not."""
+        self._settling = None
+        for entry in done:
+            self.remove(entry)
+        for entry in failed:
+            self.unrecorded(entry)
+        if self._stop_at:
+            self._leave_if_done()
+
+    def remove(self, entry: Entry) -> None:
+        """Its answer and its record are durable: remove it, beside the loop."""
+        self._removing.add(entry.stem)
+        self._remover.submit(lambda: self.store.remove(entry.name), lambda _error: self._removing.discard(entry.stem), sync=False)
+
+    def unrecorded(self, entry: Entry) -> None:
+        """Its record could not be written: tried again at the next look."""
+        self.loop.at(SCAN_SECONDS, lambda: self._unrecorded.__setitem__(entry.stem, entry))
+
+    def teach(self, pair: Pair, told: list[Answer]) -> None:
+        """Remember what the destination accepted."""
+
+        def work() -> None:
+            self.memory.teach(pair, told)
+
+        self._remover.submit(work, lambda _error: None, sync=False)
+
+    # --- the person
+
+    def asked(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Answer a question from `hold.sock`. Raises what the disk raises."""
+        what = question.get("do")
+        if what == "status":
+            return {"ok": True, **self.status()}
+        stems = [stem for stem in question.get("files", []) if isinstance(stem, str)]
+        there = {entry.stem for entry in self.store.quarantined()}
+        missing = [stem for stem in stems if stem not in there]
+        if missing:
+            return {"ok": False, "error": f"not in quarantine: {missing[0][:60]}"}
+        if what == "retry":
+            for stem in stems or (sorted(there) if question.get("all") else []):
+                self.store.put_back(stem)
+                self._log.event(Code.HOLD_REQUEUED, file=stem)
+            for destination in self.queue.destinations.values():
+                destination.pauses.worked()
+            self._no_route.clear()
+            self._scan()
+            return {"ok": True}
+        if what == "release" and stems:
+            for stem in stems:
+                self.store.release(stem)
+                self._log.event(Code.HOLD_RELEASED, file=stem, by=str(question.get("by", ""))[:64])
+            return {"ok": True}
+        return {"ok": False, "error": "not a question of this port"}
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of the queue."""
+        now = self.loop.now
+        waiting: dict[tuple[str, str], int] = {}
+        for lane in self.queue.lanes.values():
+            key = (lane.pair.link, lane.pair.peer)
+            waiting[key] = waiting.get(key, 0) + len(lane)
+        return {
+            "waiting": len(self.queue),
+            "quarantined": len(self.store.quarantined()),
+            "held_bytes": self.store.counters.held_bytes,
+            "forwarded": self.forwarded,
+            "answered_unrecorded": len(self._unrecorded),
+            "key": self.store.wrapper.name,
+            "destinations": [
+                {
+                    "link": destination.link,
+                    "peer": destination.peer,
+                    "waiting": waiting.get(key, 0),
+                    "associations": destination.running,
+                    "delivered": destination.delivered,
+                    "failures": destination.pauses.failures,
+                    "next_try_seconds": max(0, round(destination.pauses.until - now)),
+                    "last": destination.last_code,
+                }
+                for key, destination in sorted(self.queue.destinations.items())
+            ],
+        }
+
+    # --- the master
+
+    def _say(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.send(encode(message))
+        except OSError:
+            pass
+
+    def _controlled(self, _events: int) -> None:
+        try:
+            data = self._control.recv(CONTROL_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # the master died
+            self.loop.forget(self._control.fileno())
+            self._stop()
+            return
+        try:
+            message = decode(data)
+        except ControlError:
+            return
+        if message.get("do") in ("drain", "stop"):
+            self._stop()
+
+    def _stop(self) -> None:
+        """Finish what is being sent, then leave."""
+        if self._stop_at:
+            return
+        self._stop_at = time.monotonic() + STOP_SECONDS
+        for sending in list(self.sendings):
+            sending.stop()
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        if (not self.sendings and self._settling is None and not self._custodian.unanswered) or time.monotonic() > self._stop_at:
+            if self._lock >= 0:
+                self._log.event(Code.HOLD_STOPPED, waiting=len(self.queue))
+            self._say({"is": "drained"})
+            self.loop.stop()
+
+    def _tick(self) -> None:
+        now = self.loop.now
+        for sending in list(self.sendings):
+            sending.tick(now)
+        if self._stop_at:
+            self._leave_if_done()
+            return
+        if self._lock < 0:
+            self._take_lock()
+            return
+        if now >= self._scan_at:
+            self._scan()
+        else:
+            self._start_lanes()
+        if self.gate.ended:
+            self.gate.ended = 0
+            gc.collect()
+
+    def _secure_parties(self, config: Config) -> None:
+        """Build the TLS contexts towards the peers, as a worker does. Raises what transport raises."""
+        wanted = [(link, peer) for link in config.links for peer in link.peers if peer.transport is Transport.TLS and peer.connect]
+        if not wanted:
+            return
+        from wardgate.transport.context import TlsContexts
+        from wardgate.transport.crl import CrlStore
+        from wardgate.transport.peer import PeerChecker
+        from wardgate.transport.sessions import SessionCache
+
+        sessions = SessionCache()
+        for link, peer in wanted:
+            assert peer.tls is not None
+            caller = peer._replace(listen=())
+            crls = CrlStore(peer.tls.crls, config.box.run_dir / "crl")
+            contexts = partial(TlsContexts, peer.tls, [], config.keys)
+            # With a key in a token the contexts are made for each association: the forwarder starts without the token, and nothing that
+            # would do without it is kept.
+            tokens = any(isinstance(pair.key, TokenKey) for pair in peer.tls.certificates)
+            out = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if tokens else None
+            secure = SecureParty(link, caller, contexts, PeerChecker(peer.tls, crls), crls, sessions, out)
+            self.gate.secure[(link.name, peer.name)] = secure
+
+
+def _poke_socket(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    mask = os.umask(0o077)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(mask)
+    return sock
+
+
+def main() -> int:
+    """Take the start message from the control socket, serve, leave."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.stderr.write("usage: python -m wardgate.hold.forwarder CONTROL_FD   (started by wardgate run)\n")
+        return 2
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.settimeout(START_SECONDS)
+    try:
+        start = decode(control.recv(CONTROL_BYTES))
+    except (OSError, ControlError) as error:
+        sys.stderr.write(f"no start message from the master: {error}\n")
+        return 2
+    try:
+        forwarder = Forwarder(control, start)
+    except Exception as error:
+        code = getattr(error, "code", Code.WORKER_DEFECT)
+        control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
+        return 1
+    control.setblocking(False)
+    gc.collect()
+    gc.freeze()
+    forwarder.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,420 @@
+"""An association that the box answers itself, as Storage SCP, because its link holds or the destination is away.
+
+It takes over the leg of the caller, its state machine and its ledger from the relay's opening. A C-STORE is answered with success
+only after the file of the instance and the custody record are durable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wardgate.codes import Code
+from wardgate.custody.record import Flow as SentBy
+from wardgate.custody.record import Outcome
+from wardgate.hold import offer, scp
+from wardgate.hold.fragments import COMMAND, fragment_size, fragments
+from wardgate.hold.header import Header
+from wardgate.hold.memory import Pair
+from wardgate.hold.scp import What
+from wardgate.hold.space import STEP_BYTES
+from wardgate.hold.wrap import WrapError
+from wardgate.relay.defects import traceback_of
+from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.phase import Phase
+from wardgate.relay.stores import Store
+from wardgate.transport.errors import TlsFailure
+from wardgate.upperlayer.errors import LocalError, PduError
+from wardgate.upperlayer.machine import Effect, Event, event_of
+from wardgate.upperlayer.pdu import Abort, AssociateRQ, accepted_contexts, decode
+from wardgate.upperlayer.table import State as Sta
+from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType
+
+if TYPE_CHECKING:
+    from wardgate.hold.keeper import Keeper
+    from wardgate.hold.store import Body
+    from wardgate.policy.model import Party
+    from wardgate.relay.association import Association
+    from wardgate.relay.ledger import Ledger
+    from wardgate.upperlayer.walker import Sink
+
+MAX_PENDING: Final = 16  # instances being made durable; a peer without asynchronous window has one
+_RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_LATE: Final = {Phase.ESTABLISHED: Code.IDLE, Phase.RELEASING: Code.RELEASE_LATE, Phase.ENDING: Code.RELEASE_LATE}
+
+
+class NotAccepted(Exception):
+    """A message on a context that was not accepted (PS3.8 9.3.5.1)."""
+
+    code = Code.CONTEXT_NOT_ACCEPTED
+
+
+class TooManyPending(Exception):
+    """More C-STOREs without a response than we follow."""
+
+    code = Code.TOO_MANY_STORES
+
+
+class Incoming:
+    """One C-STORE: what comes of its data set goes into `body`, or nowhere when `refusal` says why."""
+
+    __slots__ = ("body", "context", "name", "refusal", "reserved", "store", "verdict")
+
+    def __init__(self, context: int, verdict: scp.Verdict, store: Store) -> None:
+        self.context = context
+        self.verdict = verdict
+        self.store = store
+        self.body: Body | None = None
+        self.name = ""  # in the queue
+        self.refusal = ""
+        self.reserved = 0
+
+
+class HeldAssociation:
+    """From the A-ASSOCIATE-AC of the box to the last byte. Follows the walker, owns the leg. Every call is on the loop's thread."""
+
+    def __init__(self, a: Association, ledger: Ledger, keeper: Keeper, request: AssociateRQ, choices: list[offer.Choice]) -> None:
+        assert a.callee is not None
+        self.gate = a.gate
+        self.keeper = keeper
+        self.host = a.host
+        self.acceptor = a.acceptor
+        self.ledger = ledger
+        self.titles = a.titles
+        self.link = a.link
+        self.caller: Party = a.caller
+        self.callee: Party | None = None  # nobody was called: a token of the destination does not matter here
+        self.opening = None
+        self._destination = a.callee.name
+        self.phase = Phase.ESTABLISHED
+        self.deadline = 0.0
+        self._machine = a.machines[Side.ACCEPTOR]
+        self._walker = a.out.walker
+        self._calling, self._called = request.calling_ae.strip(), request.called_ae.strip()
+        self._pair = Pair(self.link.name, self._destination, self._calling, self._called)
+        self._fragment = fragment_size(request.maximum_length)
+        self._began = self.gate.loop.now
+        self._current: Incoming | None = None  # whose data set comes
+        self._reply: tuple[int, bytes] | None = None  # goes out behind a data set that is thrown away
+        self._pending = 0
+        self._ended = ""
+        self._release_asked = False
+        ac = offer.answer(request, choices)
+        self._contexts = accepted_contexts(request, ac)
+        a.acceptor.owner = self
+        a.acceptor.other = None
+        self._walker.follow(self)
+        a.hand_over()
+        self.gate.associations.add(self)
+        self.gate.links[self.link.name].associations += 1
+        self._machine.handle(Event.ACCEPT_RESPONSE)
+        self._enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
+        self.gate.event(Code.HOLD_BEGAN, self.titles, link=self.link.name, contexts=len(self._contexts))
+        self.acceptor.send(ac.encode())
+
+    # --- what the worker asks
+
+    def tick(self, now: float) -> None:
+        """End what took too long."""
+        if now < self.deadline or self._pending:
+            return
+        moved, self.acceptor.fed = self.acceptor.fed, False
+        if self.phase is Phase.ESTABLISHED and moved:
+            self.deadline = now + self.gate.limits.idle_seconds
+        elif self.phase is Phase.ENDING:
+            self._over("released")
+        elif self.phase is not Phase.OVER:
+            self.fail(_LATE[self.phase], None, waited_for=self.phase.value)
+
+    def fail(
+        self, code: Code, at: Leg | None, reason: AbortReason = AbortReason.NOT_SPECIFIED, dead: bool = False, **fields: object
+    ) -> None:
+        """Abort (PS3.8 A-P-ABORT) for `code`. Nothing is sent on a `dead` leg."""
+        if self._ended:
+            return
+        self.gate.event(code, self.titles, link=self.link.name, phase=self.phase.value, at=self.acceptor.address, **fields)
+        leg = self.acceptor
+        if leg.state is State.OPEN:
+            if dead or code in (Code.LEG_LOST, Code.TLS_TRUNCATED):
+                leg.close()
+            elif self._machine.state not in (Sta.Sta1, Sta.Sta13):
+                self._machine.handle(Event.ABORT_REQUEST)
+                leg.send(Abort(AbortSource.PROVIDER, reason).encode())
+                leg.part()
+        self._over(str(code))
+
+    # --- what the walker tells
+
+    def passes(self, data: memoryview) -> None:
+        """P-DATA-TF bytes that went by: nothing passes on."""
+
+    def long_pdu(self, length: int) -> None:
+        """The walker of a held association has no receiver that announced less."""
+
+    def control(self, pdu: bytes) -> None:
+        """A PDU that is not P-DATA-TF."""
+        decoded = decode(pdu)
+        before = self._machine.state
+        source = AbortSource.USER
+        if isinstance(decoded, Abort) and decoded.source == AbortSource.PROVIDER:
+            source = AbortSource.PROVIDER
+        effects = self._machine.handle(event_of(pdu[0]), abort_source=source)
+        if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
+            self._machine.state = before
+            raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
+        if isinstance(decoded, Abort):
+            self.gate.event(Code.PEER_ABORTED, self.titles, link=self.link.name, side=Side.ACCEPTOR.value, source=pdu[8], reason=pdu[9])
+            self.acceptor.finish(close_notify=True)
+            self._over(str(Code.PEER_ABORTED))
+        elif Effect.INDICATE_RELEASE in effects:
+            self._release_asked = True
+            self._enter(Phase.RELEASING, self.gate.limits.release_seconds)
+            self._release_if_done()
+
+    def command(self, context: int, command: bytearray) -> Sink | None:
+        """A whole command set came."""
+        accepted = self._contexts.get(context)
+        if self._release_asked:
+            raise PduError(0, "9.2", "P-DATA-TF after the release request", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
+        if accepted is None or self._ended:
+            raise NotAccepted(f"context {context}")
+        verdict = scp.judge(accepted[0], command)
+        self._walker.expects_data = verdict.command.has_data_set
+        if verdict.what is What.STORE:
+            return self._begin(context, accepted, verdict, bytes(command))
+        if verdict.what is What.REFUSE:
+            self.gate.event(Code.HOLD_SERVICE_REFUSED, self.titles, link=self.link.name, request=verdict.command.name)
+        if verdict.reply:
+            if verdict.command.has_data_set:
+                self._reply = (context, verdict.reply)
+            else:
+                self._say(context, verdict.reply)
+        return None
+
+    def data_set(self, context: int, length: int) -> None:
+        """The data set of the last command is whole."""
+        if self._reply is not None:
+            reply, self._reply = self._reply, None
+            self._say(*reply)
+        incoming, self._current = self._current, None
+        if incoming is None:
+            return
+        incoming.store.length = length
+        incoming.store.whole = True
+        self._pending += 1
+        self.acceptor.pause(Pause.RECORD)
+        if incoming.body is not None:
+            try:
+                incoming.body.finish(incoming.store.digest.hexdigest())
+            except OSError as error:
+                self._lose(incoming, error)
+        self._promise(incoming, 0)
+        if incoming.body is None:
+            self.gate.loop.soon(lambda: self._refuse(incoming))
+            return
+        body, store = incoming.body, self.keeper.store
+
+        def keep() -> None:
+            incoming.name = store.keep(body)
+
+        self.keeper.syncer.submit(keep, lambda error: self._kept(incoming, error))
+
+    # --- one instance
+
+    def _begin(self, context: int, accepted: tuple[str, str], verdict: scp.Verdict, raw: bytes) -> Sink:
+        if self._pending >= MAX_PENDING:
+            raise TooManyPending(f"{self._pending} instances are being made durable")
+        store = Store(verdict.command, context, accepted[1], self.gate.buffers)
+        incoming = self._current = Incoming(context, verdict, store)
+        if not self.keeper.room():
+            incoming.refusal = "no room in the queue"
+        elif not self.ledger.room(self._pending):
+            self._promise(incoming, 0, STEP_BYTES)
+            incoming.refusal = "no room in the custody log"
+        else:
+            incoming.reserved = STEP_BYTES
+            self._open(incoming, accepted, raw)
+
+        digest = store.digest.update
+
+        def take(data: memoryview) -> None:
+            digest(data)
+            body = incoming.body
+            if body is not None:
+                try:
+                    body.write(data)
+                    if body.written > incoming.reserved:
+                        self._grow(incoming)
+                except OSError as error:
+                    self._lose(incoming, error)
+
+        return take
+
+    def _open(self, incoming: Incoming, accepted: tuple[str, str], raw: bytes) -> None:
+        command = incoming.verdict.command
+        time_ns, _quality = self.gate.clock.now()
+        header = Header(
+            self.gate.config.box.name, self.link.name, self._destination, self._calling, self._called, accepted[0], accepted[1],
+            command.sop_class, command.sop_instance, raw.hex(), self.ledger.association.hex(), time_ns, "", "",
+        )  # fmt: skip
+        try:
+            incoming.body = self.keeper.begin(header)
+        except (OSError, WrapError) as error:
+            self._lose(incoming, error)
+
+    def _grow(self, incoming: Incoming) -> None:
+        """The instance is longer than what was reserved for it."""
+        if self.keeper.room():
+            incoming.reserved += STEP_BYTES
+            self.keeper.space.used(STEP_BYTES)  # of the step before: those bytes are on the disk now
+        else:
+            self._lose(incoming, None)
+            incoming.refusal = "no room in the queue"
+
+    def _promise(self, incoming: Incoming, left: int, held: int = 0) -> None:
+        """Give back what is reserved and not needed any more."""
+        self.keeper.space.used(held or (STEP_BYTES if incoming.reserved else 0))
+        incoming.reserved = left
+
+    def _lose(self, incoming: Incoming, error: Exception | None) -> None:
+        """The file cannot be written: what comes is thrown away and answered with A700."""
+        body, incoming.body = incoming.body, None
+        incoming.refusal = "the instance could not be written"
+        if error is not None:
+            self.gate.event(Code.HOLD_WRITE_FAILED, self.titles, link=self.link.name, detail=error)
+        if body is not None:
+            self.keeper.store.drop(body)
+
+    def _kept(self, incoming: Incoming, error: Exception | None) -> None:
+        """The file is durable, or is not."""
+        if error is not None:
+            self.gate.event(Code.HOLD_WRITE_FAILED, self.titles, link=self.link.name, detail=error)
+            incoming.refusal = "the instance could not be made durable"
+            self._remove(incoming)
+            self._refuse(incoming)
+            return
+        self.ledger.store(incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR, lambda durable: self._recorded(incoming, durable))
+
+    def _recorded(self, incoming: Incoming, durable: bool) -> None:
+        counters = self.gate.links[self.link.name]
+        if durable:
+            counters.instances += 1
+            counters.bytes += incoming.store.length
+            self.keeper.held += 1
+            self.keeper.poke(incoming.name, self._pair, *self._contexts[incoming.context])
+            self._say(incoming.context, scp.stored(incoming.verdict.command))
+        else:
+            counters.not_stored += 1
+            self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")
+            self._remove(incoming)
+            self._say(incoming.context, scp.no_room(incoming.verdict.command, "no custody record"))
+        self._done()
+
+    def _refuse(self, incoming: Incoming) -> None:
+        """Answer A700; its record waits for nothing."""
+        self.gate.links[self.link.name].not_stored += 1
+        self.ledger.store(incoming.store, scp.OUT_OF_RESOURCES, Outcome.STATUS, SentBy.ACCEPTOR, _nobody_waits)
+        self._say(incoming.context, scp.no_room(incoming.verdict.command, incoming.refusal))
+        self._done()
+
+    def _remove(self, incoming: Incoming) -> None:
+        body = incoming.body
+        assert body is not None
+        store, kept = self.keeper.store, bool(incoming.name)
+        self.keeper.syncer.submit(lambda: store.drop(body, kept), lambda _error: None)
+
+    def _done(self) -> None:
+        self._pending -= 1
+        if self._pending:
+            return
+        if self._ended:
+            self._finish()
+            return
+        self.acceptor.resume(Pause.RECORD)
+        self._release_if_done()
+
+    def _say(self, context: int, command: bytes) -> None:
+        if not self._ended and self.acceptor.state is State.OPEN:
+            self.acceptor.send(fragments(context, COMMAND, command, self._fragment))
+
+    # --- the end
+
+    def _release_if_done(self) -> None:
+        if not self._release_asked or self._pending or self._machine.state is not Sta.Sta8:
+            return
+        self._machine.handle(Event.RELEASE_RESPONSE)
+        self.acceptor.send(_RELEASE_RP)
+        self.gate.event(
+            Code.ASSOCIATION_ENDED, self.titles, link=self.link.name, how="released", stores=self.ledger.stores,
+            seconds=f"{self.gate.loop.now - self._began:.1f}",
+        )  # fmt: skip
+        self.ledger.end("released")
+        self._enter(Phase.ENDING, self.gate.limits.release_seconds)
+
+    def _over(self, ended: str) -> None:
+        """Nothing more is said; the last entry follows when what is being made durable is."""
+        if self._ended:
+            return
+        self._ended = ended
+        self.phase = Phase.OVER
+        incoming, self._current = self._current, None
+        if incoming is not None:  # its data set was cut
+            incoming.store.length = self._walker.received
+            self._promise(incoming, 0)
+            if incoming.body is not None:
+                self.keeper.store.drop(incoming.body)
+            self.gate.links[self.link.name].not_stored += 1
+            self.ledger.store(incoming.store, None, Outcome.ABORTED, SentBy.ACCEPTOR, _nobody_waits)
+        if not self._pending:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.ledger.end(self._ended)
+        if self.acceptor.state is not State.PARTING:
+            self.acceptor.close()
+        gate = self.gate
+        gate.associations.discard(self)
+        gate.ended += 1
+        gate.per_peer[self.host] -= 1
+        if gate.per_peer[self.host] <= 0:
+            del gate.per_peer[self.host]
+        gate.links[self.link.name].now -= 1
+
+    # --- what the leg tells
+
+    def connected(self, leg: Leg) -> None:
+        """Never: the caller connected to us."""
+
+    def handshake_bytes(self, leg: Leg, data: bytes) -> None:
+        """Never: the handshake is over."""
+
+    def lost(self, leg: Leg, reason: str) -> None:
+        """The connection ended."""
+        if self._ended:
+            leg.close()
+        elif self._machine.state in (Sta.Sta13, Sta.Sta1):
+            leg.finish(close_notify=self._machine.state is Sta.Sta13)
+            self._over("released")
+        else:
+            self.fail(Code.TLS_TRUNCATED if leg.truncated else Code.LEG_LOST, leg, detail=reason)
+
+    def broken(self, leg: Leg, error: Exception) -> None:
+        """The caller sent what ends the association, or a defect of ours did."""
+        if self._ended:
+            return
+        if self.phase is Phase.ENDING:
+            self._over("released")
+            return
+        code = Code.WORKER_DEFECT if isinstance(error, LocalError) else getattr(error, "code", Code.WORKER_DEFECT)
+        where = {"where": traceback_of(error)} if code is Code.WORKER_DEFECT else {}
+        reason = getattr(error, "reason", None)
+        if not isinstance(reason, AbortReason):
+            reason = AbortReason.NOT_SPECIFIED
+        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__, **where)
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        self.phase = phase
+        self.deadline = self.gate.loop.now + seconds
+
+
+def _nobody_waits(_durable: bool) -> None:
+    """A record that no response waits for."""

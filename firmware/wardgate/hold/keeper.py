@@ -1,0 +1,138 @@
+"""What a worker has of the queue: the store, the thread that makes files durable, the room left, what destinations accept."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from wardgate.codes import Code
+from wardgate.hold.memory import Accepted, Answer, ContextMemory, Pair, answers
+from wardgate.hold.space import Space, free_bytes
+from wardgate.hold.store import Store
+from wardgate.hold.syncer import Syncer
+from wardgate.hold.wrap import FileWrapper
+from wardgate.policy.model import Delivery, Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wardgate.hold.header import Header
+    from wardgate.hold.store import Body
+    from wardgate.policy.model import Config, Link, Party
+    from wardgate.relay.loop import Loop
+    from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ
+
+POKE_NAME: Final = "hold-poke.sock"
+SPARES: Final = 24  # empty files made ahead, while instances come
+FEW_SPARES: Final = 12
+CLOSE_SECONDS: Final = 2.0
+
+
+class Keeper:
+    """One a worker. Raises `OSError`, `WrapError` when it cannot be made."""
+
+    def __init__(self, config: Config, loop: Loop, event: Callable[..., None]) -> None:
+        hold = config.hold
+        assert hold is not None
+        self.store = Store(hold.directory, FileWrapper(hold.key))
+        self.memory = ContextMemory(self.store.contexts, self.store.files)
+        self.space = Space(
+            hold.max_bytes, hold.keep_free_bytes, lambda: self.store.counters.held_bytes, lambda: free_bytes(self.store.directory)
+        )
+        self.syncer = Syncer(self.store.files, self.store.queue, loop.call)
+        self._teacher = Syncer(self.store.files, self.store.contexts, loop.call, threads=1)
+        self._event = event
+        self._full = False
+        self._poke_path = str(poke_path(config.box.run_dir))
+        self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self.held = 0
+        self._laying_in = False
+        self._taught: dict[Pair, list[Answer]] = {}
+        loop.each_tick(self._look)
+
+    def poke(self, name: str, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
+        """Tell the forwarder what came; it looks for itself too, now and then."""
+        try:
+            self._poke.sendto("\0".join((name, *pair, abstract_syntax, transfer_syntax)).encode("utf-8", "replace"), self._poke_path)
+        except OSError:
+            pass
+
+    def begin(self, header: Header) -> Body:
+        """Make the file of a new instance, from those laid in. Raises `OSError`, `WrapError`."""
+        body = self.store.begin(header)
+        if self.store.spares < FEW_SPARES and not self._laying_in:
+            self._laying_in = True
+            self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in, sync=False)
+        return body
+
+    def close(self) -> None:
+        """The worker ends: finish what the disk is to do, remove the empty files."""
+        self.syncer.close(CLOSE_SECONDS)
+        self._teacher.close(CLOSE_SECONDS)
+        self.store.put_away()
+
+    def _laid_in(self, _error: Exception | None) -> None:
+        self._laying_in = False
+
+    def recall(self, link: Link, peer: Party, request: AssociateRQ) -> Accepted:
+        """Return what the destination of `request` accepted when it was last seen."""
+        return self.memory.recall(pair_of(link, peer, request.calling_ae, request.called_ae))
+
+    def passed(self, link: Link, direction: Direction, peer: Party, request: AssociateRQ, answer: AssociateAC) -> None:
+        """An association was relayed: remember what the destination accepted."""
+        if holds(link, direction):
+            self.teach(pair_of(link, peer, request.calling_ae, request.called_ae), request, answer)
+
+    def teach(self, pair: Pair, request: AssociateRQ, answer: AssociateAC) -> None:
+        """Remember what a called side accepted, beside the loop."""
+        told = answers(request, answer)
+        if self._taught.get(pair) == told:
+            return
+        if len(self._taught) > 256:
+            self._taught.clear()
+        self._taught[pair] = told
+
+        def done(error: Exception | None) -> None:
+            if error is not None:
+                self._taught.pop(pair, None)
+
+        self._teacher.submit(lambda: _ignore(self.memory.teach(pair, told)), done, sync=False)
+
+    def room(self) -> bool:
+        """Reserve room for the first bytes of an instance; say so in the log when there is none."""
+        room = self.space.reserve()
+        self._tell(not room)
+        return room
+
+    def _look(self) -> None:
+        if self._full:
+            self._tell(not self.space.room())
+
+    def _tell(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            held = self.store.counters.held_bytes
+            self._event(
+                Code.HOLD_LOW_SPACE if full else Code.HOLD_SPACE_AGAIN, held_bytes=held, free_bytes=free_bytes(self.store.directory)
+            )
+
+
+def holds(link: Link, direction: Direction) -> bool:
+    """May an association of this link and direction be held?"""
+    return link.delivery is not Delivery.RELAY and direction is Direction.TO_HOSPITAL
+
+
+def pair_of(link: Link, peer: Party, calling: str, called: str) -> Pair:
+    """Return the key under which the destination's contexts are kept."""
+    return Pair(link.name, peer.name, calling.strip(), called.strip())
+
+
+def poke_path(run_dir: Path) -> str:
+    """Return where the forwarder is told of new instances."""
+    return os.path.join(run_dir, POKE_NAME)
+
+
+def _ignore(_value: object) -> None:
+    """A result that nobody wants."""

@@ -1,0 +1,92 @@
+"""Writes the records of answers that were made durable by an earlier life of the forwarder, which ended before their records were.
+
+Such a record may stand in the log twice: once by the life that ended, once here. It says the same.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from wardgate.codes import Code
+from wardgate.custody.record import Flow, Outcome, Scope
+from wardgate.custody.record import Leg as LegScope
+from wardgate.custody.wire import Status
+from wardgate.dimse.command import CommandError, parse
+from wardgate.hold.seal import Damaged
+from wardgate.hold.wrap import WrapError
+from wardgate.policy.model import Direction
+from wardgate.relay.ledger import Ledger
+from wardgate.relay.stores import Store
+
+if TYPE_CHECKING:
+    from wardgate.hold.forwarder import Forwarder
+    from wardgate.hold.store import Entry
+
+BATCH = 32  # records a round: within the space that an open entry reserves
+
+
+class Settling:
+    """One round: an open entry, a record for each answer, a close entry."""
+
+    def __init__(self, forwarder: Forwarder, entries: dict[str, Entry]) -> None:
+        self._forwarder = forwarder
+        every = list(entries.values())
+        self._entries, rest = every[:BATCH], every[BATCH:]
+        for entry in rest:
+            forwarder.unrecorded(entry)
+        self._done: list[Entry] = []
+        self._failed: list[Entry] = []
+        self._left = len(self._entries)
+        box = forwarder.config.box.name
+        scope = Scope(
+            box, "hold", Direction.TO_HOSPITAL.value, os.urandom(16), LegScope("", "hold"), LegScope("", "answered before a restart")
+        )
+        self._ledger = Ledger(forwarder.gate, scope)
+
+    def begin(self) -> None:
+        """Start the round; `forwarder.settled` is called at its end."""
+        self._ledger.begin(self._opened)
+
+    def _opened(self, status: Status) -> None:
+        if status is not Status.OK:
+            self._forwarder.settled([], self._entries)
+            return
+        for entry in self._entries:
+            self._record(entry)
+
+    def _record(self, entry: Entry) -> None:
+        def done(durable: bool) -> None:
+            (self._done if durable else self._failed).append(entry)
+            self._one_less()
+
+        try:
+            store = self._read(entry)
+        except FileNotFoundError:
+            self._one_less()
+            return
+        except (Damaged, WrapError, CommandError, ValueError, OSError) as error:  # it was delivered: what is left of it is not needed
+            self._forwarder.gate.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            self._done.append(entry)
+            self._one_less()
+            return
+        self._ledger.store(store, entry.status, Outcome.STATUS, Flow.ACCEPTOR, done)
+
+    def _read(self, entry: Entry) -> Store:
+        reader = self._forwarder.store.read(entry.name)
+        try:
+            header = reader.header
+            store = Store(parse(bytes.fromhex(header.command)), 0, header.transfer_syntax, self._forwarder.gate.buffers)
+            for data in reader.chunks():
+                store.digest.update(memoryview(data))
+                store.length += len(data)
+            store.whole = True
+        finally:
+            reader.close()
+        return store
+
+    def _one_less(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._ledger.end("settled")
+            self._forwarder.settled(self._done, self._failed)

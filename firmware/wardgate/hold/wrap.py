@@ -1,0 +1,72 @@
+"""Wraps the key of each file of the queue under a key-encryption key: a seam, so that a token can do it later.
+
+A token's `Wrapper` will ask the key service once for a key of the day and wrap the files' keys under that, because a card makes a few
+operations a second and a study has thousands of instances.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Final, Protocol
+
+from wardgate.codes import Code
+
+KEY_BYTES: Final = 32
+_MAX_FILE: Final = 256
+
+
+class WrapError(Exception):
+    """The key-encryption key cannot be used, or is another than the one needed."""
+
+    code = Code.HOLD_KEY
+
+
+class Wrapper(Protocol):
+    """A key-encryption key. `name` says which, in the header of each file; it tells nothing about the key."""
+
+    name: str
+
+    def wrap(self, key: bytes) -> bytes:
+        """Return a 32-byte key, encrypted. Raises `WrapError`."""
+        ...
+
+    def unwrap(self, name: str, wrapped: bytes) -> bytes:
+        """Return the 32-byte key wrapped under the key of this name. Raises `WrapError`."""
+        ...
+
+
+class FileWrapper:
+    """A key in a file, for development: AES-256 key wrap (RFC 3394)."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Read the key. Raises `WrapError`."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read(_MAX_FILE)
+        except OSError as error:
+            raise WrapError(f"{os.fspath(path)}: {error.strerror}") from error
+        if len(data) != KEY_BYTES:
+            try:
+                data = bytes.fromhex(data.decode("ascii"))
+            except ValueError:
+                data = b""
+        if len(data) != KEY_BYTES:
+            raise WrapError(f"{os.fspath(path)} is not a key of 32 bytes, raw or as 64 hex digits")
+        self._key = data
+        self.name = "file:" + hashlib.sha256(b"wardgate hold key\0" + data).hexdigest()[:16]
+
+    def wrap(self, key: bytes) -> bytes:
+        from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+
+        return aes_key_wrap(self._key, key)
+
+    def unwrap(self, name: str, wrapped: bytes) -> bytes:
+        from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+
+        if name != self.name:
+            raise WrapError(f"the file was written under key {name[:40]}, this box has {self.name}")
+        try:
+            return aes_key_unwrap(self._key, wrapped)
+        except (InvalidUnwrap, ValueError) as error:
+            raise WrapError("a wrapped key does not verify") from error

@@ -1,0 +1,228 @@
+"""A worker that holds, with a custody writer that can be told to fail: when a C-STORE is answered, and with what."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import relaykit
+from support.command_sets import CT, command_set, element, us
+from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
+from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
+from wardgate.custody.wire import Op, Status
+from wardgate.hold.store import CHUNK_BYTES, Store
+from wardgate.hold.wrap import FileWrapper
+from wardgate.policy.model import Delivery, Hold
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def queue_of(folder: Path) -> Store:
+    return Store(folder / "hold", FileWrapper(folder / "hold.key"))
+
+
+def box(folder: Path, delivery: Delivery = Delivery.HOLD, **words: object) -> Relay:
+    (folder / "hold.key").write_bytes(os.urandom(32))
+    hold = Hold(folder / "hold", folder / "hold.key", True, keep_free_bytes=int(words.pop("keep_free_bytes", 1 << 20)))  # type: ignore[call-overload]
+    return Relay(folder, delivery=delivery, hold=hold, hold_transfer_syntaxes=(EXPLICIT,), **words)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def relay(folder: Path) -> Iterator[Relay]:
+    with box(folder) as made:
+        yield made
+
+
+def associate(relay: Relay, max_pdu: int = 16384) -> Wire:
+    near = relay.dial()
+    near.send(associate_rq("CT1", "PACS", max_pdu=max_pdu))
+    kind, body = near.read()
+    assert kind == ASSOCIATE_AC, (kind, body[:8].hex())
+    return near
+
+
+def status(near: Wire) -> int:
+    kind, body = near.read()
+    assert kind == P_DATA, kind
+    return status_of(body)
+
+
+def waiting(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "hold" / "queue").glob("*.held"))
+
+
+def unfinished(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "hold" / "queue").glob("*.part") if path.stat().st_size]
+
+
+def test_success_comes_only_after_the_record_and_the_instance_is_on_the_disk_by_then(relay: Relay, folder: Path) -> None:
+    near = associate(relay)
+    relay.writer.hold(Op.STORE)
+    body = os.urandom(3 * CHUNK_BYTES + 11 & ~1)
+    near.send(*store(1, body))
+    until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+    assert len(waiting(folder)) == 1, "the instance is durable before its record"
+    assert silent(near)
+    relay.writer.release()
+    assert status(near) == 0
+    near.send(RELEASE_RQ_PDU)
+    assert near.whole() == RELEASE_RP_PDU
+    near.sock.close()
+    relay.settled()
+    queue = queue_of(folder)
+    reader = queue.read(waiting(folder)[0])
+    assert b"".join(reader.chunks()) == body
+    (record,) = relay.writer.stores()
+    assert record["digests"] == [{"alg": "sha256", "scope": "dataset", "value": hashlib.sha256(body).hexdigest()}]
+    assert (record["outcome"], record["status"], record["length"]) == ("status", "0000", len(body))
+    assert record["requestor"]["address"] == "hold"  # type: ignore[index]
+    assert record["association"] == reader.header.association
+    assert relay.writer.closes()[0]["stores"] == 1
+
+
+def test_without_a_record_the_sender_gets_a700_and_the_instance_is_removed(relay: Relay, folder: Path) -> None:
+    near = associate(relay)
+    relay.writer.answers[Op.STORE] = Status.NO_SPACE
+    near.send(*store(1))
+    assert status(near) == 0xA700
+    until(lambda: not waiting(folder), "it is removed")
+    relay.writer.answers.clear()
+    near.send(*store(2))
+    assert status(near) == 0
+    assert len(waiting(folder)) == 1
+    assert "RECORD_FAILED" in relay.codes()
+
+
+def test_a_data_set_cut_by_the_caller_leaves_a_record_and_no_file(relay: Relay, folder: Path) -> None:
+    near = associate(relay)
+    near.send(*store(1, bytes(100_000))[:4])
+    near.sock.close()
+    relay.settled()
+    until(lambda: not unfinished(folder), "what came is removed")
+    assert not waiting(folder)
+    (record,) = relay.writer.stores()
+    assert (record["outcome"], record["status"], record["digests"]) == ("aborted", None, [])
+
+
+def test_a_caller_that_leaves_before_the_answer_has_its_instance_held_and_recorded_all_the_same(relay: Relay, folder: Path) -> None:
+    near = associate(relay)
+    relay.writer.hold(Op.STORE)
+    near.send(*store(1))
+    until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+    near.sock.close()
+    relay.writer.release()
+    relay.settled()
+    assert len(waiting(folder)) == 1
+    assert len(relay.writer.stores()) == 1
+    assert len(relay.writer.closes()) == 1
+
+
+def test_without_an_open_entry_nothing_is_accepted(folder: Path) -> None:
+    def prepare(writer: relaykit.StandInWriter) -> None:
+        writer.answers[Op.OPEN] = Status.NO_SPACE
+
+    with box(folder, prepare=prepare) as relay:
+        near = relay.dial()
+        near.send(associate_rq("CT1", "PACS"))
+        kind, body = near.read()
+        assert (kind, body[1:4]) == (ASSOCIATE_RJ, bytes((2, 3, 2)))
+        near.sock.close()
+
+
+def test_without_room_a_store_is_answered_a700_and_an_echo_as_ever(folder: Path) -> None:
+    with box(folder, keep_free_bytes=1 << 43) as relay:
+        near = associate(relay)
+        near.send(*store(1, os.urandom(50_000)))
+        assert status(near) == 0xA700
+        near.echo(2)
+        assert not waiting(folder) and not unfinished(folder)
+        assert "HOLD_LOW_SPACE" in relay.codes()
+        near.sock.close()
+
+
+def test_other_requests_are_refused_with_0211_also_with_a_data_set(relay: Relay) -> None:
+    near = associate(relay)
+    find = command_set(element(0x0002, CT), us(0x0100, 0x20), us(0x0110, 5), us(0x0800, 1))
+    near.send(pdv(3, 3, find), pdv(3, 2, b"query"))
+    assert status(near) == 0x0211
+    near.send(*store(6))
+    assert status(near) == 0
+    near.sock.close()
+
+
+def test_a_message_on_a_context_that_was_not_accepted_is_aborted(relay: Relay) -> None:
+    near = associate(relay)
+    near.send(*store(1, context=9))
+    assert near.read()[0] == ABORT
+    assert "CONTEXT_NOT_ACCEPTED" in relay.codes()
+
+
+def test_a_release_before_the_answer_waits_for_it(relay: Relay) -> None:
+    near = associate(relay)
+    relay.writer.hold(Op.STORE)
+    near.send(b"".join((*store(1), RELEASE_RQ_PDU)))
+    until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+    relay.writer.release()
+    assert status(near) == 0
+    assert near.whole() == RELEASE_RP_PDU
+    near.sock.close()
+    relay.settled()
+
+
+def test_several_messages_in_one_packet_are_all_answered(relay: Relay, folder: Path) -> None:
+    near = associate(relay)
+    near.send(b"".join(pdu for number in (1, 2, 3) for pdu in store(number, bytes(2 * number))))
+    assert [status(near) for _ in range(3)] == [0, 0, 0]
+    assert len(waiting(folder)) == 3
+    near.sock.close()
+
+
+def test_responses_are_cut_to_what_the_caller_takes(relay: Relay) -> None:
+    near = associate(relay, max_pdu=1030)
+    near.send(message((3, 3, store(1)[0][12:])), *store(1)[1:])
+    assert status(near) == 0
+    near.sock.close()
+
+
+def test_a_peer_that_refuses_the_connection_lets_the_box_hold_and_one_that_answers_does_not(folder: Path) -> None:
+    with box(folder, Delivery.RELAY_THEN_HOLD) as relay:
+        with relay.associate() as pair:
+            pair.release()
+        assert "HOLD_BEGAN" not in relay.codes()
+        relay.stop_listening()
+        near = associate(relay)
+        assert "HOLD_BEGAN" in relay.codes()
+        near.send(*store(1))
+        assert status(near) == 0
+        near.sock.close()
+        relay.settled()
+        assert len(waiting(folder)) == 1
+
+
+def test_an_answer_of_the_peer_is_passed_on_also_when_it_is_a_rejection(folder: Path) -> None:
+    with box(folder, Delivery.RELAY_THEN_HOLD) as relay:
+        near = relay.dial()
+        near.send(associate_rq("CT1", "PACS"))
+        far = relay.accept()
+        far.whole()
+        far.send(bytes((3, 0, 0, 0, 0, 4, 0, 1, 1, 7)))
+        assert near.whole() == bytes((3, 0, 0, 0, 0, 4, 0, 1, 1, 7))
+        assert "HOLD_BEGAN" not in relay.codes()
+        near.sock.close()
+        far.sock.close()
+
+
+def test_a_peer_that_dies_after_the_request_was_passed_on_is_not_replaced_by_the_box(folder: Path) -> None:
+    with box(folder, Delivery.RELAY_THEN_HOLD) as relay:
+        near = relay.dial()
+        near.send(associate_rq("CT1", "PACS"))
+        far = relay.accept()
+        far.whole()
+        far.sock.close()
+        assert near.read()[0] == ASSOCIATE_RJ
+        assert "HOLD_BEGAN" not in relay.codes()
+        near.sock.close()
