@@ -14,6 +14,7 @@ _SECTIONS = {
     5: "Policy",
     6: "Custody",
     7: "Keys and tokens",
+    8: "ISCL, the plant, hold",
 }
 _HEAD = """\
 # Failure codes

@@ -156,7 +156,7 @@ class Stretch:
             self.unknown += 1
             self.findings.note(f"instances after record {after}: outcome unknown (association {record.association})")
         if span.opened is not None:
-            check_close(self.findings, span)
+            check_close(self.findings, span, record.association)
 
 
 def check_seq(findings: Findings, place: int, last: int, seq: int, association: str) -> None:
@@ -169,13 +169,20 @@ def check_seq(findings: Findings, place: int, last: int, seq: int, association: 
         )
 
 
-def check_close(findings: Findings, span: Span) -> None:
+def check_close(findings: Findings, span: Span, association: str) -> None:
     """Judge a close entry by what was counted."""
     if span.closed is None:
         return
     place, stores, after = span.closed
-    if stores != span.stores:
-        findings.wrong(f"record {place}: says {stores} stores, the log has {span.stores}", record=place)
+    if stores < max(span.stores, span.last_seq):
+        findings.wrong(
+            f"record {place}: says {stores} stores, the log has {span.stores}, up to sequence number {span.last_seq}", record=place
+        )
+    elif stores > span.last_seq and after is None:
+        findings.note(
+            f"record {place}: no record with sequence number {span.last_seq + 1} to {stores} (could not be made durable),"
+            f" association {association}"
+        )
     if after is not None and after != span.last_index:
         findings.wrong(f"record {place}: says that outcomes are unknown after {after}, the last is {span.last_index}", record=place)
 
@@ -231,7 +238,7 @@ class Whole:
             self.open[name] = before
             if span.closed is not None:
                 if name not in self._pruned:
-                    check_close(findings, before)
+                    check_close(findings, before, name)
                 del self.open[name]
                 self.closed.add(name)
         self.closed |= stretch.closed
