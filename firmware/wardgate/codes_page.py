@@ -13,8 +13,8 @@ _SECTIONS = {
     4: "Upper layer and relay",
     5: "Policy",
     6: "Custody",
-    8: "ISCL, ports, hold",
     7: "Keys and tokens",
+    8: "ISCL, the plant, hold",
 }
 _HEAD = """\
 # Failure codes
