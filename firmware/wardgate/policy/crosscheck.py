@@ -8,6 +8,7 @@ from typing import Any
 from wardgate.codes import Code
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
 from wardgate.policy.mistakes import Mistake
+from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
@@ -25,6 +26,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
     _listeners(links, mistakes)
+    check_plant(data, mistakes)
 
 
 def _names(tables: list[dict[str, Any]], place: str, mistakes: list[Mistake]) -> None:

@@ -15,7 +15,7 @@ _MAX_BYTES = 64 << 20  # CRLs are the largest
 
 def absolute_paths(data: dict[str, Any], base: Path) -> None:
     """Make every path in `data` absolute, counted from the folder of the configuration file."""
-    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key")):
+    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("plant", "socket")):
         if data.get(table, {}).get(word):
             data[table][word] = _absolute(data[table][word], base)
     for _place, tls in _tls_tables(data):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
+from wardgate.policy.plant import Plant, build_plant
 
 Network = IPv4Network | IPv6Network
 ANY: Final = "*"
@@ -170,6 +171,7 @@ class Config(NamedTuple):
     custody: Custody
     limits: Limits
     links: tuple[Link, ...]
+    plant: Plant = Plant()
 
     @property
     def unsafe(self) -> tuple[str, ...]:
@@ -178,6 +180,7 @@ class Config(NamedTuple):
 
 
 def _unsafe(config: Config) -> Iterator[str]:
+    yield from config.plant.unsafe
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
     for link in config.links:
@@ -230,6 +233,7 @@ def build(data: dict[str, Any]) -> Config:
         Custody(**{**custody, "log": Path(custody["log"]), "key": Path(custody["key"]), "durable": Durable(custody["durable"])}),
         Limits(**data["limits"]),
         tuple(_link(link) for link in data["links"]),
+        build_plant(data["plant"]) if "plant" in data else Plant(),
     )
 
 
