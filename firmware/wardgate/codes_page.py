@@ -13,6 +13,7 @@ _SECTIONS = {
     4: "Upper layer and relay",
     5: "Policy",
     6: "Custody",
+    8: "ISCL, the plant, hold",
 }
 _HEAD = """\
 # Failure codes

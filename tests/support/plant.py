@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ _ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", 
 MODALITY, PACS, INTRUDER = "10.77.0.5", "10.77.0.20", "10.77.0.66"
 MODALITY6, PACS6 = "fd77::5", "fd77::20"
 CLEAR, TLS, BACK, STORE = 104, 2762, 11112, 104  # the modality calls, the PACS's TLS, the PACS calls, the modality listens
-AE = {"modality": "CT1", "pacs": "PACS"}
+_FRAME = re.compile(r"\S+ (?P<from_mac>\S+) > (?P<to_mac>[0-9a-f:]+), .*? length \d+: (?P<from>\S+) > (?P<to>\S+):")
 
 
 class Settings:
@@ -194,6 +195,20 @@ class Plant:
         words = [program, "-v", *certs.dcmtk(self.pki).words(), "-aet", "PACS", "-aec", "CT1", host, str(BACK), *files]
         return self.pacs.run(*words, seconds=120)
 
+    @staticmethod
+    def touch(place: Namespace, host: str, port: int = 9) -> None:
+        """Send a datagram: the address has to be resolved for it."""
+        place.do(
+            "python3",
+            "-c",
+            f"import socket; socket.socket(socket.AF_INET{6 if ':' in host else ''}, socket.SOCK_DGRAM).sendto(b'x', ({host!r}, {port}))",
+        )
+
+    def forge(self, place: Namespace, *words: str, device: str = "eth0") -> None:
+        """Send forged frames from a station (`support.forge`)."""
+        done = place.run(sys.executable, "-m", "support.forge", device, *words, env=_ENV)
+        assert done.returncode == 0, done.stdout
+
     def stop(self, program: Program) -> None:
         """End a program and what it started."""
         family, todo = [], [program.pid]
@@ -218,14 +233,9 @@ def frames(text: str) -> list[dict[str, str]]:
     """Read `tcpdump -e -n` lines: source and destination MAC, addresses with port."""
     found = []
     for line in text.splitlines():
-        words = line.split()
-        if len(words) < 10 or words[2] != ">":
-            continue
-        head, _, rest = line.partition(": ")
-        _ = head
-        body = rest.split("length ", 1)[-1].partition(": ")[2].split()
-        if len(body) >= 3 and body[1] == ">":
-            found.append({"from_mac": words[1], "to_mac": words[3].rstrip(","), "from": body[0], "to": body[2].rstrip(":"), "line": line})
+        match = _FRAME.match(line)
+        if match:
+            found.append({**match.groupdict(), "line": line})
     return found
 
 

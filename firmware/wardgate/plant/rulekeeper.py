@@ -52,7 +52,8 @@ class RuleKeeper:
 
     def counters(self) -> dict[str, int]:
         """Return packets by counter since `netd` began."""
-        return dict(self._past + Counter(read_counters()))
+        now = read_counters()
+        return {name: self._past[name] + now.get(name, 0) for name in {**self._past, **now}}
 
 
 def read_counters() -> dict[str, int]:
