@@ -9,6 +9,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate run -c FILE              run the gateway in the foreground
        wardgate status -c FILE [--json]  show what the running gateway does
        wardgate codes                    list the failure codes
+       wardgate plant|observe|break-glass ...    the two ports; each alone prints its words
 """
 
 
@@ -19,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(USAGE)
         return 0 if words else 2
     command, rest = words[0], words[1:]
+    if command in ("plant", "observe", "break-glass"):
+        return _plant(words)
     as_json = command == "status" and "--json" in rest
     if as_json:
         rest = [word for word in rest if word != "--json"]
@@ -31,6 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(USAGE)
         return 2
     return _with_file(command, rest[1], as_json)
+
+
+def _plant(words: list[str]) -> int:
+    from wardgate.plant.command import USAGE as PLANT_USAGE
+    from wardgate.plant.command import command
+
+    status = command(words)
+    if status is None:
+        sys.stderr.write(f"usage:\n{PLANT_USAGE}")
+        return 2
+    return status
 
 
 def _with_file(command: str, path: str, as_json: bool) -> int:
