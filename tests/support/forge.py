@@ -6,7 +6,8 @@ tagged VLAN                 an empty tagged frame
 eapol                       an EAPOL start
 echo SRC DST DST-MAC        an ICMP echo request
 segment SRC DST SPORT DPORT DST-MAC    a TCP segment (ACK, PSH) of no connection, in the name of SRC
-syns SRC-NET DST DPORT DST-MAC COUNT   SYNs from as many ports of SRC
+syns SRC DST DPORT DST-MAC COUNT       SYNs from as many ports of SRC, 5,000 a second
+fragments SRC DST SPORT DPORT DST-MAC  a SYN in two fragments
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def main(words: list[str]) -> None:
         for number in range(int(rest[4])):
             sock.send(_mac(rest[3]) + own + b"\x08\0" + _tcp(rest[0], rest[1], 1025 + number % 60000, int(rest[2]), 0x02, b""))
             if number % 50 == 49:
-                time.sleep(0.01)  # 5,000 a second
+                time.sleep(0.01)
+    elif what == "fragments":
+        packet = _tcp(rest[0], rest[1], int(rest[2]), int(rest[3]), 0x02, b"")
+        for body, place in ((packet[20:28], 0x2000), (packet[28:], 1)):  # RFC 791 3.1: more fragments; offset in units of 8 bytes
+            sock.send(_mac(rest[4]) + own + b"\x08\0" + _ip(rest[0], rest[1], 6, body, place))
 
 
 def _mac(text: str) -> bytes:
@@ -55,9 +60,9 @@ def _tcp(source: str, destination: str, source_port: int, port: int, flags: int,
     return _ip(source, destination, 6, segment)
 
 
-def _ip(source: str, destination: str, protocol: int, body: bytes) -> bytes:
+def _ip(source: str, destination: str, protocol: int, body: bytes, place: int = 0) -> bytes:
     addresses = socket.inet_aton(source) + socket.inet_aton(destination)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0) + addresses
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, place, 64, protocol, 0) + addresses
     return header[:10] + struct.pack("!H", _sum(header)) + header[12:] + body
 
 

@@ -70,7 +70,7 @@ def can() -> str | None:
 
     if os.geteuid():
         return "network namespaces need root"
-    if not have("unshare", "nsenter", "ip", "nft", "ss"):
-        return "unshare, nsenter, ip, ss or nft is missing"
+    if not have("unshare", "nsenter", "ip", "nft", "ss", "setpriv", "tcpdump"):
+        return "unshare, nsenter, setpriv, ip, ss, nft or tcpdump is missing"
     done = run(["unshare", "-n", "ip", "link", "add", "wg0", "type", "veth", "peer", "name", "wg1"])
     return None if done.returncode == 0 else f"no network namespace with virtual devices: {done.stdout.strip()[-100:]}"

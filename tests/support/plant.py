@@ -53,6 +53,7 @@ class Plant:
         self.netd: Program | None = None
         self.gateway: Program | None = None
         self._starts = 0
+        self.environment: dict[str, str] = {}  # of the box's programs
         wire(self.box, "mod0", self.modality, "eth0")
         wire(self.box, "hosp0", self.switch, "p1")
         wire(self.switch, "p2", self.pacs, "eth0")
@@ -118,17 +119,20 @@ class Plant:
         """Start netd alone."""
         self.write()
         self._starts += 1
-        self.netd = self._python("netd", "wardgate.plant.netd", "-c", self.config)
+        self.netd = self._python("netd", ("net_admin", "net_raw"), "wardgate.plant.netd", "-c", self.config)
         self._ready(self.netd, "WG830")
 
     def start_gateway(self) -> None:
         """Start the gateway alone."""
         self._starts += 1
-        self.gateway = self._python("wardgate", "wardgate", "run", "-c", self.config)
+        self.gateway = self._python("wardgate", (), "wardgate", "run", "-c", self.config)
         self._ready(self.gateway, "WG201")
 
-    def _python(self, name: str, *words: str | Path) -> Program:
-        program = self.box.start([sys.executable, "-m", *words], self.folder / f"{name}-{self._starts}.log", _ENV)
+    def _python(self, name: str, rights: tuple[str, ...], *words: str | Path) -> Program:
+        """Start a program of the box with these capabilities and no others."""
+        keep = ",".join(["-all", *(f"+{right}" for right in rights)])
+        argv = ["setpriv", f"--inh-caps={keep}", f"--bounding-set={keep}", "--no-new-privs", sys.executable, "-m", *words]
+        program = self.box.start(argv, self.folder / f"{name}-{self._starts}.log", {**_ENV, **self.environment})
         self.programs.append(program)
         return program
 

@@ -99,6 +99,7 @@ def _switches(bridge: str, ports: Iterable[str], features: Features) -> None:
         write(f"ipv6/conf/{port}/disable_ipv6", 0 if features.broute else 1)
     for name, value in (
         ("ipv4/ip_forward", 0),
+        ("ipv4/ip_unprivileged_port_start", 0),  # `netd` binds port 104 in another's name without one more capability
         ("ipv4/tcp_fwmark_accept", 1),
         ("ipv4/fwmark_reflect", 1),
         ("ipv6/fwmark_reflect", 1),

@@ -72,7 +72,7 @@ def _transparent() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         try:
             sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
-            sock.bind(("192.0.2.1", 104))
+            sock.bind(("192.0.2.1", 0))
         except OSError:
             return False
     return True
