@@ -118,6 +118,13 @@ def test_a_station_of_the_hospital_on_the_modalitys_port_is_a_stranger() -> None
     assert hear(who, Side.MODALITY, syn(MODALITY, PACS, P, X), 9.0) == [Stranger(Side.MODALITY, P)]
 
 
+def test_a_flood_in_the_name_of_the_pacs_does_not_move_its_next_hop_but_its_arp_does() -> None:
+    who = learner()
+    hear(who, Side.MODALITY, syn(MODALITY, PACS, M, P))
+    assert hear(who, Side.HOSPITAL, syn(PACS, MODALITY, X, M), 9.0) == []
+    assert hear(who, Side.HOSPITAL, ask(MODALITY, PACS, X), 9.0) == [Change(Side.HOSPITAL, PACS, X, P)]
+
+
 def test_a_fixed_neighbour_never_moves() -> None:
     who = learner(neighbours=(Neighbour(PACS, P),))
     assert hear(who, Side.HOSPITAL, syn(PACS, MODALITY, X, M), 9.0) == []

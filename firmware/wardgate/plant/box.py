@@ -24,6 +24,8 @@ from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Config
 from wardgate.policy.plant import Network, Plant, Ports, Side
 
+ASK_SECONDS = 0.5
+
 
 class Box:
     """One plant in the kernel. Times are monotonic seconds."""
@@ -34,6 +36,7 @@ class Box:
         self.ports: list[Port] = []
         self._told: set[tuple[str, tuple[str, str, str, int]]] = set()
         self._guarded: dict[str, int] = {}
+        self._asked = 0.0
         self._take(config)
         self.learner = self._learner()
         self.glass = Glass(Path(config.plant.socket).with_name("break-glass.json"))
@@ -116,6 +119,9 @@ class Box:
                     self._tell(news)
                 else:
                     self.log.event(Code.PLANT_STRANGER, news.mac, side=news.side)
+            if self.learner.silent(port.side, seen) and now > self._asked + ASK_SECONDS:
+                self._asked = now
+                self.seek(seen.destination, seen.source, Side.MODALITY)
         if changed:
             # The rules first: a packet that waits for its neighbour entry leaves the moment that it is there.
             self.apply()

@@ -1,7 +1,8 @@
 """What the plant looks like, learned from the frames that pass: the modality's MAC, and the next hop of each address. Sans-IO.
 
 Addresses are learned only when policy names them: nobody can fill the tables. From the modality's own packets the next hop is taken
-as the modality chose it (the destination MAC of its SYN); from the hospital side as the sender of ARP, neighbour discovery and SYNs.
+as the modality chose it (the destination MAC of its SYN); from the hospital side as the sender of ARP and neighbour discovery. A SYN
+from there teaches only what is not known yet: a flood in the PACS's name moves nothing.
 """
 
 from __future__ import annotations
@@ -59,9 +60,13 @@ class Learner:
             return self._from_modality(seen, now)
         if seen.source_mac in self.stations:
             return [Stranger(side, seen.source_mac)]
-        if (seen.neighbour or seen.opens) and self._side(seen.source) is Side.HOSPITAL:
+        if (seen.neighbour or (seen.opens and seen.source not in self.hosts)) and self._side(seen.source) is Side.HOSPITAL:
             return self._host(Side.HOSPITAL, seen.source, seen.source_mac, now)
         return []
+
+    def silent(self, side: Side, seen: Seen) -> bool:
+        """Tell whether a frame calls the modality at an address of which the MAC is not known yet."""
+        return side is Side.HOSPITAL and seen.opens and seen.destination not in self.hosts and self._side(seen.destination) is Side.MODALITY
 
     def _from_modality(self, seen: Seen, now: float) -> list[Change | Stranger]:
         found: list[Change | Stranger] = []
