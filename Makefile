@@ -16,6 +16,10 @@ setup: ## packages and .venv (done by every target that needs it)
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
 	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
 
+.PHONY: demo-cable
+demo-cable: setup ## the box in the cable, in network namespaces: captured on either side, a diagram of what was seen
+	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.cable
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests

@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 # Development and tests only; what the box itself needs is in docs/runtime.md.
 #   dcmtk, orthanc: the peers of the demo and of tests/interop     openssl: a peer that is not Python
 #   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
-PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
+#   nftables, tcpdump: the plant in network namespaces, and what was seen there
+PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev nftables tcpdump"
 PYTHON=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -19,7 +19,7 @@ from support.processes import Program, alive, children, until
 from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
-_ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools", "tests"))}
+ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools", "tests"))}
 MODALITY, PACS, INTRUDER = "10.77.0.5", "10.77.0.20", "10.77.0.66"
 MODALITY6, PACS6 = "fd77::5", "fd77::20"
 CLEAR, TLS, BACK, STORE = 104, 2762, 11112, 104  # the modality calls, the PACS's TLS, the PACS calls, the modality listens
@@ -132,7 +132,7 @@ class Plant:
         """Start a program of the box with these capabilities and no others."""
         keep = ",".join(["-all", *(f"+{right}" for right in rights)])
         argv = ["setpriv", f"--inh-caps={keep}", f"--bounding-set={keep}", "--no-new-privs", sys.executable, "-m", *words]
-        program = self.box.start(argv, self.folder / f"{name}-{self._starts}.log", {**_ENV, **self.environment})
+        program = self.box.start(argv, self.folder / f"{name}-{self._starts}.log", {**ENVIRONMENT, **self.environment})
         self.programs.append(program)
         return program
 
@@ -147,7 +147,7 @@ class Plant:
 
     def ask(self, *words: str) -> CompletedProcess[str]:
         """Run `wardgate` in the box."""
-        return self.box.run(sys.executable, "-m", "wardgate", *words, env=_ENV)
+        return self.box.run(sys.executable, "-m", "wardgate", *words, env=ENVIRONMENT)
 
     def status(self) -> dict[str, object]:
         """Return what netd says of itself."""
@@ -172,6 +172,10 @@ class Plant:
     def start_pacs(self, *options: str, port: int = TLS, folder: str = "pacs") -> Program:
         """Start the PACS: a storescp under mutual TLS."""
         return self._storescp(self.pacs, folder, port, "PACS", certs.dcmtk(self.pki), options)
+
+    def start_pacs_in_clear(self) -> Program:
+        """Start a second PACS process that takes DICOM in clear at the port that the modality calls: for the bypass."""
+        return self._storescp(self.pacs, "pacs-clear", CLEAR, "PACS", None, ())
 
     def start_modality(self, *options: str) -> Program:
         """Start the modality's own storescp, in clear."""
@@ -210,7 +214,7 @@ class Plant:
 
     def forge(self, place: Namespace, *words: str, device: str = "eth0") -> None:
         """Send forged frames from a station (`support.forge`)."""
-        done = place.run(sys.executable, "-m", "support.forge", device, *words, env=_ENV)
+        done = place.run(sys.executable, "-m", "support.forge", device, *words, env=ENVIRONMENT)
         assert done.returncode == 0, done.stdout
 
     def stop(self, program: Program) -> None:
