@@ -39,6 +39,7 @@ class Settings:
         self.back = [f"{MODALITY}:{BACK}"]
         self.store = f"{MODALITY}:{STORE}"
         self.workers = 1
+        self.rights: tuple[str, ...] = ()  # capabilities of the gateway
 
 
 class Plant:
@@ -125,7 +126,7 @@ class Plant:
     def start_gateway(self) -> None:
         """Start the gateway alone."""
         self._starts += 1
-        self.gateway = self._python("wardgate", (), "wardgate", "run", "-c", self.config)
+        self.gateway = self._python("wardgate", self.settings.rights, "wardgate", "run", "-c", self.config)
         self._ready(self.gateway, "WG201")
 
     def _python(self, name: str, rights: tuple[str, ...], *words: str | Path) -> Program:
