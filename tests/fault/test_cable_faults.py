@@ -61,6 +61,15 @@ def _whole(plant: Plant, program: Program, count: int = IMAGES) -> None:
     until(lambda: _arrived(plant) == count, "every image arrived")
 
 
+def _nft(plant: Plant, when_applying: str) -> None:
+    """Give netd an nft that does something else when a rule set is applied."""
+    tools = plant.folder / "bin"
+    tools.mkdir()
+    (tools / "nft").write_text(f'#!/bin/sh\ncase "$*" in "-f -") {when_applying};; *) exec /usr/sbin/nft "$@";; esac\n')
+    (tools / "nft").chmod(0o755)
+    plant.environment = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
 def test_nothing_passes_before_the_rules_are_in_place(plant: Plant) -> None:
     plant.modality.do("ip", "neigh", "replace", PACS, "lladdr", plant.pacs.mac(), "dev", "eth0")
     plant.intruder.do("ip", "neigh", "replace", MODALITY, "lladdr", plant.modality.mac(), "dev", "eth0")
@@ -70,6 +79,7 @@ def test_nothing_passes_before_the_rules_are_in_place(plant: Plant) -> None:
         plant.folder / "shout.log",
     )
     plant.programs.append(shout)
+    _nft(plant, 'sleep 2; exec /usr/sbin/nft "$@"')  # long enough for ports that come up too soon
     plant.start_netd()
     until(lambda: plant.counters()["refused_hospital"] > 20, "the rules refuse what is sent")
     shout.stop()
@@ -78,11 +88,7 @@ def test_nothing_passes_before_the_rules_are_in_place(plant: Plant) -> None:
 
 
 def test_ports_stay_down_when_the_rules_cannot_be_applied(plant: Plant) -> None:
-    tools = plant.folder / "bin"
-    tools.mkdir()
-    (tools / "nft").write_text('#!/bin/sh\ncase "$*" in "-f -") echo broken >&2; exit 1;; *) exec /usr/sbin/nft "$@";; esac\n')
-    (tools / "nft").chmod(0o755)
-    plant.environment = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    _nft(plant, "echo broken >&2; exit 1")
     with pytest.raises(AssertionError, match="WG832"):
         plant.start_netd()
     for row in json.loads(plant.box.do("ip", "-j", "link", "show")):
@@ -191,6 +197,19 @@ def test_netd_killed_and_started_again_during_a_transfer_loses_no_association(pl
     plant.start_netd()
     _whole(plant, study)
     assert plant.echo().returncode == 0
+
+
+def test_while_netd_is_away_what_runs_goes_on_and_what_is_new_is_refused_with_its_code(plant: Plant) -> None:
+    plant.start_pacs()
+    plant.start()
+    study = _sending(plant)
+    assert plant.netd is not None
+    plant.netd.signal(signal.SIGKILL)
+    plant.netd.wait()
+    refused = plant.echo()
+    assert refused.returncode != 0 and "Temporary Congestion" in refused.stdout
+    assert "WG847" in plant.log
+    _whole(plant, study)
 
 
 def test_a_gateway_that_reloads_keeps_its_sockets_in_the_plant(plant: Plant) -> None:

@@ -89,6 +89,19 @@ def test_break_glass_bridges_in_clear_only_to_what_is_named_and_ends(plant: Plan
     assert "WG850" in plant.log
 
 
+def test_the_status_of_the_gateway_shows_the_plant_and_break_glass_first(plant: Plant) -> None:
+    plant.settings.tables.append(GLASS)
+    plant.start_pacs()
+    plant.start()
+    assert plant.echo().returncode == 0
+    calm = plant.ask("status", "-c", str(plant.config))
+    assert "plant: bridge, policy holds; modality " + plant.modality.mac() in calm.stdout and "BREAK-GLASS" not in calm.stdout
+    assert plant.ask("break-glass", "start", "-c", str(plant.config), "test").returncode == 0
+    assert plant.ask("status", "-c", str(plant.config)).stdout.startswith("BREAK-GLASS LASTS: ")
+    checked = plant.ask("check", "-c", str(plant.config)).stdout
+    assert "plant: bridge of mod0 (modality) and hosp0 (hospital)" in checked and f"break-glass to {PACS}:{CLEAR}" in checked
+
+
 def test_break_glass_ends_by_itself_also_over_a_restart(plant: Plant) -> None:
     plant.settings.tables.append(GLASS)
     plant.start_pacs_in_clear()

@@ -22,7 +22,8 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     from wardgate.policy.mistakes import ConfigErrors
 
     try:
-        run_dir = str(load(path, check_files=False).box.run_dir)
+        config = load(path, check_files=False)
+        run_dir = str(config.box.run_dir)
     except ConfigErrors as errors:
         err.write(f"{errors}\n")
         return 1
@@ -33,6 +34,8 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
         return 1
     status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
+    if config.plant.ports != "none":
+        status["plant"] = ask_netd(str(config.plant.socket))
     if as_json:
         json.dump(status, out, indent=2)
         out.write("\n")
@@ -69,8 +72,30 @@ def ask_writer(path: str) -> dict[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
+def ask_netd(path: str) -> dict[str, Any] | None:
+    """Return what netd says of the plant, None when it does not answer."""
+    from wardgate.plant import wire
+
+    try:
+        answer, _ = wire.ask(path, {"op": "status"}, _SECONDS)
+    except (OSError, EOFError, wire.WireError):
+        return None
+    return answer if answer.get("ok") else None
+
+
+def _plant(answer: dict[str, Any] | None) -> str:
+    if answer is None:
+        return "plant: netd does not answer"
+    enforced = "policy holds" if answer["enforce"] else "ENFORCE = FALSE"
+    refused = sum(count for name, count in answer["counters"].items() if not name.startswith(("allow_", "dicom_", "break_glass")))
+    return f"plant: {answer['ports']}, {enforced}; modality {', '.join(answer['stations']) or 'not seen yet'}; {refused} frames refused"
+
+
 def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     """Yield the lines for a person. `now` is Unix seconds."""
+    glass = (status.get("plant") or {}).get("break_glass", {})
+    if glass.get("lasts"):
+        yield f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {printable(glass['reason'])}"
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
     for text in status["unsafe"]:
         yield f"UNSAFE: {text}"
@@ -84,6 +109,8 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield f"events by code: {_pairs(dict(sorted(codes.items())))}"
     custody = status.get("custody")
     yield "custody: the writer does not answer" if custody is None else f"custody: {_custody(custody)}"
+    if "plant" in status:
+        yield _plant(status["plant"])
     for link, party, chain, not_after in status["certificates"]:
         yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
     yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"

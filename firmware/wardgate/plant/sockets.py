@@ -7,11 +7,20 @@ import os
 import socket
 import time
 
+from wardgate.codes import Code
 from wardgate.plant import wire
 from wardgate.policy.endpoint import Endpoint
 
 _START_SECONDS = 15.0  # the master may be quicker than netd after power-on
 _POLL_SECONDS = 0.1
+
+
+class NetdError(OSError):
+    """`netd` gave no socket; `code` says why."""
+
+    def __init__(self, number: int, text: str, code: Code) -> None:
+        super().__init__(number, text)
+        self.code = code
 
 
 class PlantSockets:
@@ -28,9 +37,9 @@ class PlantSockets:
         while True:
             try:
                 return self._ask({"op": "listen", "endpoint": endpoint.text})
-            except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > until:
-                    raise OSError(errno.ECONNREFUSED, f"netd does not answer at {self._path}") from None
+            except NetdError as error:
+                if error.code is not Code.NETD_UNREACHABLE or time.monotonic() > until:
+                    raise
                 time.sleep(_POLL_SECONDS)
 
     def connect(self, endpoint: Endpoint, source: Endpoint | None = None) -> socket.socket:
@@ -47,11 +56,13 @@ class PlantSockets:
     def _ask(self, message: dict[str, object]) -> socket.socket:
         try:
             answer, fd = wire.ask(self._path, message)
-        except (wire.WireError, EOFError) as error:
-            raise OSError(errno.EPROTO, f"netd: {error}") from error
+        except (OSError, wire.WireError, EOFError) as error:
+            raise NetdError(errno.ECONNREFUSED, f"netd at {self._path}: {error}", Code.NETD_UNREACHABLE) from error
         if answer.get("ok") is True and fd is not None:
             return socket.socket(fileno=fd)
         if fd is not None:
             os.close(fd)
         number = answer.get("errno")
-        raise OSError(number if isinstance(number, int) else errno.EACCES, f"{answer.get('code')}: {answer.get('detail')}")
+        name = str(answer.get("code"))
+        code = Code[name] if name in Code.__members__ else Code.PLANT_NO_NETD_SOCKET
+        raise NetdError(number if isinstance(number, int) else errno.EACCES, str(answer.get("detail")), code)

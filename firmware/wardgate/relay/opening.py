@@ -187,7 +187,8 @@ class Opening:
                 sock.close()
             return
         if sock is None:
-            self._unreachable(Code.CONNECT_FAILED, str(getattr(error, "strerror", None) or error))
+            code = getattr(error, "code", Code.CONNECT_FAILED)
+            self._unreachable(code, str(getattr(error, "strerror", None) or error))
             return
         leg = Leg(gate.loop, gate.buffers, sock, Side.REQUESTOR, a, target.text)
         a.requestor = leg
