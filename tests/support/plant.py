@@ -39,6 +39,7 @@ class Settings:
         self.back = [f"{MODALITY}:{BACK}"]
         self.store = f"{MODALITY}:{STORE}"
         self.workers = 1
+        self.modality_ae, self.pacs_ae = ["CT1"], ["PACS"]
         self.rights: tuple[str, ...] = ()  # capabilities of the gateway
 
 
@@ -91,7 +92,7 @@ class Plant:
             table("[link]", name="ct1", sop_classes=["*"], directions=["to-hospital", "to-modality"]),
             table(
                 "link.modality",
-                ae_titles=["CT1"],
+                ae_titles=settings.modality_ae,
                 addresses=settings.modality_addresses,
                 listen=settings.listen,
                 connect=settings.store,
@@ -100,7 +101,7 @@ class Plant:
             table(
                 "[link.peer]",
                 name="pacs",
-                ae_titles=["PACS"],
+                ae_titles=settings.pacs_ae,
                 addresses=settings.pacs_addresses,
                 connect=settings.connect,
                 listen=settings.back,

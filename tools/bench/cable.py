@@ -38,6 +38,7 @@ def bare(plant: Plant) -> tuple[str, bool]:
 
 def wardgate(plant: Plant) -> tuple[str, bool]:
     """The product: rules, TLS, SHA-256 of every data set, custody log."""
+    plant.settings.modality_ae = plant.settings.pacs_ae = ["*"]
     plant.start()
     return f"{PACS}:{CLEAR}", True
 
