@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from support.bench import Bench
+    from support.card import CardFile, Slot
+    from support.pcscd import Pcscd
     from wardtools.pki import Pki
 
 
@@ -37,3 +40,35 @@ def bench(folder: Path, pki: Pki) -> Iterator[Bench]:
     made = Bench(folder, pki)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def pcscd() -> Iterator[Pcscd]:
+    """A private pcscd with four readers for the whole run, found by this process and its children: libpcsclite looks only once."""
+    from support.pcscd import Pcscd, missing
+
+    if reason := missing():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="wg-") as name:
+        made = Pcscd(Path(name), readers=4).start()
+        os.environ.update(made.environment)
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def card(folder: Path) -> CardFile:
+    """A card as it leaves the factory, in no reader."""
+    from support.card import CardFile
+
+    return CardFile(folder / "card", serial=bytes.fromhex("00c0ffee00000001"), label="ward-ct1")
+
+
+@pytest.fixture
+def slot(pcscd: Pcscd, card: CardFile) -> Iterator[Slot]:
+    """The first reader, and the card to insert into it."""
+    from support.card import Slot
+
+    made = Slot(pcscd, card)
+    yield made
+    made.remove()

@@ -29,7 +29,7 @@ name = "ward-ct1"
 [custody]
 log = "/var/lib/wardgate/custody"
 origin = "ward-ct1.example.org/custody"
-key = "/etc/wardgate/custody.pem"
+key = "pkcs11:token=ward-ct1;object=custody;type=private"
 
 [[link]]
 name = "ct1"
@@ -53,7 +53,7 @@ transport = "tls"
 
 [link.peer.tls]
 profile = "B.12"
-certificates = [{ chain = "/etc/wardgate/box.pem", key = "/etc/wardgate/box.key" }]
+certificates = [{ chain = "/etc/wardgate/box.pem", key = "pkcs11:token=ward-ct1;object=tls-ec;type=private" }]
 anchors = "/etc/wardgate/pacs-ca.pem"
 names = ["pacs.example.org"]
 crls = ["/etc/wardgate/pacs-ca.crl"]
@@ -66,6 +66,7 @@ _TITLES: Final = {
     "": "The file",
     "box": "`[box]`",
     "custody": "`[custody]`",
+    "keys": "`[keys]`",
     "limits": "`[limits]`",
     "link": "`[[link]]`",
     "link.modality": "`[link.modality]`",

@@ -20,7 +20,7 @@ mkdir -p build
 }
 # The import hook of an editable install would load pathlib and urllib into every process whose memory we measure: paths do.
 for pth in "$venv"/lib/python3*/site-packages/__editable__.wardgate-*.pth; do
-    printf '%s\n' "$PWD/firmware" "$PWD/tools" >"$pth"
+    printf '%s\n' "$PWD/firmware" "$PWD/hsm" "$PWD/tools" >"$pth"
 done
 printf '%s\n' "$wanted" >"$stamp"
 printf 'setup: %s is ready\n' "$venv"

@@ -6,6 +6,7 @@ Numbers are never used again for another meaning.
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
     83x to 86x the plant
+    7xx keys and tokens
 """
 
 from __future__ import annotations
@@ -713,6 +714,270 @@ class Code(Enum):
         "a packet to the custody writer is malformed; the connection is dropped",
         "report it: a defect of the worker",
     )
+    # 7xx keys and tokens (700-739: the key service, hsm/wardkeys)
+    KEYS_STARTED = _row(700, Side.BOX, Level.INFO, "the key service listens", "nothing")
+    KEYS_STOPPING = _row(701, Side.BOX, Level.INFO, "the key service was told to stop", "nothing")
+    KEYS_RELOADED = _row(702, Side.BOX, Level.INFO, "the key service was told to look at its PIN files again", "nothing")
+    KEYS_TOKEN_PRESENT = _row(703, Side.BOX, Level.INFO, "a token is there and ready", "nothing")
+    KEYS_TOKEN_ABSENT = _row(704, Side.BOX, Level.WARN, "a token is not there", "insert it")
+    KEYS_TOKEN_WRONG = _row(
+        705, Side.BOX, Level.ERROR, "another token than the one asked for is there; it is not used", "insert the one named"
+    )
+    KEYS_TOKEN_BLOCKED = _row(
+        706,
+        Side.BOX,
+        Level.ERROR,
+        "the token's PIN is blocked; the token cannot be used",
+        "unblock it with its PUK or security officer's PIN",
+    )
+    KEYS_PIN_REFUSED = _row(
+        707,
+        Side.BOX,
+        Level.ERROR,
+        "the token refused the PIN; it is not tried again",
+        "write the right PIN to the PIN file, then reload the key service (SIGHUP)",
+    )
+    KEYS_TOKEN_FAILED = _row(
+        708,
+        Side.BOX,
+        Level.ERROR,
+        "the token, its reader or its module does not work",
+        "read the detail; take the token out and put it back",
+    )
+    KEYS_NO_TOKEN = _row(
+        709, Side.BOX, Level.ERROR, "a key URI names no token of the key service", "mend the URI, or add the token to keys.toml"
+    )
+    KEYS_NO_KEY = _row(
+        710, Side.BOX, Level.ERROR, "the token has no such key or certificate", "mend the URI, or put the object on the token"
+    )
+    KEYS_AMBIGUOUS = _row(711, Side.BOX, Level.ERROR, "a key URI fits more than one token or object", "add id, object or serial to the URI")
+    KEYS_URI = _row(712, Side.BOX, Level.ERROR, "not a PKCS#11 URI that is taken here (RFC 7512)", "mend it as the detail says")
+    KEYS_SCHEME = _row(
+        713, Side.BOX, Level.ERROR, "the key cannot make that kind of signature", "ask for a scheme of the key's type and an allowed size"
+    )
+    KEYS_DIGEST = _row(714, Side.BOX, Level.ERROR, "the digest does not have the length of its scheme", "report it: a defect of the caller")
+    KEYS_QUEUE_FULL = _row(
+        715, Side.BOX, Level.WARN, "too many requests wait for a token; this one was refused", "wait; if it stays, the token is too slow"
+    )
+    KEYS_TIMEOUT = _row(716, Side.BOX, Level.ERROR, "the token did not answer in time", "look at the token's state and load")
+    KEYS_WIRE = _row(717, Side.BOX, Level.ERROR, "a packet to or from the key service is malformed", "report it: a defect of the sender")
+    KEYS_STRANGER = _row(
+        718,
+        Side.BOX,
+        Level.ERROR,
+        "a process of a user who may not use keys called the key service",
+        "add it to allow_users, or find that process",
+    )
+    KEYS_CROWDED = _row(719, Side.BOX, Level.WARN, "the key service has too many connections; one was refused", "find who keeps them open")
+    KEYS_UNREACHABLE = _row(720, Side.BOX, Level.ERROR, "the key service does not answer", "start it; check the path of its socket")
+    KEYS_MODULE = _row(721, Side.BOX, Level.ERROR, "a PKCS#11 module cannot be loaded", "check its path and what it needs")
+    KEYS_PIN_FILE = _row(
+        722, Side.BOX, Level.ERROR, "a PIN file cannot be used", "mend it as the detail says, then reload the key service (SIGHUP)"
+    )
+    KEYS_PIN_LOW = _row(723, Side.BOX, Level.WARN, "the token has few tries of the PIN left", "check the PIN before the next try")
+    KEYS_HARDENING = _row(
+        724, Side.BOX, Level.WARN, "a protection of the key service's process could not be had", "give it the right that the detail names"
+    )
+    KEYS_EXTRACTABLE = _row(
+        725,
+        Side.BOX,
+        Level.ERROR,
+        "the key could be read out of its token, so it is not used",
+        "make a new key in the token, or set unsafe_allow_extractable",
+    )
+    KEYS_TOKEN_REFUSED = _row(
+        726,
+        Side.BOX,
+        Level.ERROR,
+        "the token refused the operation",
+        "read the detail: the key does not permit it, or the token cannot do it",
+    )
+    KEYS_UNKNOWN_OPERATION = _row(
+        727, Side.BOX, Level.ERROR, "the key service does not know that request", "install key service and caller of one version"
+    )
+    KEYS_ISCL_CHALLENGE = _row(
+        728,
+        Side.PEER,
+        Level.ERROR,
+        "an ISCL challenge that was not given here, or was used before",
+        "nothing; if it repeats, find who replays",
+    )
+    KEYS_ISCL_REFUSED = _row(
+        729, Side.PEER, Level.ERROR, "an ISCL peer does not have the key: its answer is wrong", "put the same key pair on both sides"
+    )
+    KEYS_ISCL_REFLECTED = _row(
+        730, Side.PEER, Level.ERROR, "an ISCL challenge or token came back to its sender", "find who reflects messages"
+    )
+    KEYS_ISCL_WEAK = _row(731, Side.BOX, Level.WARN, "an ISCL session key came out weak", "nothing: the sender draws another random number")
+    KEYS_ISCL_EQUAL = _row(
+        732,
+        Side.BOX,
+        Level.ERROR,
+        "both keys of an ISCL pair are equal",
+        "use two keys, or set unsafe_allow_equal_iscl_keys in a laboratory",
+    )
+    # 740-759 tokens: what the box does about the state of a token (decision 021)
+    TOKEN_IS_ABSENT = _row(740, Side.BOX, Level.ERROR, "the token that holds the key is not there", "put the card back")
+    TOKEN_IS_ANOTHER = _row(
+        741, Side.BOX, Level.ERROR, "another token is there than the one that the configuration names", "insert the card of this site"
+    )
+    TOKEN_IS_SWAPPED = _row(
+        742,
+        Side.BOX,
+        Level.ERROR,
+        "a token of the right name but with another serial number took the place of the one in use",
+        "put the first card back, or reload the configuration to take the new one",
+    )
+    TOKEN_HAS_EXPIRED = _row(
+        743, Side.BOX, Level.ERROR, "the certificate of the key in the token is not within its time", "enrol the card again, then reload"
+    )
+    TOKEN_IS_BLOCKED = _row(
+        744, Side.BOX, Level.ERROR, "the token is blocked: no PIN tries are left", "unblock it with its PUK, or replace it"
+    )
+    TOKEN_PIN_IS_REFUSED = _row(
+        745, Side.BOX, Level.ERROR, "the token refused its PIN; it is not tried again", "mend the PIN file, then reinsert the card"
+    )
+    TOKEN_HAS_FAILED = _row(
+        746, Side.BOX, Level.ERROR, "the token or its module fails", "see the log of the key service; reinsert the card"
+    )
+    KEY_SERVICE_IS_AWAY = _row(
+        747, Side.BOX, Level.ERROR, "the key service does not answer, so no key in a token can be used", "start wardkeys; see its log"
+    )
+    TOKEN_IS_BACK = _row(748, Side.BOX, Level.INFO, "the token is there and can be used", "nothing")
+    TOKEN_CUT = _row(
+        749, Side.BOX, Level.WARN, "a running association was cut because its token went", 'set keys.on_removal = "finish" to let them end'
+    )
+    TOKEN_KEY_DIFFERS = _row(
+        750, Side.BOX, Level.ERROR, "the token has another key than the one that the custody log belongs to", "insert the card of this log"
+    )
+    CUSTODY_UNSIGNED = _row(
+        751, Side.BOX, Level.WARN, "the custody log goes on without signatures until its token is back", "put the card back"
+    )
+    CUSTODY_SIGNED_AGAIN = _row(752, Side.BOX, Level.INFO, "the custody log is signed again", "nothing")
+    CUSTODY_UNSIGNED_FULL = _row(
+        753,
+        Side.BOX,
+        Level.ERROR,
+        "as many custody records are unsigned as custody.unsigned_records allows; no new ones are taken",
+        "put the card back",
+    )
+    # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
+    CARD_NO_SERVICE = _row(
+        770, Side.BOX, Level.ERROR, "the PC/SC service does not answer", "start pcscd; look whether this account may use it"
+    )
+    CARD_NO_READER = _row(
+        771, Side.BOX, Level.ERROR, "no card reader, or not the one named", "plug the reader in; wardtool card list shows the names"
+    )
+    CARD_ABSENT = _row(772, Side.BOX, Level.ERROR, "no card in the reader", "insert it")
+    CARD_REMOVED = _row(
+        773, Side.BOX, Level.ERROR, "the card was taken out while it was used", "insert it again, then repeat what was not finished"
+    )
+    CARD_BUSY = _row(774, Side.BOX, Level.ERROR, "another program keeps the card to itself", "end that program")
+    CARD_READER_FAILED = _row(775, Side.BOX, Level.ERROR, "the reader or its driver failed", "read the detail; plug the reader out and in")
+    CARD_NO_APPLICATION = _row(776, Side.BOX, Level.ERROR, "the card does not have that application", "use a card that has it")
+    CARD_PIN_WRONG = _row(
+        777, Side.BOX, Level.ERROR, "the PIN or PUK is wrong", "make sure of it before the next try; none is made by itself"
+    )
+    CARD_BLOCKED = _row(
+        778,
+        Side.BOX,
+        Level.ERROR,
+        "the PIN or PUK is blocked",
+        "unblock the PIN with the PUK; with both blocked only wardtool card init is left",
+    )
+    CARD_NOT_AUTHORISED = _row(779, Side.BOX, Level.ERROR, "the card wants the PIN or the management key first", "give it")
+    CARD_ADMIN_REFUSED = _row(
+        780, Side.BOX, Level.ERROR, "card and management key do not belong together", "give the card's own management key"
+    )
+    CARD_EMPTY = _row(781, Side.BOX, Level.ERROR, "the card has no such key or object", "make, load or write it first")
+    CARD_CANNOT = _row(782, Side.BOX, Level.ERROR, "the card does not know that command", "use a card that does")
+    CARD_REFUSED = _row(783, Side.BOX, Level.ERROR, "the card refused the command", "look the status word up in docs/card.md")
+    CARD_ANSWER = _row(784, Side.BOX, Level.ERROR, "an answer of the card is malformed", "use another card; report it with the detail")
+    CARD_INPUT = _row(785, Side.BOX, Level.ERROR, "a value for the card cannot be used", "mend it as the detail says")
+    CARD_MISMATCH = _row(
+        786, Side.BOX, Level.ERROR, "certificate and key do not belong together", "ask for a certificate with the request of this key"
+    )
+    CARD_PEER_REFUSED = _row(
+        787,
+        Side.PEER,
+        Level.ERROR,
+        "an ISCL peer does not have the key: the card refused its answer",
+        "put the same key pair on both sides",
+    )
+    CARD_KEY_BLOCKED = _row(
+        788,
+        Side.BOX,
+        Level.ERROR,
+        "an ISCL key is blocked after too many wrong answers",
+        "find who gave them; wardtool card iscl-key --unblock",
+    )
+    CARD_WEAK_KEY = _row(789, Side.BOX, Level.WARN, "an ISCL session key came out weak", "nothing: the sender draws another random number")
+
+    # 7xx keys and tokens (760-769: TLS with keys in a token)
+    KEY_SERVICE_UNREACHABLE = _row(
+        761,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake: the key service cannot be reached",
+        "start it; check keys.socket and that the gateway's account may use it",
+    )
+    KEY_SIGN_TIMEOUT = _row(
+        762,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake within keys.sign_seconds",
+        "look at the token's state and queue; raise keys.sign_seconds for a slow card",
+    )
+    KEY_SERVICE_BROKE = _row(
+        763,
+        Side.BOX,
+        Level.ERROR,
+        "no signature for a handshake: the key service broke off or gave no valid answer",
+        "look at the key service's log of this moment",
+    )
+    KEY_NOT_OF_CERTIFICATE = _row(
+        764,
+        Side.BOX,
+        Level.ERROR,
+        "the key in the token is not the one of the certificate",
+        "put the right token in, or name the chain that belongs to its key",
+    )
+    KEY_SCHEME = _row(
+        765,
+        Side.PEER,
+        Level.ERROR,
+        "the handshake wants a kind of signature that keys in a token do not make (ECDSA, RSA, RSA-PSS with SHA-256 or better)",
+        "update the peer",
+    )
+    KEY_MODULE_MISSING = _row(
+        766,
+        Side.BOX,
+        Level.ERROR,
+        "the OpenSSL module for keys in a token (wardkeys.so) is missing or cannot be loaded",
+        "install it (docs/runtime.md); in the tree: make provider",
+    )
+    KEY_SERVICE_REFUSED = _row(
+        767,
+        Side.BOX,
+        Level.ERROR,
+        "the key service refused a signature for a handshake, with a code that this version does not know",
+        "install gateway and key service of one version",
+    )
+    KEY_KIND = _row(
+        768,
+        Side.BOX,
+        Level.ERROR,
+        "the key in the token is not of a kind that serves here",
+        "custody: ECDSA P-256 or Ed25519; TLS: RSA from 2048 bits, ECDSA P-256 or P-384",
+    )
+    KEYS_NOT_CHECKED = _row(
+        769,
+        Side.BOX,
+        Level.WARN,
+        "the key service did not answer: whether a key is there and fits its certificate was not checked",
+        "insert the token, start the key service, check again",
+    )
+    # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
 
     # 83x to 86x the plant: ports, rule set, netd, break-glass
     NETD_STARTED = _row(830, Side.BOX, Level.INFO, "netd is ready: the rules hold and the ports are up", "nothing")

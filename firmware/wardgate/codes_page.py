@@ -13,6 +13,7 @@ _SECTIONS = {
     4: "Upper layer and relay",
     5: "Policy",
     6: "Custody",
+    7: "Keys and tokens",
     8: "ISCL, the plant, hold",
 }
 _HEAD = """\

@@ -1,7 +1,7 @@
-"""The seam for private keys: whoever needs one gets a `Signer`, never the key.
+"""The seam for private keys: whoever needs one gets a `Signer` from `signer_for`, never the key.
 
-`FileSigner` is the development fallback. A key service takes its place without a change elsewhere. `SpawnedSigner` uses the same file
-in a process of its own for each signature (`python -m wardgate.signer FILE`), for who signs once a minute and lives for months.
+`ServiceSigner` (`wardgate.tokensigner`) has a key in a token. `FileSigner` is the development fallback. `SpawnedSigner` uses the same
+file in a process of its own for each signature (`python -m wardgate.signer FILE`), for who signs once a minute and lives for months.
 """
 
 from __future__ import annotations
@@ -15,11 +15,32 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from wardgate.policy.keyref import KeyReference
+    from wardgate.policy.model import Keys
+
 
 class Scheme(Enum):
-    """How a signature is made."""
+    """How a signature is made. The value is the key service's name of it; ECDSA signatures are DER, the salt of PSS is a digest long."""
 
     ED25519 = "ed25519"
+    ECDSA_SHA256 = "ecdsa-sha256"
+    ECDSA_SHA384 = "ecdsa-sha384"
+    RSA_PKCS1_SHA256 = "rsa-pkcs1-sha256"
+    RSA_PSS_SHA256 = "rsa-pss-sha256"
+
+
+def signer_for(key: KeyReference, keys: Keys, *, rehearsal: bool = False) -> Signer:
+    """Return who uses `key`: the key service of `keys` for one in a token, else this process itself. Nothing is opened or asked yet.
+
+    `rehearsal`: a token is not asked; its signatures in a handshake are worth nothing.
+    """
+    from wardgate.policy.keyref import TokenKey
+
+    if isinstance(key, TokenKey):
+        from wardgate.tokensigner import ServiceSigner
+
+        return ServiceSigner(key, keys, rehearsal=rehearsal)
+    return FileSigner(key)
 
 
 class Signer(Protocol):

@@ -37,17 +37,19 @@ def make_key(path: Path) -> Path:
 class WriterProcess:
     """`python -m wardgate.custody.writer` on a log directory below `place`."""
 
-    def __init__(self, place: Path, *arguments: str, log: Path | None = None, pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, place: Path, *arguments: str, log: Path | None = None, pass_fds: tuple[int, ...] = (), key: str = "") -> None:
+        """`key`: the URI of one in a token; else one is made in a file."""
         self.place = place
         self.log = log or place / "log"
         self.socket = place / "custody.sock"
-        key = place / "custody.pem"
-        if not key.exists():
-            make_key(key)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "firmware")}
+        if not key:
+            key = str(place / "custody.pem")
+            if not os.path.exists(key):
+                make_key(Path(key))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
         self.output = (place / "writer.txt").open("ab")
         command = [sys.executable, "-m", "wardgate.custody.writer", "--log", str(self.log), "--socket", str(self.socket)]
-        command += ["--origin", ORIGIN, "--key", str(key), *arguments]
+        command += ["--origin", ORIGIN, "--key", key, *arguments]
         self.process = subprocess.Popen(command, env=environment, stderr=self.output, pass_fds=pass_fds)
 
     def text(self) -> str:

@@ -23,7 +23,22 @@ from wardgate.custody.wire import Op, Status
 from wardgate.master.control import encode
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Box as BoxTable
-from wardgate.policy.model import Config, Custody, Delivery, Direction, Durable, Limits, Link, Party, Role, Tls, Transport, as_data
+from wardgate.policy.model import (
+    Config,
+    Custody,
+    Delivery,
+    Direction,
+    Durable,
+    Keys,
+    Limits,
+    Link,
+    OnRemoval,
+    Party,
+    Role,
+    Tls,
+    Transport,
+    as_data,
+)
 from wardgate.relay.worker import Worker
 
 __all__ = ["P_DATA", "Pair", "Relay", "StandInWriter", "abort_of", "dribble", "message", "pdu", "pdv", "response", "store", "until"]
@@ -199,6 +214,8 @@ class Relay:
         peer_tls: Tls | None = None,
         called_ae: str = "PACS",
         prepare: Callable[[StandInWriter], None] | None = None,
+        on_removal: OnRemoval = OnRemoval.FINISH,
+        out: str = "",
         **limits: float,
     ) -> None:
         self.writer = StandInWriter(folder / "custody.sock")
@@ -218,6 +235,7 @@ class Relay:
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
             Limits(**{"record_seconds": 5, **limits}),  # type: ignore[arg-type]
             (link,),
+            Keys(on_removal=on_removal),
         )
         listeners = [
             [os.dup(self._listen[role].fileno()), f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]]
@@ -225,7 +243,7 @@ class Relay:
         ]
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
-        self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners})
+        self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners, "tokens": _out(out)})
         self.gate = self.worker.gate
         self.defect: BaseException | None = None
         self._tls = peer_tls is not None
@@ -251,6 +269,12 @@ class Relay:
         if kind is None:
             assert self.defect is None, f"the worker died of {self.defect!r}"
             assert not self._thread.is_alive(), "the worker does not stop"
+
+    def token(self, out: str = "") -> None:
+        """Tell the worker, as the master does, that the peer's token is out for the code of this name, or is back; wait until it is so."""
+        self._control.send(encode({"do": "tokens", **_out(out)}))
+        secure = self.gate.secure[("ct1", "pacs")]
+        until(lambda: (secure.out.code.name if secure.out else "") == out, f"the worker knows: {out or 'back'}", _SECONDS)
 
     @property
     def alive(self) -> bool:
@@ -338,6 +362,10 @@ class Pair:
 def silent(peer: Wire, seconds: float = 0.3) -> bool:
     """Tell whether nothing at all comes for this long."""
     return not select.select([peer.sock], [], [], seconds)[0]
+
+
+def _out(code: str) -> dict[str, object]:
+    return {"out": {"ct1/pacs": [code, "as the test wished"]} if code else {}}
 
 
 def _listener() -> socket.socket:

@@ -40,7 +40,8 @@ def run(words: list[str]) -> subprocess.CompletedProcess[str]:
 def test_good_configuration_has_no_mistake_and_shows_links_and_days_left(folder: Path, pki: Pki) -> None:
     status, text = checked(plan(folder, pki).write())
     assert status == 0 and "no mistake" in text
-    assert "link ct1" in text and "TLS B.12" in text and "days left" in text and "UNSAFE" not in text
+    assert "link ct1" in text and "TLS B.12" in text and "days left" in text
+    assert text.count("UNSAFE") == text.count("key in a file") == 3
 
 
 def test_unsafe_switch_is_shown(folder: Path, pki: Pki) -> None:

@@ -69,6 +69,8 @@ def test_writer_takes_the_options_that_the_master_gives() -> None:
     from wardgate.custody.options import parse_options
 
     custody = {"log": "/l", "origin": "w.example.org/c", "key": "/k", "durable": "none", "checkpoint_seconds": 5, "checkpoint_records": 6}
-    parsed = parse_options(options({"box": {"run_dir": "/r"}, "custody": custody}, 9))
+    config = {"box": {"run_dir": "/r"}, "custody": {**custody, "unsigned_records": 7}, "keys": {"socket": "/s"}}
+    parsed = parse_options(options(config, 9))
+    assert (parsed.unsigned_records, parsed.keys_socket) == (7, "/s")
     assert (parsed.log, parsed.socket, parsed.origin, parsed.key) == ("/l", "/r/custody.sock", "w.example.org/c", "/k")
     assert (parsed.durable, parsed.checkpoint_seconds, parsed.checkpoint_records, parsed.control_fd) == ("none", 5.0, 6, 9)

@@ -10,9 +10,10 @@ import pytest
 
 from wardgate.codes import Code
 from wardgate.policy import load
+from wardgate.policy.keyref import TokenKey
 from wardgate.policy.loader import config_from
 from wardgate.policy.mistakes import ConfigErrors, Mistake
-from wardgate.policy.model import Config, Direction, Durable, Role, Transport, as_data, build, from_json, to_json
+from wardgate.policy.model import Config, Direction, Durable, Keys, OnRemoval, Role, Transport, as_data, build, from_json, to_json
 from wardgate.policy.schema import SCHEMA, Need
 
 GOOD = """
@@ -89,7 +90,8 @@ def test_good_configuration_is_read_as_written() -> None:
     assert peer.tls.certificates[0].key == Path("/keys/box.key") and peer.tls.certificates[0].chain == Path("/etc/wardgate/box.pem")
     assert peer.ae_titles == ("PACS",)
     assert peer.listen[0].text == "[2001:db8::1]:2762" and peer.connect is not None and peer.connect.text == "pacs.example.org:2762"
-    assert config.unsafe == ()
+    assert [line.partition(" key in a file, ")[0] for line in config.unsafe] == ["custody:", "link ct1, pacs:"]
+    assert config.token_keys == frozenset()
 
 
 def test_configuration_survives_json_and_pickle() -> None:
@@ -268,7 +270,8 @@ def test_every_unsafe_switch_is_collected() -> None:
     text = text.replace('name = "ct1"', 'name = "ct1"\nenforce = false')
     text = text.replace('"B.12"', '"B.10"\nunsafe_allow_retired_profile = true\nmutual = false\nunsafe_allow_anonymous_peer = true')
     unsafe = parsed(text).unsafe
-    assert len(unsafe) == 5
+    assert len(unsafe) == 7
+    assert sum("key in a file" in line for line in unsafe) == 2
     for word in ("durable", "enforce", "retired_profile", "anonymous_peer", "clear_hospital"):
         assert sum(word in line for line in unsafe) == 1
 
@@ -277,6 +280,59 @@ def test_configuration_too_large_for_workers_is_refused() -> None:
     uids = ", ".join(f'"1.2.840.{number}.{"1" * 40}"' for number in range(1000))
     big = "".join(SECOND.replace("mr1", f"l{n}").replace('["*"]', f"[{uids}]").replace("ADDRESS", f"10.0.0.{n}") for n in range(4))
     assert [m.code for m in mistakes(GOOD + big.replace("LISTEN", "192.0.2.1:104"))] == [Code.CONFIG_TOO_LARGE]
+
+
+# Keys in a token
+
+TOKEN = "pkcs11:token=ward-ct1;object=tls-ec;type=private"
+
+
+def test_keys_in_a_token_are_read_and_no_longer_unsafe() -> None:
+    text = GOOD.replace('"/keys/box.key"', f'"{TOKEN}"').replace('"custody.pem"', '"pkcs11:serial=%30x;id=%01"', 1)
+    config = parsed(text.replace("[limits]", '[keys]\nsocket = "keys.sock"\non_removal = "cut"\nsign_seconds = 3\n[limits]'))
+    peer = config.links[0].peers[0]
+    assert peer.tls is not None and isinstance(peer.tls.certificates[0].key, TokenKey)
+    assert peer.tls.certificates[0].key.token == "token=ward-ct1"
+    assert config.custody.key == "pkcs11:serial=%30x;id=%01" and isinstance(config.custody.key, TokenKey)
+    assert config.custody.key.attributes == {"serial": b"0x", "id": b"\x01"}
+    assert config.keys == Keys(Path("/etc/wardgate/keys.sock"), OnRemoval.CUT, 3)
+    assert config.unsafe == () and config.token_keys == {TOKEN, "pkcs11:serial=%30x;id=%01"}
+    again = from_json(to_json(config))
+    assert again == config and isinstance(again.custody.key, TokenKey)
+    assert isinstance(pickle.loads(pickle.dumps(config)).custody.key, TokenKey)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("pkcs11:object=tls-ec", "which token"),
+        ("pkcs11:token=t", "which key"),
+        ("pkcs11:token=t;object=k;type=cert", "type=private"),
+        ("pkcs11:token=t;object=k;pin-value=4711", "no attribute"),
+        ("pkcs11:token=t;object=k?pin-value=4711", "no query"),
+        ("pkcs11:token=t;object=k;object=l", "only once"),
+        ("pkcs11:token=t;object", "name=value"),
+        ("pkcs11:token=t;object=a b", "escapes"),
+        ("pkcs11:token=t;object=%4", "hex digits"),
+        ("pkcs11:token=t;object=%zz", "hex digits"),
+        ("pkcs11:token=t;object=" + "x" * 600, "512"),
+    ],
+)
+def test_a_wrong_key_uri_is_named_and_its_pin_never_told(uri: str, expected: str) -> None:
+    found = mistakes(GOOD.replace('"/keys/box.key"', f'"{uri}"'))
+    assert [(m.place, m.code) for m in found] == [("link[0].peer[0].tls.certificates[0].key", Code.CONFIG_VALUE)]
+    assert expected in str(found[0]) and "4711" not in str(found[0])
+
+
+def test_a_chain_in_a_token_is_refused_with_the_reason() -> None:
+    found = mistakes(GOOD.replace('"box.pem"', '"pkcs11:token=t;object=c;type=cert?pin-value=4711"'))
+    assert [m.place for m in found] == ["link[0].peer[0].tls.certificates[0].chain"]
+    assert "public" in str(found[0]) and "4711" not in str(found[0])
+
+
+def test_a_signature_may_not_outlast_the_handshake() -> None:
+    found = mistakes(GOOD.replace("[limits]", "[keys]\nsign_seconds = 10\n[limits]\nhandshake_seconds = 10"))
+    assert [(m.place, m.code) for m in found] == [("keys.sign_seconds", Code.CONFIG_CONTRADICTION)]
 
 
 # Files

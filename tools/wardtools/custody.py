@@ -106,6 +106,12 @@ def describe(record: Record) -> str:
         after = record.number("after")
         unknown = f", instances after record {after}: outcome unknown" if after is not None else ""
         return f"{record.association[:8]} {record.text('ended')}, {record.text('stores')} stores{unknown}"
+    if record.type == "token":
+        code = f" {record.text('code')}" if record.text("code") else ""
+        serial = f" serial {record.text('serial')[:12]}" if record.text("serial") else ""
+        detail = f" ({record.text('detail')})" if record.text("detail") else ""
+        signing = "" if record.text("signing") == "in" else f", {record.text('unsigned')} records not signed"
+        return f"{record.text('event').upper()}{code} {record.text('token')}{serial}{detail}, used by {record.text('users')}{signing}"
     return f"({len(record.fields)} fields of a type that this program does not know)"
 
 

@@ -33,6 +33,7 @@ _LONG: Final = timedelta(days=3650)
 
 CaKey = ec.EllipticCurvePrivateKey
 LeafKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+LeafPublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +124,19 @@ class Pki:
         authority: Authority | None = None,
         usages: Sequence[x509.ObjectIdentifier] = (Usage.SERVER_AUTH, Usage.CLIENT_AUTH),
         key: LeafKey | None = None,
+        public: LeafPublicKey | None = None,
     ) -> Leaf:
-        """Issue certificate `name` (by the issuing CA unless `authority` says otherwise) and write its files."""
+        """Issue certificate `name` (by the issuing CA unless `authority` says otherwise) and write its files.
+
+        With `public`, the key of a card or token, there is no key file.
+        """
         authority = authority or self.issuing_ca
-        if key is None:
+        if key is None and public is None:
             key = ec.generate_private_key(ec.SECP256R1()) if kind == "ecdsa" else rsa.generate_private_key(65537, rsa_bits)
         names: list[x509.GeneralName] = [x509.DNSName(text) for text in dns]
         names += [x509.IPAddress(ipaddress.ip_address(text)) for text in addresses]
         builder = (
-            self._builder(name, authority.certificate.subject, key, start, end)
+            self._builder(name, authority.certificate.subject, key.public_key() if key else public, start, end)
             .issuer_name(authority.certificate.subject)
             .add_extension(x509.BasicConstraints(False, None), True)
             .add_extension(_key_usage(authority=False), True)
@@ -146,7 +151,8 @@ class Pki:
         certificate = builder.sign(authority.key, hashes.SHA256())
         leaf = self.leaf(name)
         leaf.chain.write_bytes(_pem(certificate) + _pem(authority.certificate))
-        _write_key(leaf.key, key)
+        if key:
+            _write_key(leaf.key, key)
         return leaf
 
     def write_crl(
@@ -183,7 +189,7 @@ class Pki:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _subject(f"TEST ONLY {name} CA")
         builder = (
-            self._builder(f"{name} CA", subject, key, self.now - 400 * DAY, self.now + _LONG)
+            self._builder(f"{name} CA", subject, key.public_key(), self.now - 400 * DAY, self.now + _LONG)
             .issuer_name(parent.certificate.subject if parent else subject)
             .add_extension(x509.BasicConstraints(True, 0 if parent else 1), True)
             .add_extension(_key_usage(authority=True), True)
@@ -194,15 +200,18 @@ class Pki:
         _write_key(self.directory / f"{name}.key", key)
         return Authority(certificate, key)
 
-    def _builder(self, name: str, issuer: x509.Name, key: LeafKey, start: datetime | None, end: datetime | None) -> x509.CertificateBuilder:
+    def _builder(
+        self, name: str, issuer: x509.Name, key: LeafPublicKey | None, start: datetime | None, end: datetime | None
+    ) -> x509.CertificateBuilder:
+        assert key is not None
         return (
             x509.CertificateBuilder()
             .subject_name(_subject(f"TEST ONLY {name}"))
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start or self.now - DAY)
             .not_valid_after(end or self.now + 365 * DAY)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
         )
 
 

@@ -52,6 +52,9 @@ class _Pairs:
         self.counts[record.type] = self.counts.get(record.type, 0) + 1
         if not record.known:
             return
+        if record.type == "token":
+            self._token(place, record)
+            return
         name = record.association
         known = self.open.get(name)
         if record.type == "open":
@@ -68,6 +71,13 @@ class _Pairs:
             self._close(place, record, known)
             del self.open[name]
             self.closed.add(name)
+
+    def _token(self, place: int, record: Record) -> None:
+        """Note when the log grew without signatures: what was written then was durable only."""
+        if record.text("event") == "signing-stopped":
+            self.findings.notes.append(f"record {place}: from here on nothing could be signed ({record.text('code')})")
+        elif record.text("event") == "signing-resumed":
+            self.findings.notes.append(f"record {place}: checkpoints are signed again")
 
     def _store(self, place: int, record: Record, known: _Association) -> None:
         seq = record.number("seq") or 0

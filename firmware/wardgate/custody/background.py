@@ -10,11 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from wardgate.codes import Code
-from wardgate.custody.journal import Journal
+from wardgate.custody.journal import NO_BOUND, Journal
+from wardgate.custody.logkey import LogKey, SignerAway
 from wardgate.custody.note import NoteError
 from wardgate.custody.options import Options
+from wardgate.custody.record import TokenEvent
 from wardgate.custody.recover import Damaged
 from wardgate.custody.seal import Sealer, TileError, read_checkpoint
+from wardgate.custody.signing import Signing
 from wardgate.custody.wal import CHUNK, Wal, create
 from wardgate.log import Log
 
@@ -22,23 +25,29 @@ RETRY_SECONDS: Final = 1.0
 NEVER: Final = float("inf")
 _FATAL_RETRY_SECONDS: Final = 60.0
 _SMALL_FILE: Final = 65536
+_SETTLE_SECONDS: Final = 0.2  # associations mostly end together with others
 _CONTRADICTIONS: Final = (Damaged, TileError, NoteError)
 
 
 class Background:
     """Decides when a checkpoint is due and has it made; `wake` is written to when a job has ended, then `collect`."""
 
-    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, wake: int) -> None:
+    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey, wake: int) -> None:
         self._options = options
         self._log = log
         self._journal = journal
         self._sealer = sealer
+        self._key = key
         self._wake = wake
+        self.signing = Signing()
+        self.news: list[tuple[TokenEvent, str, str]] = []  # for the writer to record: event, code, detail
         self._job: threading.Thread | None = None
         self._done: list[Callable[[], None]] = []
         self._has_checkpoint = journal.signed > 0
-        self._waiting_since = time.monotonic()
+        self._waiting_since = self._made_at = time.monotonic()
         self._retry_at = 0.0
+        self._closed = journal.closed  # associations ended when the last checkpoint was begun
+        self._closed_at = NEVER
         self.checkpoint_time: float | None = None  # UTC seconds of the last one made by this process
 
     @property
@@ -50,6 +59,8 @@ class Background:
         """Note the time while all is signed: `checkpoint_seconds` count from the first record that is not."""
         if self._journal.durable == self._journal.signed:
             self._waiting_since = time.monotonic()
+        if self._journal.closed != self._closed and self._closed_at == NEVER:
+            self._closed_at = time.monotonic()
 
     def due(self) -> float:
         """Return when there is something to do, in monotonic seconds; `NEVER` while a job runs."""
@@ -58,12 +69,38 @@ class Background:
             return NEVER
         if journal.prepared is None:
             return self._retry_at
+        if self.signing.told:
+            return NEVER
         waiting = journal.durable - journal.signed
+        if self.signing.is_out:
+            return self._retry_at
         if waiting == 0:
             return NEVER if self._has_checkpoint else self._retry_at  # an empty log gets its first checkpoint at once
         if waiting >= self._options.checkpoint_records:
             return self._retry_at
-        return max(self._waiting_since + self._options.checkpoint_seconds, self._retry_at)
+        # At most every `checkpoint_seconds`; at the end of an association as soon as that allows.
+        seconds = self._options.checkpoint_seconds
+        due = min(self._waiting_since + seconds, max(self._closed_at + _SETTLE_SECONDS, self._made_at + seconds))
+        return max(due, self._retry_at)
+
+    def tell(self, reason: tuple[str, str] | None) -> None:
+        """The master says that the token cannot be used (code, detail), or that it can: then what waits is signed at once."""
+        if reason is None and not self.signing.is_out:
+            return
+        self._stopping(lambda: self.signing.tell(reason, time.time()))
+        if reason is None:
+            self._key.forget()
+            self._retry_at = 0.0
+
+    def _stopping(self, change: Callable[[], object]) -> None:
+        """Do what may begin a time without signatures, and see to what follows from it."""
+        was_out = self.signing.is_out
+        change()
+        signing = self.signing
+        if signing.is_out and not was_out:
+            self._journal.stop_at = self._journal.signed + self._options.unsigned_records
+            self._log.event(Code.CUSTODY_UNSIGNED, reason=signing.code, detail=signing.detail)
+            self.news.append((TokenEvent.SIGNING_STOPPED, signing.code, signing.detail))
 
     def work(self) -> None:
         """Begin what is due."""
@@ -90,12 +127,15 @@ class Background:
         journal = self._journal
         if not sign or journal.broken or journal.durable == journal.signed:
             return
+        if self.signing.told:
+            self._log.event(Code.CUSTODY_UNSIGNED, reason=self.signing.code, unsigned=journal.durable - journal.signed)
+            return
         try:
             if journal.prepared is None:  # there was no room for it when it was wanted
                 self._create(journal.take_number(), CHUNK)()
             journal.rotate()
             journal.sealed(self._sealer.seal(list(journal.segments), paced=False))
-        except (OSError, ValueError, *_CONTRADICTIONS) as error:
+        except (OSError, ValueError, SignerAway, *_CONTRADICTIONS) as error:
             self._failed(error)
 
     def _join(self) -> None:
@@ -140,6 +180,7 @@ class Background:
             return
         segments = list(journal.segments)
         number, size = journal.take_number(), journal.state.reserved + CHUNK
+        self._closed, self._closed_at = journal.closed, NEVER
 
         def work() -> Callable[[], None]:
             problem: Exception | None = None
@@ -165,8 +206,12 @@ class Background:
     def _succeeded(self, size: int) -> None:
         self._journal.sealed(size)
         self._has_checkpoint = True
-        self._waiting_since = time.monotonic()
+        self._waiting_since = self._made_at = time.monotonic()
         self.checkpoint_time = time.time()
+        if self.signing.signed():
+            self._journal.stop_at = NO_BOUND
+            self._log.event(Code.CUSTODY_SIGNED_AGAIN, signed=size)
+            self.news.append((TokenEvent.SIGNING_RESUMED, "", ""))
 
     def _take_checkpoint(self) -> None:
         """After a failure the new checkpoint may still be in place: believe the directory."""
@@ -176,6 +221,14 @@ class Background:
                 self._journal.sealed(checkpoint.size)
 
     def _failed(self, error: Exception) -> None:
+        if isinstance(error, SignerAway):
+            self._key.forget()
+            away = error
+            self._stopping(lambda: self._wait(self.signing.failed(away, time.time())))
+            return
         fatal = isinstance(error, _CONTRADICTIONS)
         self._log.event(Code.CUSTODY_CONTRADICTION if fatal else Code.CUSTODY_SEAL_FAILED, detail=error)
         self._retry_at = time.monotonic() + (_FATAL_RETRY_SECONDS if fatal else RETRY_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        self._retry_at = time.monotonic() + seconds

@@ -29,10 +29,11 @@ class Kind(IntEnum):
     STORE = 3
     CLOSE = 4
     RESERVE = 5
+    TOKEN = 12
     STATE = 16
 
 
-RECORD_KINDS: Final = frozenset({2, 3, 4})
+RECORD_KINDS: Final = frozenset({2, 3, 4, 12})
 
 
 class Frame(NamedTuple):

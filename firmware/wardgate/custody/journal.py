@@ -13,17 +13,19 @@ from wardgate.custody import wire
 from wardgate.custody.clock import Clock
 from wardgate.custody.frames import OVERHEAD, Kind, encode
 from wardgate.custody.ledger import admit
-from wardgate.custody.record import MAX_RECORD, close_record
+from wardgate.custody.record import MAX_RECORD, TokenNews, close_record, token_record
 from wardgate.custody.recover import Damaged, Recovered, Segment, recover
 from wardgate.custody.state import CLOSE_ROOM, Entry, State
 from wardgate.custody.wal import CHUNK, Wal, create
 from wardgate.custody.wire import NO_INDEX, Status
 
-_OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
+_OPEN, _STORE, _CLOSE, _RESERVE, _TOKEN = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE), int(Kind.TOKEN)
 _BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
 _REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
 _NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
+_UNSIGNED: Final = (int(Status.UNSIGNED), NO_INDEX)
 _OK: Final = int(Status.OK)
+NO_BOUND: Final = 2**63
 
 
 class Journal:
@@ -38,6 +40,8 @@ class Journal:
         self.broken = False
         self.prepared: Wal | None = None  # the next file, made ready beside the loop
         self.signed = checkpoint_size
+        self.closed = 0  # associations that ended, ever
+        self.stop_at = NO_BOUND  # index from which on no new association and no store is taken, because nothing is signed
         self._begin(recover(directory, checkpoint_size))
 
     def _begin(self, found: Recovered) -> None:
@@ -87,6 +91,8 @@ class Journal:
             return _REFUSED
         need = size + OVERHEAD
         if kind == _STORE:
+            if state.next_index >= self.stop_at:
+                return _UNSIGNED
             if need + CLOSE_ROOM > entry.reserved and not self._more(entry, need + CLOSE_ROOM - entry.reserved):
                 return _NO_SPACE
             entry.stores += 1
@@ -101,6 +107,7 @@ class Journal:
         self._batch_bytes += need
         if kind == _CLOSE:
             state.end(entry)
+            self.closed += 1
         return _OK, index
 
     def begin(self, owner: object, association: bytes, seq: int, payload: bytes) -> tuple[int, int]:
@@ -113,6 +120,8 @@ class Journal:
         need = len(payload) + OVERHEAD
         if seq or need > MAX_RECORD + OVERHEAD + 4 or not payload.startswith(_BEGINS[_OPEN], 4):
             return _REFUSED
+        if state.next_index >= self.stop_at:
+            return _UNSIGNED
         if not self._admit(reserve + CLOSE_ROOM + need):
             return _NO_SPACE
         self._batch.append(encode(self.wal.synced, state.next_index, _OPEN, association, 0, payload))
@@ -144,6 +153,18 @@ class Journal:
         self._batch_bytes += len(record) + OVERHEAD
         self.state.next_index += 1
         self.state.end(entry)
+        self.closed += 1
+
+    def add_token(self, news: TokenNews, signing: bool) -> bool:
+        """Put a token record into the batch; False when there is no room for it."""
+        unsigned = self.state.next_index - self.signed
+        record = token_record(*self._clock.now(), news, signing, unsigned)
+        if not self._admit(len(record) + OVERHEAD):
+            return False
+        self._batch.append(encode(self.wal.synced, self.state.next_index, _TOKEN, wire.NO_ASSOCIATION, 0, record))
+        self._batch_bytes += len(record) + OVERHEAD
+        self.state.next_index += 1
+        return True
 
     def commit(self) -> None:
         """Write the batch and sync it. Raises `OSError`: nothing of the batch counts, `broken` is set, call `repair` later."""

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wardgate.custody.note import NoteError, check_name
+from wardgate.token.naming import is_uri
+
+MAX_UNSIGNED = 10_000_000
 
 USAGE = (
-    "python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE [--durable group|none]"
-    " [--checkpoint-seconds N] [--checkpoint-records N] [--reclaim-seconds N] [--control-fd N] [--uid N] [--fresh]"
+    "python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE|URI [--keys-socket PATH]"
+    " [--durable group|none] [--checkpoint-seconds N] [--checkpoint-records N] [--unsigned-records N] [--reclaim-seconds N]"
+    " [--control-fd N] [--uid N] [--fresh]"
 )
 
 
@@ -31,9 +35,14 @@ class Options(NamedTuple):
     control_fd: int = -1
     uid: int = -1
     fresh: bool = False
+    keys_socket: str = ""
+    unsigned_records: int = 100_000
 
 
-_NUMBERS = {"checkpoint_seconds": float, "checkpoint_records": int, "reclaim_seconds": float, "control_fd": int, "uid": int}
+_NUMBERS = {
+    **{"checkpoint_seconds": float, "checkpoint_records": int, "unsigned_records": int},
+    **{"reclaim_seconds": float, "control_fd": int, "uid": int},
+}
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -65,6 +74,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     options = Options(**found)  # type: ignore[arg-type]
     if not 0 < options.checkpoint_seconds <= 86400 or not 0 < options.checkpoint_records <= 1_000_000:
         raise UsageError("--checkpoint-seconds is 0 to 86400, --checkpoint-records 1 to 1000000")
+    if not 0 < options.unsigned_records <= MAX_UNSIGNED:
+        raise UsageError(f"--unsigned-records is 1 to {MAX_UNSIGNED}")
+    if is_uri(options.key) and not options.keys_socket:
+        raise UsageError("--keys-socket must be given with a key in a token")
     try:
         check_name(options.origin)
     except NoteError as error:

@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from wardgate.custody.record import ALGORITHMS, MAX_DIGESTS, MAX_RECORD, SCOPES, VERSION, Flow, Outcome, Quality
+from wardgate.custody.record import ALGORITHMS, MAX_DIGESTS, MAX_RECORD, SCOPES, VERSION, Flow, Outcome, Quality, TokenEvent
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z")
 _ASSOCIATION: Final = re.compile(r"[0-9a-f]{32}")
 _STATUS: Final = re.compile(r"[0-9A-F]{4}")
 _UID: Final = re.compile(r"[0-9.?]{0,64}")
 _HEX: Final = re.compile(r"[0-9a-f]+")
+_SERIAL: Final = re.compile(r"(?:[0-9a-f]{64})?")
 _SCOPED: Final = ("box", "link", "direction", "association", "acceptor", "requestor")
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "open": _SCOPED,
@@ -22,6 +23,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         *("seq", "sent_by", "sop_class", "sop_instance", "transfer_syntax", "length", "digests", "outcome", "status"),
     ),
     "close": ("association", "stores", "ended", "outcome", "after"),
+    "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
 
@@ -86,6 +88,9 @@ def parse_record(data: bytes) -> Record:
     time, quality = fields.pop("time"), fields.pop("quality")
     _match(_TIME, time, "time")
     _one_of(Quality, quality, "quality")
+    if kind == "token":
+        _check_token(fields)
+        return Record(kind, time, quality, True, fields)
     _match(_ASSOCIATION, fields["association"], "association")
     if kind == "close":
         _check_close(fields)
@@ -108,7 +113,7 @@ def _match(pattern: re.Pattern[str], value: object, name: str) -> None:
         raise RecordError(f"{name} is {str(value)[:80]!r}")
 
 
-def _one_of(kinds: type[Quality] | type[Outcome] | type[Flow], value: object, name: str) -> None:
+def _one_of(kinds: type[Quality] | type[Outcome] | type[Flow] | type[TokenEvent], value: object, name: str) -> None:
     if value not in [kind.value for kind in kinds]:
         raise RecordError(f"{name} is {str(value)[:80]!r}")
 
@@ -136,6 +141,17 @@ def _check_close(fields: dict[str, object]) -> None:
         _count(fields["after"], "after")
     elif fields["outcome"] != "complete" or fields["after"] is not None:
         raise RecordError(f"outcome is {str(fields['outcome'])[:80]!r}, after {str(fields['after'])[:20]}")
+
+
+def _check_token(fields: dict[str, object]) -> None:
+    _one_of(TokenEvent, fields["event"], "event")
+    _match(_SERIAL, fields["serial"], "serial")
+    _count(fields["unsigned"], "unsigned")
+    if fields["signing"] not in ("in", "out"):
+        raise RecordError(f"signing is {str(fields['signing'])[:20]!r}")
+    for name in ("box", "token", "users", "code", "detail"):
+        if not isinstance(fields[name], str):
+            raise RecordError(f"{name} is no text")
 
 
 def _check_store(fields: dict[str, object]) -> None:

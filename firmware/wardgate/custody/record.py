@@ -49,6 +49,28 @@ class Flow(Enum):
     REQUESTOR = "requestor"
 
 
+class TokenEvent(Enum):
+    """What a `token` record tells."""
+
+    INSERTED = "inserted"
+    REMOVED = "removed"
+    REFUSED = "refused"  # it is there, and may not be used
+    SIGNING_STOPPED = "signing-stopped"
+    SIGNING_RESUMED = "signing-resumed"
+
+
+class TokenNews(NamedTuple):
+    """What happened to a token. `serial`: SHA-256 of its serial number, hex, or ""; `users`: who needs it, such as `ct1/pacs,custody`."""
+
+    event: TokenEvent
+    box: str
+    token: str
+    serial: str = ""
+    users: str = ""
+    code: str = ""
+    detail: str = ""
+
+
 class Leg(NamedTuple):
     """One side of an association. `certificate`: SHA-256 of the leaf, hex, or ""; `tls`: version and suite, or ""."""
 
@@ -125,6 +147,16 @@ def close_record(association: bytes, time_ns: int, quality: Quality, stores: int
     return (
         f'{{"v":1,"type":"close","time":"{stamp(time_ns)}","quality":"{quality._value_}","association":"{association.hex()}",'
         f'"stores":{stores % _COUNT:d},"ended":"{ended}","outcome":"{outcome}","after":{place}}}'
+    ).encode("ascii")
+
+
+def token_record(time_ns: int, quality: Quality, news: TokenNews, signing: bool, unsigned: int) -> bytes:
+    """Return a token entry. `signing`: can checkpoints be signed; `unsigned`: records before this one that no checkpoint covers."""
+    return (
+        f'{{"v":1,"type":"token","time":"{stamp(time_ns)}","quality":"{quality._value_}","event":"{news.event._value_}",'
+        f'"box":{quoted(news.box, 96)},"token":{quoted(news.token, 128)},"serial":{quoted(news.serial, 64)},'
+        f'"users":{quoted(news.users, 256)},"code":{quoted(news.code, 8)},"detail":{quoted(news.detail, 160)},'
+        f'"signing":"{"in" if signing else "out"}","unsigned":{unsigned % _COUNT:d}}}'
     ).encode("ascii")
 
 

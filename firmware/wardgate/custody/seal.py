@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file, sync_directory, write_durably
-from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, add_signature, key_from_spki
+from wardgate.custody.logkey import LogKey
+from wardgate.custody.note import MAX_NOTE, NoteError
 from wardgate.custody.recover import Damaged, Segment, records_of
 from wardgate.custody.tiles import MAX_BUNDLE, TileBuilder, TileError
-
-if TYPE_CHECKING:
-    from wardgate.signer import Signer
 
 _PACE_RECORDS: Final = 32
 _PACE_SECONDS: Final = 0.001  # given to the loop after so many records: group commit goes on meanwhile
@@ -37,37 +35,21 @@ def read_checkpoint(directory: str) -> Checkpoint | None:
         raise Damaged(f"the checkpoint file cannot be read: {error}") from error
 
 
-def claim_key(directory: str, origin: str, signer: Signer) -> VerifierKey:
-    """Return the verifier key and keep it in the file `vkey`; a log that began under another key raises `NoteError`."""
-    key = key_from_spki(origin, signer.public_key())
-    path = os.path.join(directory, "vkey")
-    try:
-        known = read_file(path, 4096).decode("utf-8", "replace").strip()
-    except FileNotFoundError:
-        write_durably(path, key.text.encode() + b"\n")
-        sync_directory(directory)
-        return key
-    if known != key.text:
-        raise NoteError(f"the log belongs to the key {known[:200]}, the key given is {key.text}")
-    return key
-
-
 class Sealer:
     """Makes checkpoints of one log directory. Not for two threads at once."""
 
-    def __init__(self, directory: str, key: VerifierKey, signer: Signer) -> None:
+    def __init__(self, directory: str, key: LogKey) -> None:
         self._directory = directory
         self._key = key
-        self._signer = signer
 
     def seal(self, segments: list[Segment], paced: bool = True) -> int:
         """Cover all records of `segments` by a new checkpoint, remove the files; return its size.
 
-        Raises `OSError` (nothing is lost, try again), `Damaged`, `TileError`, `NoteError` (the log contradicts itself).
+        Raises `OSError`, `SignerAway` (nothing is lost, try again), `Damaged`, `TileError`, `NoteError` (the log contradicts itself).
         """
-        before = read_checkpoint(self._directory) or Checkpoint(self._key.name, 0, b"")
+        before = read_checkpoint(self._directory) or Checkpoint(self._key.origin, 0, b"")
         builder = TileBuilder.load(self._read, before.size)
-        if before.size and (builder.root() != before.root or before.origin != self._key.name):
+        if before.size and (builder.root() != before.root or before.origin != self._key.origin):
             raise Damaged(f"the tiles do not give the root of the checkpoint of {before.size} records of {before.origin}")
         size = segments[-1].stop if segments else before.size
         if size > before.size or not before.root:
@@ -91,11 +73,8 @@ class Sealer:
             self._put(path, data, directories)
         for directory in sorted(directories):
             sync_directory(directory)
-        text = Checkpoint(self._key.name, size, builder.root()).text
-        from wardgate.signer import Scheme
-
-        note = add_signature(text, self._key, self._signer.sign(text.encode(), Scheme.ED25519))
-        write_durably(os.path.join(self._directory, "checkpoint"), note.encode())
+        text = Checkpoint(self._key.origin, size, builder.root()).text
+        write_durably(os.path.join(self._directory, "checkpoint"), self._key.note(text).encode())
         sync_directory(self._directory)
         for path in filled:  # a full tile takes the place of its partial ones (tlog-tiles, Partial Tiles)
             _remove_tree(os.path.join(self._directory, path + ".p"))
@@ -141,4 +120,4 @@ def _remove_tree(path: str) -> None:
         pass
 
 
-__all__ = ["Damaged", "NoteError", "Sealer", "TileError", "claim_key", "read_checkpoint"]
+__all__ = ["Damaged", "NoteError", "Sealer", "TileError", "read_checkpoint"]

@@ -84,6 +84,9 @@ class State:
         if frame.kind == Kind.OPEN:
             self.begin(frame.association, reserve)
             return
+        if frame.kind == Kind.TOKEN:
+            self.next_index += 1
+            return
         entry = self.open.get(frame.association)
         if entry is None:
             raise StateError(f"record {frame.place} belongs to no open association")

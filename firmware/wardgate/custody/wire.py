@@ -47,6 +47,7 @@ class Status(IntEnum):
     NO_SPACE = 1
     IO_ERROR = 2
     REFUSED = 3
+    UNSIGNED = 4  # as many records are unsigned as may be
 
 
 STATUSES: Final = tuple(Status)

@@ -22,10 +22,12 @@ from wardgate.custody.connection import Connection, is_allowed
 from wardgate.custody.files import lock
 from wardgate.custody.journal import Journal
 from wardgate.custody.ledger import free_bytes
+from wardgate.custody.logkey import LogKey, SignerAway, signer_for
 from wardgate.custody.note import NoteError
 from wardgate.custody.options import Options, UsageError, parse_options
 from wardgate.custody.recover import Damaged
-from wardgate.custody.seal import Sealer, claim_key, read_checkpoint
+from wardgate.custody.seal import Sealer, read_checkpoint
+from wardgate.custody.tokennews import TokenBook
 from wardgate.custody.wire import ANSWER, NO_INDEX, Op, Status
 from wardgate.log import Log
 
@@ -33,6 +35,7 @@ _OPEN, _STORE, _CLOSE, _RESERVE, _HELLO, _YIELD = (int(op) for op in (Op.OPEN, O
 _OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFUSED)
 _RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE)
 _MAX_CONNECTIONS: Final = 256
+_CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
 _YIELD_SECONDS: Final = 10.0
 
@@ -40,7 +43,7 @@ _YIELD_SECONDS: Final = 10.0
 class Writer:
     """The loop. Owns the lock, the journal, the listening socket; the sealer works in a thread beside it."""
 
-    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, listener: socket.socket) -> None:
+    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey, listener: socket.socket) -> None:
         self._options = options
         self._log = log
         self._journal = journal
@@ -49,7 +52,8 @@ class Writer:
         self._connections: dict[int, Connection] = {}
         self._dirty: list[Connection] = []  # have answers
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._background = Background(options, log, journal, sealer, self._wake_write)
+        self._background = Background(options, log, journal, sealer, key, self._wake_write)
+        self._tokens = TokenBook(options, log, journal, self._background)
         self._repair_at = 0.0  # when to try again while the journal is broken
         self._reclaim_at = NEVER
         self._stop_at = NEVER
@@ -100,8 +104,10 @@ class Writer:
                 self._accept()
             else:
                 self._control(fd)
+        self._tokens.write()
         if self._journal.pending:
             self._commit()
+        self._tokens.settle()
         for connection in self._dirty:
             self._send(connection)
         self._dirty.clear()
@@ -232,18 +238,20 @@ class Writer:
         return any(connection.is_worker for connection in self._connections.values())
 
     def _control(self, fd: int) -> None:
-        """The master says nothing on this descriptor; its end means that it died."""
+        """The master tells the state of tokens on this descriptor; its end means that it died."""
         try:
-            data = os.read(fd, 4096)
+            data = os.read(fd, _CONTROL_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if not data:
-            self._epoll.unregister(fd)
-            self._master_gone = True
-            if not self._has_workers():
-                self._stop_at = time.monotonic()
+        if data:
+            self._tokens.told(data)
+            return
+        self._epoll.unregister(fd)
+        self._master_gone = True
+        if not self._has_workers():
+            self._stop_at = time.monotonic()
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -308,6 +316,7 @@ class Writer:
                 "workers": sum(connection.is_worker for connection in self._connections.values()),
                 "sync": self._options.durable,
                 "broken": journal.broken,
+                **self._tokens.report(),
             }
         ).encode()
 
@@ -365,10 +374,10 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_LOCKED, options.log, detail=error)
         return 3
     try:
-        from wardgate.signer import SpawnedSigner
-
-        signer = SpawnedSigner(options.key)
-        sealer = Sealer(options.log, claim_key(options.log, options.origin, signer), signer)
+        key = LogKey(options.log, options.origin, signer_for(options.key, options.keys_socket))
+        with contextlib.suppress(SignerAway):  # records are taken all the same; they are signed when it is back
+            key.claim()
+        sealer = Sealer(options.log, key)
         checkpoint = read_checkpoint(options.log)
         journal = Journal(options.log, options.durable == "group", checkpoint.size if checkpoint else 0)
     except (Damaged, NoteError) as error:
@@ -383,7 +392,7 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_WAL_MISSING, signed=journal.signed)
     if options.durable == "none":
         log.event(Code.CUSTODY_NOT_DURABLE)
-    writer = Writer(options, log, journal, sealer, listen(options.socket))
+    writer = Writer(options, log, journal, sealer, key, listen(options.socket))
     log.event(Code.CUSTODY_STARTED, durable=journal.durable, signed=journal.signed, open_entries=len(journal.state.open))
     try:
         writer.run()

@@ -1,6 +1,8 @@
 """Datagrams of the control socket between master and worker: one JSON object each, over `SOCK_SEQPACKET`.
 
-    master -> worker  {"do":"start", "generation":g, "worker":i, "config":{...}, "listeners":[[fd,"h:p",[[link,party],...]],...]}
+    master -> worker  {"do":"start", "generation":g, "worker":i, "config":{...}, "listeners":[[fd,"h:p",[[link,party],...]],...],
+                       "tokens":{...}}, as the next one
+                      {"do":"tokens", "out":{"LINK/PARTY":["TOKEN_IS_ABSENT","detail"],...}}   who is not there is served
                       {"do":"status","id":n}   {"do":"drain"}   {"do":"stop"}
     worker -> master  {"is":"ready"}   {"is":"status","id":n,"status":{...}}   {"is":"drained"}
                       {"is":"failed","code":"WG301","detail":"..."}

@@ -11,6 +11,7 @@ from wardgate.master.backoff import Backoff
 from wardgate.master.listeners import wanted
 from wardgate.master.process import Process, State
 from wardgate.master.totals import add, shared, without_now
+from wardgate.token.needs import CUSTODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.listeners import Listeners
     from wardgate.master.loop import Loop
+    from wardgate.token.machine import TokenState
+
+_AGAIN_SECONDS = 0.05
 
 
 class Phase(Enum):
@@ -44,6 +48,7 @@ class Generation:
         events: Events,
         listeners: Listeners,
         argv: tuple[str, ...],
+        tokens: TokenState,
         on_ready: Callable[[Generation], None],
         on_failed: Callable[[Generation], None],
         on_gone: Callable[[Generation], None],
@@ -53,6 +58,8 @@ class Generation:
         self.config: dict[str, Any] = answer["config"]
         self.endpoints = wanted(self.config)
         self.phase = Phase.STARTING
+        self.tokens = tokens
+        self._told = self._outs()
         self.workers: dict[int, Process] = {}
         self.past: dict[str, Any] = {}  # counters of workers that are gone
         self._loop, self._children, self._events, self._listeners, self._argv = loop, children, events, listeners, argv
@@ -81,6 +88,23 @@ class Generation:
         """End the workers now."""
         self._leave(lambda worker: worker.stop(2.0))
 
+    def tell_tokens(self) -> None:
+        """Tell every worker who is not served now, if that changed. A worker that is starting finds it behind its start message."""
+        outs = self._outs()
+        if outs == self._told:
+            return
+        self._told = outs
+        for worker in self.workers.values():
+            self._tell_tokens(worker)
+
+    def _tell_tokens(self, worker: Process) -> None:
+        # Its queue may be full. The last word is the one that counts, so it is said until it is taken.
+        if worker.state is not State.GONE and not worker.say({"do": "tokens", "out": self._told}):
+            self._loop.after(_AGAIN_SECONDS, lambda: self._tell_tokens(worker))
+
+    def _outs(self) -> dict[str, list[str]]:
+        return {user: [refusal.code.name, refusal.detail] for user, refusal in self.tokens.refusals.items() if user != CUSTODY}
+
     def _leave(self, tell: Callable[[Process], None]) -> None:
         if self.phase is not Phase.FAILED:
             self.phase = Phase.DRAINING
@@ -96,7 +120,7 @@ class Generation:
         if self.phase not in (Phase.STARTING, Phase.SERVING):
             return
         listeners = [[self._listeners.fd(text), text, parties] for text, parties in self.endpoints.items()]
-        start = {"generation": self.number, "worker": index, "config": self.config, "listeners": listeners}
+        start = {"generation": self.number, "worker": index, "config": self.config, "listeners": listeners, "tokens": {"out": self._told}}
         fds = [self._listeners.fd(text) for text in self.endpoints]
         try:
             self.workers[index] = Process(

@@ -99,6 +99,7 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
     for text in status["unsafe"]:
         yield f"UNSAFE: {text}"
+    yield from _tokens(status)
     totals = dict(status["totals"])
     for name, counters in sorted(totals.pop("links", {}).items()):
         yield f"link {name}: {_pairs(counters)}"
@@ -123,6 +124,24 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
             yield f"  worker {worker['worker']}: pid {worker['pid']}, {worker['state']}, {_mib(worker['memory_bytes'])}{silent}"
     for when, code, text in status["errors"]:
         yield f"{_time(when)} {code} {text}"
+
+
+def _tokens(status: dict[str, Any]) -> Iterator[str]:
+    service = status.get("key_service")
+    if service is not None and not service["connected"]:
+        yield f"KEY SERVICE AWAY: {service['socket']}: {service['problem']}"
+    for row in status.get("tokens", []):
+        since = f" since {_time(row['since'])}" if row["since"] else ""
+        tries = "" if row["tries"] is None else f", {row['tries']} tries"
+        loud = "" if row["state"] == "present" else f"REFUSED: {row['code']} "
+        detail = f" ({row['detail']})" if row["detail"] else ""
+        users = ", ".join(row["users"])
+        yield f"{loud}token {row['token']}: {row['state']}{since}{detail}, {row['changes']} changes{tries}; used by {users}"
+    custody = status.get("custody")
+    if custody and custody.get("signing") == "out":
+        waiting = custody["durable"] - custody["signed"]
+        bound = f" of at most {custody['unsigned_bound']}" if custody["unsigned_bound"] else ""
+        yield f"UNSIGNED: the custody log grows without signatures since {_time(custody['signing_since'])}: {waiting} records{bound}"
 
 
 def _custody(report: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from wardgate.master.loop import Loop
 from wardgate.master.programs import Programs
 from wardgate.master.resolving import Resolving
 from wardgate.master.statusport import StatusPort
+from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
 from wardgate.master.writer import Writer
 
@@ -62,6 +63,7 @@ class Supervisor:
         self._resolving = False
         self._reload_wanted = False
         self._crl_pid = 0
+        self._tokens = Tokens(self._loop, self._events, lambda: self._generations, self._tell_writer)
 
     def run(self) -> int:
         """Serve. Returns 0 after a stop that was asked for, 1 when the box could not start."""
@@ -121,6 +123,7 @@ class Supervisor:
             return
         from wardgate.transport.sockets import sockets_for
 
+        self._tokens.prepare(config)
         self._listeners = Listeners(sockets_for(config["plant"]["ports"], config["plant"]["socket"]).listen)
         self._writer = Writer(
             config,
@@ -161,6 +164,7 @@ class Supervisor:
                 self._events,
                 self._listeners,
                 self._programs.worker,
+                self._tokens.state_for(answer),
                 self._on_generation_ready,
                 self._on_generation_failed,
                 self._on_generation_gone,
@@ -276,6 +280,10 @@ class Supervisor:
         if self._listeners is not None:
             self._listeners.close_all_but(())
 
+    def _tell_writer(self, out: list[str] | None, news: list[dict[str, str]]) -> None:
+        if self._writer is not None:
+            self._writer.tell_tokens(out, news)
+
     def _stop_writer(self) -> None:
         if self._writer is None:
             self._loop.after(0, self._end)
@@ -288,6 +296,7 @@ class Supervisor:
     def _end(self) -> None:
         if self._status is not None:
             self._status.close()
+        self._tokens.close()
         self._events.event(Code.STOPPED)
         self._loop.stop()
 
@@ -328,6 +337,8 @@ class Supervisor:
                     "totals": totals,
                     "unsafe": self._answer.get("unsafe", []),
                     "certificates": self._answer.get("certificates", []),
+                    "tokens": self._tokens.rows(),
+                    "key_service": self._tokens.service(),
                     "run_dir": self._answer["config"]["box"]["run_dir"],
                     "errors": errors[-50:],
                 }

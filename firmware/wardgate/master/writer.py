@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 
 from wardgate.codes import Code
+from wardgate.master import control
 from wardgate.master.backoff import Backoff
+from wardgate.master.loop import IN
 from wardgate.master.process import State
 
 TYPE_CHECKING = False
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.loop import Loop, Timer
 
+_MAX_NEWS = 1024
+_NEWS_AT_ONCE = 64
+_AGAIN_SECONDS = 0.1
 _PROBE_SECONDS = 0.02
 _SLOW_PROBE_SECONDS = 0.2  # after a while: a long log takes its time to open
 
@@ -28,8 +34,9 @@ def options(config: dict[str, Any], control_fd: int) -> tuple[str, ...]:
     """Return the writer's command line options (`custody.options`)."""
     custody = config["custody"]
     words: list[str] = ["--socket", os.path.join(config["box"]["run_dir"], "custody.sock"), "--control-fd", str(control_fd)]
-    for name in ("log", "origin", "key", "durable", "checkpoint_seconds", "checkpoint_records"):
+    for name in ("log", "origin", "key", "durable", "checkpoint_seconds", "checkpoint_records", "unsigned_records"):
         words += [f"--{name.replace('_', '-')}", str(custody[name])]
+    words += ["--keys-socket", config["keys"]["socket"]]
     return tuple(words)
 
 
@@ -57,7 +64,10 @@ class Writer:
         self._backoff = Backoff()
         self._stopping = False
         self._was_ready = False
-        self._control: socket.socket | None = None  # never written to; its end tells the writer that the master died
+        self._control: socket.socket | None = None  # its end tells the writer that the master died
+        self._out: list[str] | None = None  # why checkpoints cannot be signed
+        self._news: deque[tuple[int, dict[str, str]]] = deque(maxlen=_MAX_NEWS)  # until the writer says that they are durable
+        self._numbers = 0
         self._kill_timer: Timer | None = None
         self._started = 0.0
         self.pid = 0
@@ -67,7 +77,7 @@ class Writer:
         """Start it."""
         if self._stopping:
             return
-        ours, theirs = socket.socketpair()
+        ours, theirs = control.pair()
         self._started = time.monotonic()
         try:
             argv = (*self._argv, *options(self._config, theirs.fileno()))
@@ -80,7 +90,9 @@ class Writer:
         finally:
             theirs.close()
         self._control = ours
+        self._loop.watch(ours.fileno(), IN, self._readable)
         self.state = State.STARTING
+        self._say_tokens(0)
         self._probe()
 
     def stop(self, seconds: float) -> None:
@@ -93,6 +105,39 @@ class Writer:
         pid = self.pid
         self._children.signal(pid, signal.SIGTERM)
         self._kill_timer = self._loop.after(seconds, lambda: self._children.signal(pid, signal.SIGKILL))
+
+    def tell_tokens(self, out: list[str] | None, news: list[dict[str, str]]) -> None:
+        """Tell why checkpoints cannot be signed (None: they can), and what to record; news are kept until they are durable."""
+        self._out = out
+        first = self._numbers + 1
+        for item in news:
+            self._numbers += 1
+            self._news.append((self._numbers, item))
+        self._say_tokens(first)
+
+    def _say_tokens(self, first: int) -> None:
+        """Say how it stands, with the news from number `first` on."""
+        if self._control is None or (not self._numbers and self._out is None):
+            return
+        news = [entry for entry in self._news if entry[0] >= first]
+        try:
+            for start in range(0, max(1, len(news)), _NEWS_AT_ONCE):
+                self._control.send(control.encode({"do": "tokens", "out": self._out, "news": news[start : start + _NEWS_AT_ONCE]}))
+        except OSError:  # its queue is full, or it is about to be replaced
+            self._loop.after(_AGAIN_SECONDS, lambda: self._say_tokens(0))
+
+    def _readable(self, _events: int) -> None:
+        assert self._control is not None
+        try:
+            message = control.decode(self._control.recv(control.MAX_MESSAGE_BYTES))
+        except BlockingIOError:
+            return
+        except (OSError, control.ControlError):
+            self._loop.forget(self._control.fileno())  # it is ending; `_exited` tells the rest
+            return
+        done = message.get("done")
+        while isinstance(done, int) and self._news and self._news[0][0] <= done:
+            self._news.popleft()
 
     def _probe(self) -> None:
         if self.state is not State.STARTING:
@@ -113,7 +158,9 @@ class Writer:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         if self._control is not None:
+            self._loop.forget(self._control.fileno())
             self._control.close()
+            self._control = None
         if self._stopping:
             self._on_gone()
             return

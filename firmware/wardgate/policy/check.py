@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from wardgate.policy.claims import SOON_DAYS, check_claims, expired, own_certificates, restart_with_openssl_conf
+from wardgate.policy.keycheck import check_token_keys
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors, Mistake
 from wardgate.policy.model import Link, Party
@@ -20,6 +21,7 @@ def check(path: str, out: TextIO) -> int:
         return _refuse(path, errors.mistakes, out)
     restart_with_openssl_conf(config)
     check_claims(config, mistakes, files=True)
+    unchecked = check_token_keys(config, mistakes)
     certificates = own_certificates(config, mistakes)
     mistakes += expired(certificates)
     if mistakes:
@@ -36,6 +38,10 @@ def check(path: str, out: TextIO) -> int:
     for own in dict.fromkeys(certificates):
         soon = "  <- enrol it again soon" if own.days_left < SOON_DAYS else ""
         out.write(f"certificate {own.chain} ({own.link}, {own.party}): {own.days_left} days left{soon}\n")
+    for key in sorted(config.token_keys):
+        out.write(f"key in a token: {key}\n")
+    for text in unchecked:
+        out.write(f"warning: {text}\n")
     for text in config.unsafe:
         out.write(f"UNSAFE: {text}\n")
     out.write(f"{path}: no mistake\n")

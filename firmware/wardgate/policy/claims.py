@@ -55,7 +55,7 @@ def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -
     _custody_key(config, mistakes)
     for place, party in _parties(config):
         if party.tls is not None:
-            _tls(party, f"{place}.tls", mistakes, files)
+            _tls(config, party, f"{place}.tls", mistakes, files)
 
 
 def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
@@ -116,12 +116,12 @@ def _parties(config: Config, only: int | None = None) -> list[tuple[str, Party]]
     return found
 
 
-def _tls(party: Party, place: str, mistakes: list[Mistake], files: bool) -> None:
+def _tls(config: Config, party: Party, place: str, mistakes: list[Mistake], files: bool) -> None:
     from wardgate.transport.errors import CrlError
     from wardgate.transport.judge import judge_party
 
     assert party.tls is not None
-    for error in judge_party(party, time.time()):
+    for error in judge_party(party, time.time(), keys=config.keys):
         if error.code is Code.OWN_CERTIFICATE_EXPIRED or error.code.value.level is not Level.ERROR:
             continue  # `expired` and `Config.unsafe` tell
         if isinstance(error, CrlError):
@@ -137,8 +137,11 @@ def _short(error: Any) -> str:
 
 
 def _custody_key(config: Config, mistakes: list[Mistake]) -> None:
+    from wardgate.policy.keyref import TokenKey
     from wardgate.signer import FileSigner, Scheme
 
+    if isinstance(config.custody.key, TokenKey):
+        return
     try:
         FileSigner(Path(config.custody.key)).sign(b"check", Scheme.ED25519)
     except Exception as error:  # whatever the parser says, it is the key's file that is wrong

@@ -7,6 +7,7 @@ from typing import Any
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
+from wardgate.policy.keyref import is_token, shown
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
@@ -21,12 +22,23 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     if len((run_dir + _LONGEST_SOCKET).encode()) > _SOCKET_PATH_BYTES:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
+    _keys(data.get("keys", {}), data.get("limits", {}), mistakes)
     links = data.get("link", [])
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
     _listeners(links, mistakes)
     check_plant(data, mistakes)
+
+
+def _keys(keys: dict[str, Any], limits: dict[str, Any], mistakes: list[Mistake]) -> None:
+    path = keys.get("socket", "")
+    if len(path.encode()) > _SOCKET_PATH_BYTES:
+        mistakes.append(Mistake("keys.socket", f"at most {_SOCKET_PATH_BYTES} bytes (a UNIX socket's path)", path, Code.CONFIG_BOUNDS))
+    sign, handshake = keys.get("sign_seconds"), limits.get("handshake_seconds")
+    if sign is not None and handshake is not None and sign >= handshake:
+        expected = f"less than limits.handshake_seconds ({handshake}), or a slow card is never named as the reason"
+        mistakes.append(Mistake("keys.sign_seconds", expected, str(sign), Code.CONFIG_CONTRADICTION))
 
 
 def _names(tables: list[dict[str, Any]], place: str, mistakes: list[Mistake]) -> None:
@@ -94,6 +106,10 @@ def _party(party: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
 
 
 def _tls(tls: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
+    for index, pair in enumerate(tls.get("certificates", [])):
+        if is_token(pair.get("chain", "")):
+            expected = "a PEM file: the chain is public, has the issuing CA's certificate too and is needed while the token is out"
+            mistakes.append(Mistake(f"{place}.certificates[{index}].chain", expected, shown(pair["chain"]), Code.CONFIG_VALUE))
     profile = tls.get("profile")
     if profile in REFUSED_PROFILES:
         expected = f"one of {', '.join(PROFILES)}: {REFUSED_PROFILES[profile]}"

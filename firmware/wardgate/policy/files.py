@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wardgate.codes import Code
+from wardgate.policy.keyref import is_token
 from wardgate.policy.mistakes import Mistake
 
 _MAX_BYTES = 64 << 20  # CRLs are the largest
@@ -15,7 +16,7 @@ _MAX_BYTES = 64 << 20  # CRLs are the largest
 
 def absolute_paths(data: dict[str, Any], base: Path) -> None:
     """Make every path in `data` absolute, counted from the folder of the configuration file."""
-    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("plant", "socket")):
+    for table, word in (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("keys", "socket"), ("plant", "socket")):
         if data.get(table, {}).get(word):
             data[table][word] = _absolute(data[table][word], base)
     for _place, tls in _tls_tables(data):
@@ -35,7 +36,7 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _log_directory(Path(custody["log"]), mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
-            if "chain" in pair:
+            if "chain" in pair and not is_token(pair["chain"]):
                 _file(pair["chain"], f"{place}.certificates[{index}].chain", mistakes)
             if "key" in pair:
                 _key(pair["key"], f"{place}.certificates[{index}].key", mistakes)
@@ -55,7 +56,8 @@ def _tls_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _absolute(text: str, base: Path) -> str:
-    return os.path.abspath(base / text)
+    """Return the path; a key in a token is none."""
+    return text if is_token(text) else os.path.abspath(base / text)
 
 
 def _file(path: str, place: str, mistakes: list[Mistake]) -> os.stat_result | None:
@@ -80,6 +82,8 @@ def _file(path: str, place: str, mistakes: list[Mistake]) -> os.stat_result | No
 
 
 def _key(path: str, place: str, mistakes: list[Mistake]) -> None:
+    if is_token(path):
+        return  # whether it is there, the key service knows
     status = _file(path, place, mistakes)
     if status is not None and status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)

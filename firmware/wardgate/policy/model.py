@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
+from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
 from wardgate.policy.plant import Plant, build_plant
 
 Network = IPv4Network | IPv6Network
@@ -69,6 +70,13 @@ class StaleCrl(StrEnum):
     WARN = "warn"
 
 
+class OnRemoval(StrEnum):
+    """What becomes of running associations when a token that they need is pulled."""
+
+    FINISH = "finish"
+    CUT = "cut"
+
+
 class Box(NamedTuple):
     """The box itself. `workers` 0: one a core."""
 
@@ -80,14 +88,15 @@ class Box(NamedTuple):
 
 
 class Custody(NamedTuple):
-    """The custody log. `key` is Ed25519, PKCS#8 PEM."""
+    """The custody log. `key`: P-256 or Ed25519 in a token, or an Ed25519 file, PKCS#8 PEM."""
 
     log: Path
     origin: str
-    key: Path
+    key: KeyReference
     durable: Durable = Durable.GROUP
     checkpoint_seconds: int = 60
     checkpoint_records: int = 65536
+    unsigned_records: int = 100_000
 
 
 class Limits(NamedTuple):
@@ -106,11 +115,22 @@ class Limits(NamedTuple):
     record_seconds: int = 10
 
 
+class Keys(NamedTuple):
+    """The key service. `sign_seconds` bounds one signature, waiting included."""
+
+    socket: Path = Path("/run/wardkeys/keys.sock")
+    on_removal: OnRemoval = OnRemoval.FINISH
+    sign_seconds: int = 10
+
+
+DEFAULT_KEYS: Final = Keys()
+
+
 class CertificateFiles(NamedTuple):
-    """A certificate chain, leaf first, and its private key; both PEM."""
+    """A certificate chain (PEM, leaf first) and its private key: in a token, or a PEM file."""
 
     chain: Path
-    key: Path
+    key: KeyReference
 
 
 class Tls(NamedTuple):
@@ -171,7 +191,13 @@ class Config(NamedTuple):
     custody: Custody
     limits: Limits
     links: tuple[Link, ...]
+    keys: Keys = DEFAULT_KEYS
     plant: Plant = Plant()
+
+    @property
+    def token_keys(self) -> frozenset[TokenKey]:
+        """Every key in a token that the configuration names."""
+        return frozenset(key for _, key in named_keys(self) if isinstance(key, TokenKey))
 
     @property
     def unsafe(self) -> tuple[str, ...]:
@@ -179,7 +205,19 @@ class Config(NamedTuple):
         return tuple(_unsafe(self))
 
 
+def named_keys(config: Config) -> Iterator[tuple[str, KeyReference]]:
+    """Yield every private key that is named, with where, for a person."""
+    yield "custody", config.custody.key
+    for link in config.links:
+        for party in link.parties:
+            for pair in party.tls.certificates if party.tls is not None else ():
+                yield f"link {link.name}, {party.name}", pair.key
+
+
 def _unsafe(config: Config) -> Iterator[str]:
+    for place, key in named_keys(config):
+        if not isinstance(key, TokenKey):
+            yield f"{place}: key in a file, {key} (development mode: this process reads it; a product keeps its keys in a token)"
     yield from config.plant.unsafe
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
@@ -227,12 +265,13 @@ def as_data(config: Config) -> dict[str, Any]:
 
 def build(data: dict[str, Any]) -> Config:
     """Make the configuration from checked data: the words of the schema, complete, `links` and `peers` as lists."""
-    box, custody = data["box"], data["custody"]
+    box, custody, keys = data["box"], data["custody"], data["keys"]
     return Config(
         Box(**{**box, "run_dir": Path(box["run_dir"])}),
-        Custody(**{**custody, "log": Path(custody["log"]), "key": Path(custody["key"]), "durable": Durable(custody["durable"])}),
+        Custody(**{**custody, "log": Path(custody["log"]), "key": key_reference(custody["key"]), "durable": Durable(custody["durable"])}),
         Limits(**data["limits"]),
         tuple(_link(link) for link in data["links"]),
+        Keys(Path(keys["socket"]), OnRemoval(keys["on_removal"]), keys["sign_seconds"]),
         build_plant(data["plant"]) if "plant" in data else Plant(),
     )
 
@@ -267,7 +306,7 @@ def _tls(data: dict[str, Any]) -> Tls:
     return Tls(
         **{
             **data,
-            "certificates": tuple(CertificateFiles(Path(pair["chain"]), Path(pair["key"])) for pair in data["certificates"]),
+            "certificates": tuple(CertificateFiles(Path(pair["chain"]), key_reference(pair["key"])) for pair in data["certificates"]),
             "anchors": Path(data["anchors"]),
             "names": tuple(data["names"]),
             "fingerprints": tuple(data["fingerprints"]),

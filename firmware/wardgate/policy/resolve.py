@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from wardgate.policy.claims import check_claims, expiring, own_certificates, restart_with_openssl_conf, wants_crls
+from wardgate.policy.keycheck import check_token_keys
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors, Mistake
 from wardgate.policy.model import as_data
@@ -29,6 +30,7 @@ def resolve(path: str) -> dict[str, Any]:
         return _refused(errors.mistakes)
     restart_with_openssl_conf(config)
     check_claims(config, mistakes)
+    check_token_keys(config, mistakes)  # what it could not check, the state of the tokens tells while the gateway runs
     certificates = own_certificates(config, mistakes)
     if mistakes:
         return _refused(mistakes)

@@ -20,6 +20,7 @@ class Kind(Enum):
     ENDPOINT = "an endpoint, host:port or [v6]:port"
     NETWORK = "an IP address or network (CIDR)"
     AE_TITLE = 'an AE title of 1 to 16 characters without backslash and control characters, or "*"'
+    KEY = "a path, or the pkcs11: URI of a key in a token"
     SOP_CLASS = 'a SOP class UID, or "*"'
     FINGERPRINT = "a SHA-256 fingerprint, 64 hex digits"
     URL = "an http:// address"
@@ -73,6 +74,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     "": (
         Word("box", Kind.TABLE, REQUIRED, "the box itself", table="box"),
         Word("custody", Kind.TABLE, REQUIRED, "the custody log", table="custody"),
+        Word("keys", Kind.TABLE, {}, "the key service, for keys in a token", table="keys"),
         Word("limits", Kind.TABLE, {}, "bounds of everything that a peer could make grow or wait", table="limits"),
         Word("plant", Kind.TABLE, {}, "the two ports and what may pass them", table="plant"),
         Word("link", Kind.TABLE, REQUIRED, "one modality and the peers it may talk to", many=True, least=1, table="link"),
@@ -87,7 +89,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     "custody": (
         Word("log", Kind.PATH, REQUIRED, "directory of the log"),
         Word("origin", Kind.ORIGIN, REQUIRED, "origin line of checkpoints and name of their key, such as `ward-ct1.example.org/custody`"),
-        Word("key", Kind.PATH, REQUIRED, "Ed25519 key that signs checkpoints, PKCS#8 PEM, mode 0600"),
+        Word(
+            "key",
+            Kind.KEY,
+            REQUIRED,
+            "key that signs checkpoints: the URI of an ECDSA P-256 or Ed25519 key in a token, or (development) an Ed25519 file,"
+            " PKCS#8 PEM, mode 0600",
+        ),
         Word(
             "durable",
             Kind.CHOICE,
@@ -97,6 +105,25 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         ),
         _seconds("checkpoint_seconds", 60, 3600, "longest time between a record and a signed checkpoint over it"),
         Word("checkpoint_records", Kind.INTEGER, 65536, "records after which a checkpoint is signed sooner", 1, 1_000_000),
+        Word(
+            "unsigned_records",
+            Kind.INTEGER,
+            100_000,
+            "records that may wait for a signature while the token is out; then no association and no instance is taken",
+            1,
+            10_000_000,
+        ),
+    ),
+    "keys": (
+        Word("socket", Kind.PATH, "/run/wardkeys/keys.sock", "socket of the key service"),
+        Word(
+            "on_removal",
+            Kind.CHOICE,
+            "finish",
+            "what becomes of running associations when a token that they need is pulled; new ones are refused either way",
+            choices=("finish", "cut"),
+        ),
+        _seconds("sign_seconds", 10, 60, "wait for one signature, in the queue of its token too; below limits.handshake_seconds"),
     ),
     "limits": (
         Word("connections_per_peer", Kind.INTEGER, 128, "open connections from one source address", 1, 4096),
@@ -170,7 +197,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     ),
     "certificate": (
         Word("chain", Kind.PATH, REQUIRED, "certificate chain, leaf first, PEM"),
-        Word("key", Kind.PATH, REQUIRED, "its private key, PEM, mode 0600"),
+        Word("key", Kind.KEY, REQUIRED, "its private key: `pkcs11:token=...;object=...`, or (development) a PEM file, mode 0600"),
     ),
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import parse_endpoint
+from wardgate.policy.keyref import is_token, shown, token_key
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.schema import MAX_ITEMS, Kind, Need, Word
 from wardgate.policy.tables import TABLES
@@ -83,7 +84,7 @@ def _one(value: Any, word: Word, place: str, mistakes: list[Mistake]) -> Any:
     problem = _PROBLEMS[word.kind](value, word)
     if problem is None:
         return value
-    found = str(value) + (f" ({problem})" if problem else "")
+    found = shown(str(value)) + (f" ({problem})" if problem else "")
     code = Code.CONFIG_BOUNDS if word.kind is Kind.INTEGER else Code.CONFIG_VALUE
     mistakes.append(Mistake(place, _wanted(word).removeprefix("an array, each "), found, code))
     return None
@@ -91,7 +92,7 @@ def _one(value: Any, word: Word, place: str, mistakes: list[Mistake]) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f'the text "{value}"'
+        return f'the text "{shown(value)}"'
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
@@ -156,6 +157,16 @@ def _endpoint(text: str, _word: Word) -> str | None:
     return None
 
 
+def _key(text: str, word: Word) -> str | None:
+    if not is_token(text):
+        return _PROBLEMS[Kind.PATH](text, word)
+    try:
+        token_key(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _problem_unless(good: Callable[[str], bool]) -> Callable[[str, Word], str | None]:
     return lambda text, _word: None if good(text) else ""
 
@@ -170,6 +181,7 @@ _PROBLEMS: Final[dict[Kind, Callable[[Any, Word], str | None]]] = {
     # signed-note: a key name has no Unicode space and no plus.
     Kind.ORIGIN: _problem_unless(lambda text: 1 <= len(text) <= 128 and text.isprintable() and " " not in text and "+" not in text),
     Kind.PATH: _problem_unless(lambda text: 1 <= len(text) <= 1024 and text.isprintable()),
+    Kind.KEY: _key,
     Kind.ENDPOINT: _endpoint,
     Kind.NETWORK: _network,
     Kind.ADDRESS: _address,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 MAX_ERRORS = 20
+MANY_ASSOCIATIONS = 64
 
 
 class LinkCounters:
@@ -91,6 +92,11 @@ class Gate:
         self.ended = 0  # associations since garbage was collected
         self.draining = False
         self.started = time.time()
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many associations that the memory of each counts more than its speed."""
+        return len(self.associations) > MANY_ASSOCIATIONS
 
     def party(self, link: Link, party: Party) -> SecureParty | None:
         """Return the TLS side of a party, `None` when it speaks plain."""

@@ -32,6 +32,7 @@ from wardgate.upperlayer.terms import RejectCause, RejectResult
 if TYPE_CHECKING:
     from wardgate.policy.model import Party
     from wardgate.relay.association import Association
+    from wardgate.relay.secure import SecureParty
     from wardgate.transport.peer import PeerIdentity
 
 _FIRST_BYTES = 16
@@ -45,6 +46,7 @@ class Opening:
         self._gate = association.gate
         self._handshakes: dict[Side, Handshake] = {}
         self._identity: PeerIdentity | None = None  # of the caller
+        self._shown: SecureParty | None = None  # whose certificate the caller is shown
         self._request = b""  # the A-ASSOCIATE-RQ as it will leave
         self._entry_durable = False
         self._other_ready = False
@@ -60,9 +62,17 @@ class Opening:
             a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
             a.acceptor.watch(State.OPEN)
             return
-        a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
-        a.acceptor.channel = secure.server_channel()
         parties = [party for party in (self._gate.party(*caller) for caller in a.callers) if party is not None]
+        shown = next((party for party in parties if party.out is None), None)
+        if shown is None:  # no key to shake hands with, so no association can exist
+            assert secure.out is not None
+            self._refuse_connection(secure.out.code, a.acceptor, None, detail=secure.out.detail)
+            return
+        self._shown = shown
+        parties.remove(shown)
+        parties.insert(0, shown)  # its token is the one that the handshake waits for
+        a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
+        a.acceptor.channel = shown.server_channel(self._gate.many)
         self._handshakes[Side.ACCEPTOR] = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
         a.acceptor.watch(State.HANDSHAKE)
 
@@ -101,6 +111,11 @@ class Opening:
             gate.event(Code.WOULD_REFUSE, a.titles, link=a.link.name, would=decision.would_refuse.code)
         elif decision.would_refuse_context_ids:
             gate.event(Code.WOULD_REFUSE, a.titles, link=a.link.name, contexts=sorted(decision.would_refuse_context_ids))
+        for party in (a.caller, decision.peer):
+            secure = self._gate.party(a.link, party)
+            if secure is not None and secure.out is not None:
+                self._unreachable(secure.out.code, secure.out.detail)
+                return
         if not self._caller_bound(calling):
             return
         a.callee = decision.peer
@@ -208,7 +223,7 @@ class Opening:
             self._ready(None)
             return
         a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
-        leg.channel, kept_chain = secure.client_channel()
+        leg.channel, kept_chain = secure.client_channel(self._gate.many)
         leg.state = State.HANDSHAKE
         handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
         self._handshakes[Side.REQUESTOR] = handshake
@@ -268,7 +283,8 @@ class Opening:
             self._entry_durable = True
             self._go()
         else:
-            self._gate.event(Code.CUSTODY_REFUSED, a.titles, link=a.link.name, status=status.name)
+            code = Code.CUSTODY_UNSIGNED_FULL if status is Status.UNSIGNED else Code.CUSTODY_REFUSED
+            self._gate.event(code, a.titles, link=a.link.name, status=status.name)
             self._reject(None, RejectResult.TRANSIENT, RejectCause.LOCAL_LIMIT_EXCEEDED)
 
     def _go(self) -> None:
@@ -344,10 +360,24 @@ class Opening:
         else:
             self._unreachable(code, str(error or ""))
 
-    def _refuse_connection(self, code: Code, leg: Leg, error: Exception | None) -> None:
+    def withdrawn(self, secure: SecureParty, late: bool = False) -> None:
+        """The token of `secure` went. What has no A-ASSOCIATE-RQ on its way yet ends; with `late` also what waits for the answer."""
+        a = self._a
+        out = secure.out
+        assert out is not None
+        if a.phase in (Phase.SHAKING, Phase.REQUEST):
+            if secure is self._shown:
+                self._refuse_connection(out.code, a.acceptor, None, detail=out.detail)
+        elif a.phase is Phase.OPENING or (late and a.phase is Phase.ANSWER):
+            callee = self._gate.party(a.link, a.callee) if a.callee is not None else None
+            if secure in (callee, self._shown):
+                self._unreachable(out.code, out.detail)
+
+    def _refuse_connection(self, code: Code, leg: Leg, error: Exception | None, detail: str = "") -> None:
         """The caller is closed before any A-ASSOCIATE was answered."""
         a = self._a
-        self._gate.event(code, a.host, link=a.link.name, at=leg.address, **({"detail": error} if error is not None else {}))
+        told = {"detail": error or detail} if error is not None or detail else {}
+        self._gate.event(code, a.host, link=a.link.name, at=leg.address, **told)
         self._gate.links[a.link.name].refused += 1
         leg.finish(close_notify=False)
         a.over(str(code))

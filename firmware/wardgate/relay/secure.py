@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from wardgate.policy.keyref import TokenKey
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.transport.peer import TlsRole
 from wardgate.transport.tls import TlsChannel
@@ -17,42 +18,83 @@ from wardgate.transport.tls import TlsChannel
 if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.gate import Gate
-    from wardgate.transport.context import TlsContexts
+    from wardgate.relay.threads import Pool
+    from wardgate.relay.tokens import Out
+    from wardgate.transport.context import ProfiledContext, TlsContexts
     from wardgate.transport.crl import CrlStore
     from wardgate.transport.peer import PeerChecker, PeerIdentity
+    from wardgate.transport.provider import Provider
     from wardgate.transport.sessions import SessionCache
 
 _EMPTY: Final = memoryview(b"")
 
 
 class SecureParty:
-    """TLS with one party: `channel` for a new leg, `judge` after each handshake, `remember` for resumption."""
+    """TLS with one party: `channel` for a new leg, `judge` after each handshake, `remember` for resumption.
+
+    `out` says why it is not served: the token with its key is not there. Then it has no contexts. Each time it goes a new era begins.
+    """
 
     def __init__(
-        self, link: Link, party: Party, contexts: TlsContexts, checker: PeerChecker, crls: CrlStore, sessions: SessionCache
+        self,
+        link: Link,
+        party: Party,
+        contexts: Callable[[], TlsContexts],
+        checker: PeerChecker,
+        crls: CrlStore,
+        sessions: SessionCache,
+        out: Out | None = None,
     ) -> None:
+        """`contexts` makes new ones at each call. Raises what they raise, unless the party is out."""
         assert party.tls is not None
         self.tls = party.tls
         self.party = party
         self.checker = checker
         self.crls = crls
-        self._key = f"{link.name}/{party.name}"
+        self.user = f"{link.name}/{party.name}"
+        self.out = out
+        self.era = 0
+        self.building = -1  # the era for which contexts are being built
+        self._contexts = contexts
         self._sessions = sessions
         self._lock = threading.Lock()  # handshake threads share the checker's memory
-        self._server = contexts.server() if party.listen else None
-        self._client = contexts.client() if party.connect else None
+        # Which token a handshake may have to wait for; None: its keys are here.
+        tokens = sorted({pair.key.token for pair in party.tls.certificates if isinstance(pair.key, TokenKey)})
+        self.token = " ".join(tokens) or None
+        self._server: ProfiledContext | None = None
+        self._client: ProfiledContext | None = None
+        if out is None:
+            self._server, self._client = self.build()
 
-    def server_channel(self) -> TlsChannel:
-        """Return the channel of a leg that called us."""
+    def build(self) -> tuple[ProfiledContext | None, ProfiledContext | None]:
+        """Return new contexts, server and client. May read files and ask the key service: not on the loop."""
+        contexts = self._contexts()
+        return contexts.server() if self.party.listen else None, contexts.client() if self.party.connect else None
+
+    def withdraw(self, out: Out) -> None:
+        """Serve no more: the contexts go, with them the keys of all tickets they gave, and every session kept."""
+        if self.out is None:
+            self._server = self._client = None
+            self._sessions.drop_all()
+        self.era += 1
+        self.out = out
+
+    def restore(self, server: ProfiledContext | None, client: ProfiledContext | None) -> None:
+        """Serve again, with contexts that `build` made."""
+        self._server, self._client = server, client
+        self.out = None
+
+    def server_channel(self, many: bool) -> TlsChannel:
+        """Return the channel of a leg that called us; `many`: there are hundreds."""
         assert self._server is not None
-        return TlsChannel(self._server, True)
+        return TlsChannel(self._server, True, many=many)
 
-    def client_channel(self) -> tuple[TlsChannel, tuple[bytes, ...]]:
-        """Return the channel of a leg that we open, and the chain of the session that it tries to resume."""
+    def client_channel(self, many: bool) -> tuple[TlsChannel, tuple[bytes, ...]]:
+        """Return the channel of a leg that we open, and the chain of the session that it tries to resume; `many`: there are hundreds."""
         assert self._client is not None
-        kept = self._sessions.get(self._key, self._client) if self.tls.session_resumption else None
+        kept = self._sessions.get(self.user, self._client) if self.tls.session_resumption else None
         name = next((name for name in self.tls.names if _is_dns(name)), None)
-        return TlsChannel(self._client, False, name, kept.session if kept else None), kept.chain if kept else ()
+        return TlsChannel(self._client, False, name, kept.session if kept else None, many), kept.chain if kept else ()
 
     def judge(self, channel: TlsChannel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""
@@ -62,14 +104,14 @@ class SecureParty:
 
     def remember(self, channel: TlsChannel) -> None:
         """Keep the session of a leg that we opened, for the next association."""
-        if self._client is None or not self.tls.session_resumption:
-            return
-        if self._sessions.wants(self._key, self._client, channel, time.time()):
-            self._sessions.keep(self._key, self._client, channel)
+        if channel.context is not self._client or not self.tls.session_resumption:
+            return  # its context is gone: the token was out meanwhile
+        if self._sessions.wants(self.user, self._client, channel, time.time()):
+            self._sessions.keep(self.user, self._client, channel)
 
     def forget(self) -> None:
         """Do not resume again: the peer was refused, or broke off."""
-        self._sessions.drop(self._key)
+        self._sessions.drop(self.user)
 
 
 def _is_dns(name: str) -> bool:
@@ -93,6 +135,12 @@ class Handshake:
         self._kept_chain = kept_chain
         self._done = done
         self._role = TlsRole.CLIENT if leg.side is Side.ACCEPTOR else TlsRole.SERVER
+        self._pool: Pool = gate.pool
+        self._provider: Provider | None = None
+        if parties[0].token is not None:  # until it is signed, it waits with those that wait for the same token
+            from wardgate.transport import provider
+
+            self._pool, self._provider = gate.pool.lane(parties[0].token), provider.loaded()
 
     def start(self) -> None:
         """Send the first flight of a client; it signs nothing and waits for nothing."""
@@ -106,10 +154,14 @@ class Handshake:
     def feed(self, data: bytes) -> None:
         """Take wire bytes of the peer (empty: it closed)."""
         self._leg.pause(Pause.WORK)
-        self._gate.pool.submit(lambda: self._step(data), self._stepped)
+        self._pool.submit(lambda: self._step(data), self._stepped)
 
     def _step(self, data: bytes) -> tuple[bytes, PeerIdentity | None, Exception | None]:
+        provider = self._provider
+        before = provider.signatures() if provider is not None else 0
         wire, finished = self._channel.step(data)
+        if provider is not None and provider.signatures() != before:
+            self._pool, self._provider = self._gate.pool, None  # it is signed; the rest needs no token
         if not finished:
             return wire, None, None
         identity: PeerIdentity | None = None
@@ -125,7 +177,7 @@ class Handshake:
         return (wire, identity, None) if identity is not None else (b"", None, refused)
 
     def _stepped(self, result: tuple[bytes, PeerIdentity | None, Exception | None] | None, error: Exception | None) -> None:
-        if self._leg.state is State.CLOSED:
+        if self._leg.state in (State.CLOSED, State.PARTING):
             return
         if error is not None or result is None:
             alert = getattr(error, "to_send", b"")

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any, Final
 
 from wardgate.codes import Code
@@ -21,6 +22,7 @@ from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate, Post
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
+from wardgate.relay.tokens import Out, Tokens, outs_in
 
 START_SECONDS: Final = 30.0
 COLLECT_SECONDS: Final = 60.0
@@ -51,7 +53,8 @@ class Worker:
         client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, sockets_for(config.plant.ports, str(config.plant.socket)))
-        self._secure_parties(config)
+        self._tokens = Tokens(self.gate)
+        self._secure_parties(config, outs_in(start.get("tokens", {})))
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
         self._collect_at = 0.0
@@ -70,8 +73,9 @@ class Worker:
         self._say({"is": "ready"})
         self._loop.run()
 
-    def _secure_parties(self, config: Config) -> None:
-        """Build the TLS contexts of this generation. Raises what transport raises: such a worker does not start."""
+    def _secure_parties(self, config: Config, outs: dict[str, Out]) -> None:
+        """Build the TLS contexts of this generation, but of parties whose token is out. Raises what transport raises: such a worker
+        does not start."""
         wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS]
         if not wanted:
             return
@@ -87,8 +91,10 @@ class Worker:
             checker = PeerChecker(party.tls, crls)
             # Parties that share a port share its handshake; whose certificate it was is judged party by party.
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
-            contexts = TlsContexts(party.tls, sorted(others - {party.tls.anchors}))
-            self.gate.secure[(link.name, party.name)] = SecureParty(link, party, contexts, checker, crls, sessions)
+            more = sorted(others - {party.tls.anchors})
+            contexts = partial(TlsContexts, party.tls, more, config.keys)
+            secure = SecureParty(link, party, contexts, checker, crls, sessions, outs.get(f"{link.name}/{party.name}"))
+            self.gate.secure[(link.name, party.name)] = secure
         import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 
     # --- the master
@@ -117,6 +123,8 @@ class Worker:
         what = message.get("do")
         if what == "status":
             self._say({"is": "status", "id": message.get("id"), "status": self.status()})
+        elif what == "tokens":
+            self._tokens.take(message)
         elif what == "drain":
             self._drain()
         elif what == "stop":

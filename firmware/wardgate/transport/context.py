@@ -6,12 +6,13 @@ OpenSSL verifies the chain to the anchors during the handshake; every other rule
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
-from wardgate.signer import FileSigner, Signer
+from wardgate.policy.model import DEFAULT_KEYS, Keys
+from wardgate.signer import signer_for
 from wardgate.transport import compat
 from wardgate.transport.errors import ProfileNotMet, explain
 from wardgate.transport.profiles import Profile, profile_named
@@ -37,11 +38,15 @@ class TlsContexts:
     `more_anchors` serve the handshake only, for ports that several parties share: `PeerChecker` still demands the party's own.
     """
 
-    def __init__(self, tls: Tls, more_anchors: Iterable[Path] = (), signer: Callable[[Path], Signer] = FileSigner) -> None:
-        """Raise `ProfileNotMet` when the profile is unknown, refused, or retired and not allowed."""
+    def __init__(self, tls: Tls, more_anchors: Iterable[Path] = (), keys: Keys = DEFAULT_KEYS, *, rehearsal: bool = False) -> None:
+        """Take the key service from `keys`; `rehearsal`: do not ask it for signatures, its tokens may be out.
+
+        Raise `ProfileNotMet` when the profile is unknown, refused, or retired and not allowed.
+        """
         self._tls = tls
         self._anchors = (tls.anchors, *more_anchors)
-        self._signer = signer
+        self._keys = keys
+        self._rehearsal = rehearsal
         self.profile = profile_named(tls.profile, allow_retired=tls.unsafe_allow_retired_profile)
         self._server: ProfiledContext | None = None
         self._client: ProfiledContext | None = None
@@ -101,7 +106,7 @@ class TlsContexts:
             raise ProfileNotMet(Code.OWN_CERTIFICATE_UNREADABLE, "a TLS server needs a certificate; none is named")
         for pair in self._tls.certificates:
             try:
-                self._signer(pair.key).arm(context, pair.chain)
+                signer_for(pair.key, self._keys, rehearsal=self._rehearsal).arm(context, pair.chain)
             except ssl.SSLError as error:
                 weak = explain(error, handshake=True)[0] is Code.TLS_WEAK
                 code = Code.OWN_CERTIFICATE_WEAK if weak else Code.OWN_CERTIFICATE_UNREADABLE

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from wardgate.codes import Code
@@ -106,8 +107,16 @@ _VERIFY: Final[dict[int, Code]] = {
 }
 
 
+# Why the last signature of the calling thread failed, if its key is in a token: `ssl` itself keeps only libssl's last word ("EVP lib").
+# Set by `provider.load`.
+key_failure: Callable[[], tuple[Code, str] | None] | None = None
+
+
 def explain(error: ssl.SSLError, *, handshake: bool) -> tuple[Code, str]:
-    """Return our code and one line of detail for an error of the `ssl` module; `handshake` false: after it."""
+    """Return our code and one line of detail for an error of the `ssl` module; `handshake` false: after it.
+
+    To be called by the thread in which the error came.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         detail = f"{error.verify_message} (X509 error {error.verify_code})"
         return _VERIFY.get(error.verify_code, Code.CHAIN_INVALID), detail
@@ -115,6 +124,10 @@ def explain(error: ssl.SSLError, *, handshake: bool) -> tuple[Code, str]:
         return (Code.TLS_ENDED_IN_HANDSHAKE if handshake else Code.TLS_TRUNCATED), "end of stream"
     reason = (getattr(error, "reason", None) or "").upper() or _reason_in(str(error))
     detail = reason.replace("_", " ").lower() or "unknown TLS error"
+    if handshake and key_failure is not None and reason not in _REASONS and "ALERT_" not in reason:
+        found = key_failure()
+        if found is not None:
+            return found
     if reason == "UNEXPECTED_EOF_WHILE_READING" and handshake:
         return Code.TLS_ENDED_IN_HANDSHAKE, detail
     if "ALERT_" in reason:

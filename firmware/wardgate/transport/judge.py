@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wardgate.codes import Code
+from wardgate.policy.model import DEFAULT_KEYS
 from wardgate.transport.chain import first_certificate
 from wardgate.transport.context import TlsContexts
 from wardgate.transport.crl import CrlStore
@@ -16,7 +17,7 @@ from wardgate.transport.profiles import Standing
 from wardgate.transport.prove import prove_server
 
 if TYPE_CHECKING:
-    from wardgate.policy.model import Party, Tls
+    from wardgate.policy.model import Keys, Party, Tls
 
 
 class OwnCertificate(NamedTuple):
@@ -36,8 +37,8 @@ def own_certificates(tls: Tls) -> list[OwnCertificate]:
     return found
 
 
-def judge_party(party: Party, now: float, crl_directory: Path | None = None) -> Iterator[TransportError]:
-    """Yield every mistake in the TLS of `party`; server suites are tried by handshakes, which uses the key. Nothing for a plain party.
+def judge_party(party: Party, now: float, crl_directory: Path | None = None, keys: Keys = DEFAULT_KEYS) -> Iterator[TransportError]:
+    """Yield every mistake in the TLS of `party`; server suites are tried by handshakes (a key in a file is used). Nothing for a plain one.
 
     `crl_directory` is RUN_DIR/crl. A retired profile is yielded too, as its `WARN` code; the levels are in the code.
     """
@@ -45,7 +46,7 @@ def judge_party(party: Party, now: float, crl_directory: Path | None = None) -> 
     if tls is None:
         return
     try:
-        contexts = TlsContexts(tls)
+        contexts = TlsContexts(tls, (), keys, rehearsal=True)
         PeerChecker(tls, CrlStore())
     except ProfileNotMet as mistake:
         yield mistake

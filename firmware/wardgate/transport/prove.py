@@ -1,7 +1,7 @@
 """Proves by handshakes which suites a server context really negotiates: a list of names is not enough.
 
 A newer OpenSSL lists CCM_8 and refuses it at its security level. One ClientHello a suite is fed to the context in memory, and the
-ServerHello is looked at. The server signs with its real key, so this is for `wardgate check`, not for the data path.
+ServerHello is looked at. A key in a file signs; a token is not asked (`signer_for`, rehearsal). For `wardgate check`.
 """
 
 from __future__ import annotations

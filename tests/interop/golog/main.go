@@ -5,10 +5,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -75,6 +80,42 @@ func head(path string, verifiers note.Verifiers, origin string) tlog.Tree {
 	return tree
 }
 
+// ecdsaVerifier is signature type 0x02 of signed-note, which the note package leaves to others: ECDSA over SHA-256 of the text, in
+// ASN.1; the key ID is the head of SHA-256 over the key's PKIX form.
+type ecdsaVerifier struct {
+	name string
+	hash uint32
+	key  *ecdsa.PublicKey
+}
+
+func (v ecdsaVerifier) Name() string    { return v.name }
+func (v ecdsaVerifier) KeyHash() uint32 { return v.hash }
+func (v ecdsaVerifier) Verify(text, signature []byte) bool {
+	digest := sha256.Sum256(text)
+	return ecdsa.VerifyASN1(v.key, digest[:], signature)
+}
+
+func verifierOf(vkey string) note.Verifier {
+	name, rest, _ := strings.Cut(vkey, "+")
+	ident, encoded, _ := strings.Cut(rest, "+")
+	data, err := base64.StdEncoding.DecodeString(encoded)
+	must("key", err)
+	if data[0] != 2 {
+		verifier, err := note.NewVerifier(vkey)
+		must("key", err)
+		return verifier
+	}
+	key, err := x509.ParsePKIXPublicKey(data[1:])
+	must("key", err)
+	hash, err := strconv.ParseUint(ident, 16, 32)
+	must("key", err)
+	digest := sha256.Sum256(data[1:])
+	if binary.BigEndian.Uint32(digest[:]) != uint32(hash) {
+		must("key", fmt.Errorf("the key ID is not that of the key"))
+	}
+	return ecdsaVerifier{name, uint32(hash), key.(*ecdsa.PublicKey)}
+}
+
 func entries(dir string, size int64) [][]byte {
 	var all [][]byte
 	for number := int64(0); number*256 < size; number++ {
@@ -100,8 +141,7 @@ func main() {
 	dir := os.Args[1]
 	vkey, err := os.ReadFile(os.Args[2])
 	must("key", err)
-	verifier, err := note.NewVerifier(strings.TrimSpace(string(vkey)))
-	must("key", err)
+	verifier := verifierOf(strings.TrimSpace(string(vkey)))
 	verifiers := note.VerifierList(verifier)
 	tree := head(filepath.Join(dir, "checkpoint"), verifiers, verifier.Name())
 	hashes := tlog.TileHashReader(tree, reader{dir})

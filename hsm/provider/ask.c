@@ -1,0 +1,188 @@
+/*
+ * Asks the key service for one signature, over a connection of its own: nothing is shared with other threads or kept over a fork.
+ *
+ * One packet there and one back over SOCK_SEQPACKET (docs/keys.md): version 1, operation, u32 id, then fields of u16 length and bytes;
+ * the answer has a u16 status behind the id, 0 or a number of wardgate/codes.py with a text as first field. All big endian.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wardkeys.h"
+
+#define VERSION 1
+#define OP_SIGN 1
+#define ANSWER 0x80
+#define ANSWER_HEAD 8 /* version, operation, id, status */
+#define CONNECT_PAUSE_NS (5 * 1000 * 1000)
+
+static const unsigned char id[4] = {0, 0, 0, 1};
+static const unsigned char unasked[4] = {0, 0, 0, 0}; /* why the service turns a caller away */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits for `events`; returns a positive number, 0 when the time is over, or -1 with errno. */
+static int wait_for(int fd, short events, int64_t until)
+{
+    struct pollfd wanted = {.fd = fd, .events = events};
+
+    for (;;) {
+        int64_t left = until - now_ms();
+        int found = left > 0 ? poll(&wanted, 1, (int)left) : 0;
+
+        ward_stay_if_process_ends();
+        if (found >= 0 || errno != EINTR)
+            return found;
+    }
+}
+
+static int open_socket(const struct ward_key *key, int64_t until)
+{
+    const struct timespec pause = {.tv_nsec = CONNECT_PAUSE_NS};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(address.sun_path, key->socket, sizeof(key->socket));
+    while (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN && now_ms() < until) { /* too many wait to be accepted; there is nothing to poll for */
+            (void)nanosleep(&pause, NULL);
+            ward_stay_if_process_ends();
+            continue;
+        }
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static bool add_field(unsigned char *packet, size_t room, size_t *used, const void *bytes, size_t size)
+{
+    if (size > UINT16_MAX || room - *used < size + 2)
+        return false;
+    packet[(*used)++] = (unsigned char)(size >> 8);
+    packet[(*used)++] = (unsigned char)size;
+    memcpy(packet + *used, bytes, size);
+    *used += size;
+    return true;
+}
+
+static int send_packet(int fd, const unsigned char *packet, size_t size, int64_t until)
+{
+    for (;;) {
+        ssize_t sent = send(fd, packet, size, MSG_NOSIGNAL);
+
+        if (sent == (ssize_t)size)
+            return 1;
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            int ready = wait_for(fd, POLLOUT, until);
+
+            if (ready > 0)
+                continue;
+            return ready;
+        }
+        return -1;
+    }
+}
+
+/*
+ * Returns the size of the answer, 0 when the time is over, -1 when there will be none. A service that turns us away closes without
+ * reading the request: that is told first, as ECONNRESET, and its reason can still be read behind it.
+ */
+static ssize_t receive_packet(int fd, unsigned char *packet, size_t room, int64_t until)
+{
+    bool reset = false;
+
+    for (;;) {
+        int ready = wait_for(fd, POLLIN, until);
+        ssize_t size;
+
+        if (ready <= 0)
+            return ready;
+        size = recv(fd, packet, room, MSG_TRUNC);
+        if (size > 0)
+            return (size_t)size <= room ? size : -1;
+        if (size < 0 && errno == ECONNRESET && !reset) {
+            reset = true;
+            continue;
+        }
+        if (size == 0 || (errno != EINTR && errno != EAGAIN))
+            return -1;
+    }
+}
+
+/* Takes the answer apart. The text of a refusal is cut and freed of what a log should not see. */
+static int read_answer(const struct ward_key *key, unsigned char *packet, size_t size, unsigned char *signature, size_t *signature_size)
+{
+    unsigned status;
+    size_t length = 0;
+    bool ours;
+
+    if (size < ANSWER_HEAD || packet[0] != VERSION || (packet[1] & ANSWER) == 0)
+        return ward_fail(key->provider, WARD_BROKE, "an answer of %zu bytes that is none", size);
+    status = (unsigned)packet[6] << 8 | packet[7];
+    ours = packet[1] == (OP_SIGN | ANSWER) && memcmp(packet + 2, id, sizeof(id)) == 0;
+    if (!ours && (status == 0 || memcmp(packet + 2, unasked, sizeof(unasked)) != 0))
+        return ward_fail(key->provider, WARD_BROKE, "an answer to another question");
+    if (size >= ANSWER_HEAD + 2)
+        length = (size_t)packet[ANSWER_HEAD] << 8 | packet[ANSWER_HEAD + 1];
+    if (size < ANSWER_HEAD + 2 + length)
+        return ward_fail(key->provider, WARD_BROKE, "a field of %zu bytes in an answer of %zu", length, size);
+    if (status != 0) {
+        unsigned char *text = packet + ANSWER_HEAD + 2;
+
+        if (size < ANSWER_HEAD + 2)
+            length = 0;
+        for (size_t i = 0; i < length; i++)
+            if (text[i] < 0x20 || text[i] > 0x7e)
+                text[i] = '?';
+        return ward_fail(key->provider, status, "%.*s", (int)(length < 160 ? length : 160), length > 0 ? (const char *)text : "");
+    }
+    if (length == 0 || length > *signature_size)
+        return ward_fail(key->provider, WARD_BROKE, "a signature of %zu bytes", length);
+    memcpy(signature, packet + ANSWER_HEAD + 2, length);
+    *signature_size = length;
+    return 1;
+}
+
+int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char *digest, size_t digest_size, unsigned char *signature,
+             size_t *size)
+{
+    unsigned char request[1024], answer[WARD_SIGNATURE_BYTES + 64];
+    int64_t until = now_ms() + key->sign_ms;
+    size_t used = 6;
+    ssize_t got;
+    int fd, sent;
+
+    request[0] = VERSION;
+    request[1] = OP_SIGN;
+    memcpy(request + 2, id, sizeof(id));
+    if (!add_field(request, sizeof(request), &used, key->uri, strlen(key->uri))
+        || !add_field(request, sizeof(request), &used, scheme, strlen(scheme)) || !add_field(request, sizeof(request), &used, digest, digest_size))
+        return ward_fail(key->provider, WARD_BROKE, "a request that is too long");
+    fd = open_socket(key, until);
+    if (fd < 0)
+        return ward_fail(key->provider, WARD_UNREACHABLE, "%s: %s", key->socket, strerror(errno));
+    sent = send_packet(fd, request, used, until);
+    got = sent != 0 ? receive_packet(fd, answer, sizeof(answer), until) : 0;
+    (void)close(fd);
+    if (got == 0)
+        return ward_fail(key->provider, WARD_TIMEOUT, "after %u ms", (unsigned)key->sign_ms);
+    if (got < 0)
+        return ward_fail(key->provider, WARD_BROKE, "it hung up");
+    return read_answer(key, answer, (size_t)got, signature, size);
+}

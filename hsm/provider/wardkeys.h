@@ -1,0 +1,81 @@
+/*
+ * An OpenSSL provider for private keys that stay in a token.
+ *
+ * It makes an EVP_PKEY out of a PEM file "WARDKEYS KEY", which holds no secret (where the key service listens, which key, its public
+ * part), and asks the key service for each signature. All else is left to OpenSSL's default provider: what cannot sign is not here.
+ *
+ *   provider.c   entry, queries, failures     key.c        key management (RSA, EC)
+ *   decoder.c    the PEM file                 signature.c  ECDSA, RSA PKCS#1 v1.5, RSA-PSS: hash here, sign there, check here
+ *   ask.c        one signature over the wire
+ */
+#ifndef WARDKEYS_H
+#define WARDKEYS_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#define WARD_SOCKET_BYTES 108 /* sun_path of Linux, its NUL included */
+#define WARD_URI_BYTES 513    /* wardgate.policy.keyref allows 512 characters */
+#define WARD_SIGNATURE_BYTES 1024 /* RSA 8192 */
+#define WARD_PROPERTIES "provider=wardkeys"
+
+/* Numbers of wardgate/codes.py. What the key service itself answers is passed on with its own number (700 to 739). */
+enum ward_code {
+    WARD_FINE = 0,
+    WARD_UNREACHABLE = 761, /* nobody listens on the socket, or it may not be opened */
+    WARD_TIMEOUT = 762,     /* no signature within sign_seconds */
+    WARD_BROKE = 763,       /* the service hung up, or its answer is not one */
+    WARD_NOT_OURS = 764,    /* the signature does not fit the public key of the certificate */
+    WARD_SCHEME = 765,      /* a kind of signature that is not made */
+};
+
+struct ward_provider {
+    const OSSL_CORE_HANDLE *handle;
+    OSSL_FUNC_core_new_error_fn *new_error;
+    OSSL_FUNC_core_vset_error_fn *set_error;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read;
+    OSSL_LIB_CTX *own; /* for digests and public keys: the default provider, untouched by the application's configuration */
+};
+
+enum ward_kind { WARD_RSA, WARD_EC };
+
+struct ward_key {
+    atomic_int users;
+    const struct ward_provider *provider;
+    enum ward_kind kind;
+    EVP_PKEY *public_key; /* of `own` */
+    uint32_t sign_ms;
+    bool rehearsal;    /* makes signatures that are worth nothing and asks nobody: to try which suites a server context offers */
+    atomic_bool proven; /* a signature has been checked with the public key */
+    char socket[WARD_SOCKET_BYTES];
+    char uri[WARD_URI_BYTES];
+};
+
+/* provider.c */
+void ward_clear_failure(void);
+int ward_fail(const struct ward_provider *provider, unsigned code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void ward_count_signature(void);
+void ward_stay_if_process_ends(void);
+
+/* key.c */
+struct ward_key *ward_key_use(struct ward_key *key);
+void ward_key_free(void *key);
+extern const OSSL_ALGORITHM ward_keymgmt[];
+
+/* decoder.c, signature.c */
+extern const OSSL_ALGORITHM ward_decoder[];
+extern const OSSL_ALGORITHM ward_signature[];
+
+/* ask.c: puts the signature into `signature`, its length into `*size` (room on entry). Returns 1, or 0 after ward_fail(). */
+int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char *digest, size_t digest_size, unsigned char *signature,
+             size_t *size);
+
+#endif

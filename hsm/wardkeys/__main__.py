@@ -1,0 +1,7 @@
+"""`python -m wardkeys`."""
+
+import sys
+
+from wardkeys.main import main
+
+sys.exit(main())

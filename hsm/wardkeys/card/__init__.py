@@ -1,0 +1,1 @@
+"""Smartcards as the host sees them: APDUs, the PIV application, the ISCL application. No reader here: see `wardkeys.pcsc`."""
