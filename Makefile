@@ -12,9 +12,22 @@ menu: ## print this menu
 setup: ## packages and .venv (done by every target that needs it)
 	@tools/setup.sh
 
+.PHONY: provider
+provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
+	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+
 .PHONY: demo
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
-	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.run
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.run
+
+.PHONY: demo-card
+demo-card: setup ## the main job with its keys on a virtual card, pulled and returned in mid-study
+	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
+
+.PHONY: demo-iscl
+demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys in two SoftHSM tokens, DCMTK at both ends
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.iscl
 
 .PHONY: demo-cable
 demo-cable: setup ## the box in the cable, in network namespaces: captured on either side, a diagram of what was seen
@@ -46,9 +59,26 @@ format: setup ## let ruff write the format
 types: setup ## mypy --strict over the firmware
 	$(PY) -m mypy
 
+.PHONY: soak
+soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads and 4 workers (minutes)
+	WARDGATE_SOAK=1 $(PY) -m pytest -rs -s tests/hardware/test_soak_token.py
+
 .PHONY: bench
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
+
+.PHONY: bench-tokens
+bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokenbox
+
+.PHONY: bench-iscl
+bench-iscl: setup ## figures of the legacy ISCL-style channel, in ratios
+	@tools/bench/iscl
+
+.PHONY: fuzz-iscl
+fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m fuzz.iscl $(or $(SECONDS),60)
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

@@ -72,6 +72,8 @@ _TITLES: Final = {
     "link.modality": "`[link.modality]`",
     "link.peer": "`[[link.peer]]`",
     "tls": "`[link.modality.tls]`, `[link.peer.tls]`",
+    "iscl": "`[link.modality.iscl]`, `[link.peer.iscl]`",
+    "iscl.r1": "`[link.modality.iscl.r1]`, `[link.peer.iscl.r1]`",
     "certificate": "`certificates = [{ ... }]`",
     "plant": "`[plant]`",
     "plant.allow": "`[[plant.allow]]`",

@@ -9,9 +9,12 @@ cd "$(dirname "$0")/.."
 #   nftables, tcpdump: the plant in network namespaces, and what was seen there
 #   softhsm2: the token of tests of the key service                opensc: pkcs11-tool, pkcs15-tool, PKCS#11 for cards
 #   pcscd, libpcsclite1, vsmartcard-vpcd: the virtual card's way in (`wardkeys.pcsc` loads the library)
-#   gcc, libc6-dev, libssl-dev: the OpenSSL provider; a PKCS#11 module that is slow on purpose
+#   qemu-system-x86: the other reader of the virtual card (ccid-card-passthru)
+#   mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
+#   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
-PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev make nftables tcpdump"
+PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
+PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -36,10 +39,21 @@ if [ -n "$missing" ]; then
         case "$missing" in
         *orthanc*) systemctl disable --now orthanc >/dev/null 2>&1 || true ;;
         esac
+        # Tests start their own pcscd; with vpcd the packaged one would listen on every address.
+        case "$missing" in
+        *vsmartcard-vpcd*) systemctl disable --now pcscd.socket pcscd.service >/dev/null 2>&1 || true ;;
+        esac
     else
         say "not root, so these Debian packages are not installed (apt-get install them):$missing" >&2
         say "tests that need them are skipped and say so" >&2
     fi
 fi
+
+# The OpenSSL module for keys in a token; without it the gateway serves keys in files, and the tests of the others are skipped.
+mkdir -p build
+make -s -C hsm/provider OUT="$PWD/build/provider" >build/provider.log 2>&1 || {
+    tail -n 5 build/provider.log >&2
+    say "hsm/provider was not built (see build/provider.log); tests with keys in a token are skipped" >&2
+}
 
 exec tools/venv.sh "$PYTHON" .venv

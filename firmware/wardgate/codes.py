@@ -7,6 +7,7 @@ Numbers are never used again for another meaning.
     4xx upper layer     5xx policy                  6xx custody
     83x to 86x the plant
     7xx keys and tokens
+    7xx keys and tokens   8xx ISCL
 """
 
 from __future__ import annotations
@@ -976,6 +977,75 @@ class Code(Enum):
         Level.WARN,
         "the key service did not answer: whether a key is there and fits its certificate was not checked",
         "insert the token, start the key service, check again",
+    )
+    # 8xx ISCL: the legacy channel; provider reasons 0x10 to 0x15 are in docs/iscl.md
+    ISCL_MAC_FAILURE = _row(
+        800,
+        Side.NETWORK,
+        Level.ERROR,
+        "ISCL integrity failure: the MAC does not fit; the connection is dropped, nothing more is sent on it (provider reason 0x10)",
+        "look for a fault or an intruder on the network between; compare the MAC settings of both sides",
+    )
+    ISCL_DECRYPT_FAILURE = _row(
+        801,
+        Side.NETWORK,
+        Level.ERROR,
+        "ISCL decrypt failure: the padding is wrong; the connection is dropped, nothing more is sent on it (provider reason 0x11)",
+        "look for a fault or an intruder on the network between; compare keys, padding and IV settings of both sides",
+    )
+    ISCL_AUTHENTICATION_FAILURE = _row(
+        802,
+        Side.PEER,
+        Level.ERROR,
+        "ISCL authentication failed: the peer is not who it should be, or it found our response wrong (provider reason 0x12)",
+        "compare names, slot and keys of both sides",
+    )
+    ISCL_FRAMING_ERROR = _row(
+        803,
+        Side.PEER,
+        Level.ERROR,
+        "the peer broke the ISCL framing, or its settings differ from ours (provider reason 0x13)",
+        "read the detail; wardtool iscl decode shows which reconstruction a capture fits",
+    )
+    ISCL_TIMEOUT = _row(804, Side.PEER, Level.ERROR, "ISCL: the peer did not answer in time (provider reason 0x14)", "look at the peer")
+    ISCL_CARD_ERROR = _row(
+        805, Side.PEER, Level.ERROR, "ISCL: a card or token failed, here or at the peer (provider reason 0x15)", "read the detail"
+    )
+    ISCL_IN_USE = _row(
+        806,
+        Side.BOX,
+        Level.WARN,
+        "a legacy ISCL-style channel is on (reconstruction profile R1, unsafe_allow_des or an extension suite)",
+        "laboratory or migration only, never on an uncontrolled network; move the peer to TLS",
+    )
+    ISCL_TRUNCATED = _row(
+        807,
+        Side.PEER,
+        Level.WARN,
+        "the connection ended without the ISCL disconnection",
+        "nothing when it was after the release; else look at the peer or the network",
+    )
+    ISCL_CLOSE_REFUSED = _row(808, Side.PEER, Level.INFO, "the peer refuses to close; the connection was closed all the same", "nothing")
+    ISCL_KEY_WORN = _row(
+        809,
+        Side.BOX,
+        Level.WARN,
+        "a static ISCL key has protected 2^20 cipher blocks on one connection (NIST SP 800-67r2 bound)",
+        "use key ID 0x10, a key for each message",
+    )
+    ISCL_ENDED_IN_HANDSHAKE = _row(
+        810,
+        Side.PEER,
+        Level.ERROR,
+        "the peer closed the connection before the ISCL authentication was done",
+        "read the log of the peer: it did not say why",
+    )
+    ISCL_CIPHERS_MISSING = _row(
+        811,
+        Side.BOX,
+        Level.ERROR,
+        "a cipher that ISCL needs cannot be had from libcrypto (single DES is in its legacy provider)",
+        "install the legacy provider of OpenSSL; it is loaded into a context of ISCL's own",
     )
     # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
 

@@ -140,13 +140,11 @@ static int read_answer(const struct ward_key *key, unsigned char *packet, size_t
         return ward_fail(key->provider, WARD_BROKE, "an answer to another question");
     if (size >= ANSWER_HEAD + 2)
         length = (size_t)packet[ANSWER_HEAD] << 8 | packet[ANSWER_HEAD + 1];
-    if (size < ANSWER_HEAD + 2 + length)
+    if (size < ANSWER_HEAD + 2 + length) /* a refusal has a text, if an empty one */
         return ward_fail(key->provider, WARD_BROKE, "a field of %zu bytes in an answer of %zu", length, size);
     if (status != 0) {
         unsigned char *text = packet + ANSWER_HEAD + 2;
 
-        if (size < ANSWER_HEAD + 2)
-            length = 0;
         for (size_t i = 0; i < length; i++)
             if (text[i] < 0x20 || text[i] > 0x7e)
                 text[i] = '?';

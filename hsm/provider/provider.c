@@ -39,7 +39,15 @@ void ward_count_signature(void)
     last.signatures++;
 }
 
-/* OPENSSL_cleanup() takes everything away while a thread may wait for a card: such a thread never comes back, the process is gone soon. */
+/*
+ * OPENSSL_cleanup() takes everything away while a thread may wait for a card: such a thread never comes back, the process is gone soon.
+ * The handler is called first thing there; teardown would come too late, or not at all while a signature is being made.
+ */
+static void mark_end(void)
+{
+    atomic_store(&process_ends, true);
+}
+
 void ward_stay_if_process_ends(void)
 {
     while (atomic_load(&process_ends))
@@ -139,7 +147,6 @@ static void provider_teardown(void *context)
 {
     struct ward_provider *provider = context;
 
-    atomic_store(&process_ends, true);
     OSSL_LIB_CTX_free(provider->own);
     OPENSSL_free(provider);
 }
@@ -176,12 +183,11 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, 
         }
     }
     provider->own = OSSL_LIB_CTX_new();
-    if (provider->own == NULL || provider->new_error == NULL || provider->set_error == NULL || provider->bio_read == NULL) {
+    if (!OPENSSL_atexit(mark_end) || provider->own == NULL || provider->new_error == NULL || provider->set_error == NULL || provider->bio_read == NULL) {
         OSSL_LIB_CTX_free(provider->own);
         OPENSSL_free(provider);
         return 0;
     }
-    atomic_store(&process_ends, false);
     *context = provider;
     *out = functions;
     return 1;

@@ -66,7 +66,6 @@ class Card:
                 if not self._rest:
                     raise Refusal(Status.CONDITIONS)
                 return self._give(command.le)
-            self._rest = b""
             whole = self._joined(command)
             if whole is None:
                 return Status.OK.to_bytes(2, "big")

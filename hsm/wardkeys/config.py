@@ -11,6 +11,7 @@ from wardkeys.state import Wanted
 
 MAX_CONFIG: Final = 65536
 MAX_TOKENS: Final = 16
+ISCL_CARD: Final = "iscl-card"  # instead of a module: the ISCL application of a card, over PC/SC
 _MAX_SOCKET_PATH: Final = 107
 
 
@@ -101,7 +102,9 @@ def parse(data: dict[str, Any]) -> Config:
 
 def _token(reader: _Reader, mistakes: list[tuple[Code, str, str]]) -> TokenConfig:
     name = reader.text("name", None, 1, 32, lambda word: all(c.isascii() and (c.isalnum() or c in "-_.") for c in word) and word[0] != ".")
-    module = reader.path("module", None)
+    module = reader.text("module", None, 1, 4096)
+    if module not in ("", ISCL_CARD) and not os.path.isabs(module):
+        reader.mistake(Code.CONFIG_VALUE, "module", f"an absolute path, or {ISCL_CARD}")
     wanted = Wanted(reader.optional("label", 32), reader.optional("serial", 16), reader.optional("reader", 64))
     if wanted.label is None and wanted.serial is None:
         reader.mistake(Code.CONFIG_MISSING, "label", "label or serial: which token is meant")

@@ -9,7 +9,7 @@ from typing import Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
-from wardkeys.config import Config, ConfigMistakes, load
+from wardkeys.config import ISCL_CARD, Config, ConfigMistakes, load
 
 USAGE: Final = """\
 usage: python -m wardkeys check FILE    name every mistake of keys.toml
@@ -39,7 +39,7 @@ def _check(config: Config) -> int:
     good = True
     for token in config.tokens:
         for place, path in (("module", token.module), ("pin_file", token.pin_file)):
-            if path is not None and not os.path.isfile(path):
+            if path not in (None, ISCL_CARD) and not os.path.isfile(str(path)):
                 sys.stderr.write(f"{Code.CONFIG_FILE} {token.name}.{place}: {path} is not there\n")
                 good = False
     sys.stdout.write(f"{len(config.tokens)} tokens, socket {config.socket}\n" if good else "")

@@ -1,4 +1,4 @@
-"""What the thread of a token does for a request, with its session open. The caller is inside `with module:`."""
+"""What is done with a token for a request, with its session open. The caller is inside `with module:`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
-from wardkeys import der, objects
+from wardkeys import der, iscl_token, objects
 from wardkeys.errors import KeyServiceError
+from wardkeys.holder import Holder
 from wardkeys.request import Request
 from wardkeys.schemes import SCHEMES, KeyType
 from wardkeys.wire import Op
 
 if TYPE_CHECKING:
-    from wardkeys.token import TokenThread
+    from wardkeys.cardholder import CardHolder
 
 MAX_RANDOM: Final = 4096
 _MAX_CACHED: Final = 256
 
 
-def sign(token: TokenThread, request: Request) -> list[bytes]:
+def sign(token: Holder, request: Request) -> list[bytes]:
     """SIGN. The key behind a URI is looked up once for each login."""
     uri, name, digest = request.fields
     scheme = SCHEMES.get(name)
@@ -30,7 +31,7 @@ def sign(token: TokenThread, request: Request) -> list[bytes]:
     session = token.session()
     key = token.keys.get(uri)
     if key is None:
-        token.check_named(request.uri)
+        token.named(request.uri)
         key = objects.private_key(session, request.uri, token.config.allow_extractable)
         if len(token.keys) >= _MAX_CACHED:
             token.keys.clear()
@@ -43,30 +44,40 @@ def sign(token: TokenThread, request: Request) -> list[bytes]:
     return [session.sign(key.handle, scheme.mechanism, scheme.prefix + digest)]
 
 
-def public(token: TokenThread, request: Request) -> list[bytes]:
+def public(token: Holder, request: Request) -> list[bytes]:
     """PUBLIC. Kept, so that it is answered without the token too."""
-    token.check_named(request.uri)
+    token.named(request.uri)
     return [token.keep(Op.PUBLIC, request.fields[0], objects.public_key(token.session(), request.uri))]
 
 
-def certificate(token: TokenThread, request: Request) -> list[bytes]:
+def certificate(token: Holder, request: Request) -> list[bytes]:
     """CERTIFICATE. Kept like a public key."""
-    token.check_named(request.uri)
+    token.named(request.uri)
     return [token.keep(Op.CERTIFICATE, request.fields[0], objects.certificate(token.session(), request.uri))]
 
 
-def random(token: TokenThread, request: Request) -> list[bytes]:
+def random(token: Holder | CardHolder, request: Request) -> list[bytes]:
     """RANDOM."""
-    token.check_named(request.uri)
+    keys = iscl_token.keys_of(token, request)
     count = int.from_bytes(request.fields[1], "big")
     if len(request.fields[1]) != 2 or not 0 < count <= MAX_RANDOM:
         raise KeyServiceError(Code.KEYS_WIRE, f"count is a u16 from 1 to {MAX_RANDOM}")
-    return [token.session().random(count)]
+    return [keys.random(count)]
 
 
-OPERATIONS: Final[dict[int, Callable[[TokenThread, Request], list[bytes]]]] = {
+_OF_TOKENS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
     Op.SIGN: sign,
     Op.PUBLIC: public,
     Op.CERTIFICATE: certificate,
-    Op.RANDOM: random,
 }
+OPERATIONS: Final = frozenset((*_OF_TOKENS, Op.RANDOM, *iscl_token.OPERATIONS))
+
+
+def perform(token: Holder | CardHolder, request: Request) -> list[bytes]:
+    """Do what the request asks. Raises `KeyServiceError`, `Ckr`, `CardError`."""
+    of_token = _OF_TOKENS.get(request.op)
+    if of_token is None:
+        return random(token, request) if request.op == Op.RANDOM else iscl_token.OPERATIONS[request.op](token, request)
+    if not isinstance(token, Holder):
+        raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, "the card's ISCL application does not do that")
+    return of_token(token, request)

@@ -66,6 +66,7 @@ class Reader(NamedTuple):
     atr: bytes
     events: int  # how often a card came or went, modulo 65536
     seen: int
+    changed: bool  # differs from what was given as seen
 
 
 class _ReaderState(ctypes.Structure):
@@ -194,7 +195,7 @@ class Connection:
         self._library, self._handle, self._share = library, handle, share
         self._protocol = protocol
         self.reader = reader
-        self._open = True
+        self._open, self._failed = True, False
 
     def __enter__(self) -> Connection:
         return self
@@ -207,7 +208,10 @@ class Connection:
         request = _IoRequest(self._protocol, ctypes.sizeof(_IoRequest))
         answer, length = ctypes.create_string_buffer(_MAX_ANSWER), ctypes.c_ulong(_MAX_ANSWER)
         result = self._library.SCardTransmit(self._handle, ctypes.byref(request), apdu, len(apdu), None, answer, ctypes.byref(length))
+        self._failed = bool(result) or length.value < 2
         _check(result, self.reader)
+        if length.value < 2:
+            raise CardError(Code.CARD_REMOVED, f"{self.reader}: no answer")  # what some drivers make of a removal
         return answer.raw[: length.value]
 
     @contextmanager
@@ -228,7 +232,8 @@ class Connection:
         """Let go of the card; with `reset` it forgets what was verified, also for others who use it."""
         if self._open:
             self._open = False
-            self._library.SCardDisconnect(self._handle, _RESET if reset else _LEAVE)
+            # A card that is gone is not reset: pcscd 1.9.9 then takes the next one for it and calls the reader empty.
+            self._library.SCardDisconnect(self._handle, _RESET if reset and not self._failed else _LEAVE)
 
     def _reconnect(self) -> None:
         protocol = ctypes.c_ulong()
@@ -239,4 +244,11 @@ class Connection:
 def _reader(name: str, row: _ReaderState, changed: bool) -> Reader:
     state = row.event if changed or row.event else row.current
     atr = bytes(row.atr[: min(row.atr_bytes, _MAX_ATR)])
-    return Reader(name, bool(state & ReaderState.PRESENT), atr, state >> 16 & 0xFFFF, state & ~int(ReaderState.CHANGED))
+    return Reader(
+        name,
+        bool(state & ReaderState.PRESENT),
+        atr,
+        state >> 16 & 0xFFFF,
+        state & ~int(ReaderState.CHANGED),
+        bool(state & ReaderState.CHANGED),
+    )

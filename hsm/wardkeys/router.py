@@ -29,7 +29,11 @@ class Router:
         asked = parsed(raw)
         found = self.candidates(asked)
         if len(found) > 1:
-            found = [token for token in found if asked.token in (None, token.report.label) and asked.serial in (None, token.report.serial)]
+            found = [
+                token
+                for token in found
+                if asked.token in (None, token.holder.report.label) and asked.serial in (None, token.holder.report.serial)
+            ]
             if len(found) != 1:
                 raise KeyServiceError(Code.KEYS_AMBIGUOUS, "name the token, or its serial")
             return found[0], asked  # not remembered: it depends on what is there

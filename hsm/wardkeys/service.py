@@ -1,29 +1,31 @@
 """The key service's own thread: takes connections and requests, hands them to the threads of the tokens, keeps deadlines, tells watchers.
 
-It never calls a module: whatever a token does, connections are accepted, deadlines kept and states told.
+Whatever a token does, connections are accepted, deadlines kept and states told: modules are called by the threads of the tokens, or here
+under a `Baton`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 import stat
 import time
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
 from wardkeys import wire
+from wardkeys.baton import Baton
 from wardkeys.config import Config
 from wardkeys.errors import KeyServiceError
 from wardkeys.gather import Gather
 from wardkeys.operations import OPERATIONS
 from wardkeys.request import MAX_WAITING, Connection, Request
 from wardkeys.router import Router, parsed
-from wardkeys.state import State
 from wardkeys.token import TokenThread
 from wardkeys.wire import Op
 
@@ -31,6 +33,7 @@ _TICK_SECONDS: Final = 0.2
 _BATCH: Final = 32
 _SETTLE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 2.0
+_RESERVED_DESCRIPTORS: Final = 64  # of modules, listener, epoll
 
 
 class Service:
@@ -41,19 +44,24 @@ class Service:
         self._router = Router(tokens)
         self._tokens = tokens
         self._log = log
+        spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
+        self._max_connections = max(1, min(config.max_connections, spare))  # out of descriptors, accept() would fail for ever
         self._uids = config.uids | {os.geteuid()}
         self._connections: dict[int, Connection] = {}
         self._gathering: deque[Gather] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop = False
-        self._told = ""
+        self._dirty = False
+        self._next_tick = 0.0
         self._listener = _listen(config.socket)
+        self._baton = Baton(self._loop)
         self._poll = select.epoll()
         self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(self._wake, select.EPOLLIN)
 
     def changed(self) -> None:
         """Some token changed its state. From any thread."""
+        self._dirty = True
         os.eventfd_write(self._wake, 1)
 
     def stop(self) -> None:
@@ -74,6 +82,12 @@ class Service:
             token.settled.wait(max(0.0, limit - time.monotonic()))
         self._listener.listen(128)
         self._log.event(Code.KEYS_STARTED, socket=self._config.socket, tokens=len(self._tokens))
+        self._baton.start()
+        self._baton.wait()
+        self._end()
+
+    def _loop(self) -> None:
+        """Run until `stop`, or until the baton is lost: then the other thread finds here all that it needs."""
         listener, wake = self._listener.fileno(), self._wake
         while not self._stop:
             busy = any(token.pending for token in self._tokens) or self._gathering
@@ -84,10 +98,11 @@ class Service:
                     os.eventfd_read(wake)
                 elif (connection := self._connections.get(fd)) is not None:
                     self._receive(connection)
-            if busy:
-                self._keep_deadlines(time.monotonic())
-            self._tell()
-        self._end()
+            if busy and (now := time.monotonic()) > self._next_tick:
+                self._next_tick = now + _TICK_SECONDS
+                self._keep_deadlines(now)
+            if self._dirty:
+                self._tell()
 
     # --- connections
 
@@ -101,7 +116,7 @@ class Service:
             if connection.uid not in self._uids:
                 self._log.event(Code.KEYS_STRANGER, peer=f"uid {connection.uid}", pid=connection.pid)
                 self._turn_away(connection, Code.KEYS_STRANGER, f"uid {connection.uid}")
-            elif len(self._connections) >= self._config.max_connections:
+            elif len(self._connections) >= self._max_connections:
                 self._log.event(Code.KEYS_CROWDED, peer=f"uid {connection.uid}", pid=connection.pid)
                 self._turn_away(connection, Code.KEYS_CROWDED, f"{len(self._connections)} connections")
             else:
@@ -153,20 +168,21 @@ class Service:
         op, fields = request.op, request.fields
         if op in OPERATIONS:
             token, request.uri = self._router.route(fields[0])
-            kept = token.kept.get((op, fields[0]))
+            kept = token.holder.kept.get((op, fields[0]))
             if kept is not None:
                 request.answer([kept])
                 return
-            if token.refusal is not None:
-                raise KeyServiceError(*token.refusal)
+            refusal = token.holder.refusal
+            if refusal is not None:
+                raise KeyServiceError(*refusal)
             self._submit(token, request)
         elif op == Op.LIST:
             request.uri = parsed(fields[0])
-            there = [token for token in self._router.candidates(request.uri) if token.refusal is None]
+            there = [token for token in self._router.candidates(request.uri) if token.holder.refusal is None]
             gather = Gather(request, len(there))
             self._gathering.append(gather)
             for token in there:
-                token.ask(gather)
+                token.submit(gather)
         elif op == Op.STATUS:
             request.answer([self._states()])
         elif op == Op.WATCH:
@@ -182,7 +198,8 @@ class Service:
         if token.waiting() >= self._config.max_queue:
             raise KeyServiceError(Code.KEYS_QUEUE_FULL, f"{token.config.name}: {self._config.max_queue} requests wait")
         pending.append(request)
-        token.submit(request)
+        if not (token.is_quick() and self._baton.call(lambda: token.serve_now(request))):
+            token.submit(request)
 
     def _keep_deadlines(self, now: float) -> None:
         for token in self._tokens:
@@ -196,22 +213,11 @@ class Service:
     # --- states
 
     def _states(self) -> bytes:
-        now = time.monotonic()
-        rows: list[dict[str, Any]] = []
-        for token in self._tokens:
-            report = token.report
-            since = token.busy_since
-            if since and now - since > self._config.request_seconds:
-                report = report._replace(state=State.FAILED, detail=f"{report.name}: its module does not answer")
-            rows.append(report.shown())
+        rows = [token.shown(self._config.request_seconds) for token in self._tokens]
         return json.dumps({"tokens": rows}, separators=(",", ":")).encode()
 
     def _tell(self) -> None:
-        """Tell watchers when something differs from what they were told last."""
-        reports = repr([token.report for token in self._tokens])
-        if reports == self._told:
-            return
-        self._told = reports
+        self._dirty = False
         packet = wire.encode_response(Op.WATCH, 0, 0, [self._states()])
         for connection in list(self._connections.values()):
             if connection.is_watcher:
@@ -223,7 +229,7 @@ class Service:
             token.stop()
         limit = time.monotonic() + _STOP_SECONDS
         for token in self._tokens:
-            token.end(max(0.0, limit - time.monotonic()))
+            token.join(max(0.0, limit - time.monotonic()))
         for connection in list(self._connections.values()):
             self._drop(connection)
         self._listener.close()

@@ -78,7 +78,8 @@ class Report(NamedTuple):
 def choose(found: Sequence[Token], wanted: Wanted, others: Iterable[Wanted]) -> tuple[State, Token | None, str]:
     """Judge what is in the slots: (PRESENT, the token, "") or why not. `others`: what other tokens of the module are meant to be."""
     fitting = [token for token in found if wanted.fits(token)]
-    if len(fitting) > 1:
+    # OpenSC shows one card in several slots, all with its serial number; the first has the user's PIN.
+    if len({token.serial or str(token.slot) for token in fitting}) > 1:
         names = ", ".join(f"{token.label} {token.serial}" for token in fitting[:4])
         return State.FAILED, None, f"{len(fitting)} tokens fit: {names}; name its serial"
     if fitting:

@@ -46,7 +46,7 @@ class Op(IntEnum):
     ISCL_TOKEN_AB = 22  # uri, key, peer's challenge, peer's name -> token, own nonce
     ISCL_TOKEN_BA = 23  # uri, key, key of token AB, own challenge, own name, token AB -> token BA
     ISCL_CHECK_BA = 24  # uri, key, own nonce, peer's challenge, token BA ->
-    ISCL_MAC = 25  # uri, key, data -> AES-CMAC, HKDF input of 0x80000002
+    ISCL_MAC = 25  # uri, key, purpose, data -> AES-CMAC
 
 
 FIELDS: Final[dict[int, int]] = {
@@ -66,7 +66,7 @@ FIELDS: Final[dict[int, int]] = {
     Op.ISCL_TOKEN_AB: 4,
     Op.ISCL_TOKEN_BA: 6,
     Op.ISCL_CHECK_BA: 5,
-    Op.ISCL_MAC: 3,
+    Op.ISCL_MAC: 4,
 }
 
 

@@ -54,7 +54,7 @@ class Slot:
     """One reader's slot and the card in it."""
 
     def __init__(self, pcscd: Pcscd, card: CardFile, reader: int = 0) -> None:
-        self._pcscd, self._reader = pcscd, reader
+        self.pcscd, self._reader = pcscd, reader
         self.card = card
         self._inserted: tuple[Vpcd, threading.Thread] | None = None
 
@@ -66,12 +66,17 @@ class Slot:
     @property
     def name(self) -> str:
         """The reader's name."""
-        return self._pcscd.reader_name(self._reader)
+        return self.pcscd.reader_name(self._reader)
 
     def insert(self) -> None:
-        """Put the card in. pcscd sees it within about 0.4 s; `support.card.until_present` waits for that."""
+        """Put the card in. pcscd sees it within about 0.4 s; `until_present` waits for that.
+
+        pcscd asks vpcd four times a second or less, and takes a card that came in between for the one that went: so this waits until it
+        has seen the slot empty.
+        """
         assert not self.inside, "a card is in already"
-        front = Vpcd(Card(self.card.store), self._pcscd.connect(self._reader), self.card.delay_seconds)
+        until_present(self, False)
+        front = Vpcd(Card(self.card.store), self.pcscd.connect(self._reader), self.card.delay_seconds)
         thread = threading.Thread(target=front.serve, daemon=True)
         thread.start()
         self._inserted = (front, thread)
@@ -90,6 +95,11 @@ class Slot:
         self.card = card
         self.insert()
 
+    def seen(self, pcsc: Pcsc) -> bool:
+        """Tell whether pcscd has seen a card in the slot: by its count of events, for its word is wrong after a failed reset."""
+        (found,) = [one for one in pcsc.look() if one.name == self.name]
+        return found.events % 2 == 1
+
     def set_delay(self, milliseconds: float) -> None:
         """Change how long a signature takes, at once."""
         self.card.delay_seconds = milliseconds / 1000
@@ -99,8 +109,8 @@ class Slot:
 
 def until_present(slot: Slot, present: bool = True) -> None:
     """Wait until pcscd has seen that the card is in, or gone."""
-    with Pcsc() as pcsc:
-        until(lambda: any(one.name == slot.name and one.present == present for one in pcsc.look()), f"card in {slot.name}: {present}")
+    with slot.pcscd.pcsc() as pcsc:
+        until(lambda: slot.seen(pcsc) == present, f"card in {slot.name}: {present}")
 
 
 def personalise(card: CardFile, pki: Pki, name: str, keys: Mapping[KeySlot, Algorithm], **settings: object) -> dict[KeySlot, Leaf]:

@@ -11,7 +11,7 @@ from support.processes import LOOPBACK, free_port
 
 @dataclass(slots=True)
 class PeerPlan:
-    """One hospital peer. `certificates`: (chain, key) pairs of the box; `extra`: further keys of its TLS table."""
+    """One hospital peer. `certificates`: (chain, key) pairs of the box, the key by path or URI; `extra`: further words of its TLS table."""
 
     name: str = "pacs"
     ae_titles: tuple[str, ...] = ("PACS",)
@@ -19,13 +19,14 @@ class PeerPlan:
     calls: int = field(default_factory=free_port)  # where it calls the box
     addresses: tuple[str, ...] = (LOOPBACK,)
     transport: str = "tls"
-    certificates: tuple[tuple[Path, Path], ...] = ()
+    certificates: tuple[tuple[Path, Path | str], ...] = ()
     anchors: Path | None = None
     names: tuple[str, ...] = ("pacs.example.org",)
     crls: tuple[Path, ...] = ()
     crl_policy: str = "off"
     profile: str = "B.12"
     extra: dict[str, object] = field(default_factory=dict)
+    iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Plan:
 
     folder: Path
     peers: tuple[PeerPlan, ...]
-    custody_key: Path
+    custody_key: Path | str
     modality_ae: tuple[str, ...] = ("CT1",)
     modality_addresses: tuple[str, ...] = (LOOPBACK,)
     modality_port: int = field(default_factory=free_port)  # where the modality listens
@@ -45,6 +46,9 @@ class Plan:
     durable: str = "group"
     custody_log: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, object] = field(default_factory=dict)
+    custody: dict[str, object] = field(default_factory=dict)  # further words of that table
+    modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
 
     @property
     def run_dir(self) -> Path:
@@ -73,8 +77,9 @@ class Plan:
                 origin="ward-ct1.example.org/custody",
                 key=self.custody_key,
                 durable=self.durable,
-                checkpoint_seconds=1,
+                **{"checkpoint_seconds": 1, **self.custody},
             ),
+            _table("keys", **self.keys),
             _table("limits", **self.limits),
             _table("[link]", name="ct1", enforce=True, delivery="relay", sop_classes=self.sop_classes, directions=self.directions),
             _table(
@@ -83,9 +88,11 @@ class Plan:
                 addresses=self.modality_addresses,
                 listen=(f"{LOOPBACK}:{self.listen}",),
                 connect=f"{LOOPBACK}:{self.modality_port}",
-                transport="plain",
+                transport="iscl" if self.modality_iscl else "plain",
             ),
         ]
+        if self.modality_iscl:
+            parts.append(_table("link.modality.iscl", **self.modality_iscl))
         for peer in self.peers:
             parts += self._peer(peer)
         return "\n".join(parts)
@@ -101,6 +108,8 @@ class Plan:
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
+        if peer.transport == "iscl":
+            return [_table("[link.peer]", **table), _table("link.peer.iscl", **peer.iscl)]
         pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
         tls = _table(
             "link.peer.tls",

@@ -13,12 +13,16 @@ import os
 import shutil
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from support.processes import LOOPBACK, Program, until
+from wardkeys.pcsc import Pcsc
 
 VPCD = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
+_LIBRARIES = [Path(f"/usr/lib/{machine}-linux-gnu/libpcsclite.so.1") for machine in ("x86_64", "aarch64")]
 FIRST_PORT = 35963  # its own network: always free
+_LETTERS = "ABCDEFGH"
 _CLONE_NEWNET = 0x40000000
 _SETUP = """
 set -e
@@ -40,6 +44,20 @@ def missing() -> str:
     return ""
 
 
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class Pcscd:
     """One pcscd with `readers` virtual readers of one slot each, numbered from 0."""
 
@@ -54,9 +72,23 @@ class Pcscd:
         """What a PC/SC client needs in its environment to find this pcscd (OpenSC, our own programs)."""
         return {"PCSCLITE_CSOCK_NAME": str(self._sockets / "pcscd.comm")}
 
+    @property
+    def inside(self) -> list[str]:
+        """The words before a command that has to run in its network: `python -m virtualcard ... --vpcd PORT`, FIRST_PORT + reader."""
+        assert self._program is not None, "start() first"
+        return ["nsenter", f"--net=/proc/{self._program.pid}/ns/net"]
+
+    def pcsc(self) -> Pcsc:
+        """Return a PC/SC context of this pcscd, whatever this process's environment says: by a copy of the library of its own."""
+        path = self._folder / "libpcsclite.so.1"
+        if not path.exists():
+            shutil.copy(next(one for one in _LIBRARIES if one.exists()), path)
+        with _environment(self.environment):
+            return Pcsc(str(path))
+
     def reader_name(self, reader: int = 0) -> str:
         """Return the reader's name as PC/SC shows it."""
-        return f"Ward Reader {reader // 2:02X} {reader % 2:02X}"
+        return f"Ward Reader {_LETTERS[reader // 2]} 00 {reader % 2:02X}"
 
     def start(self) -> Pcscd:
         """Start it and wait until it answers."""
@@ -113,4 +145,4 @@ class Pcscd:
         """One driver has two slots, on this port and the next, and no more: its slots are variables of the library. So a copy for each."""
         port, library = FIRST_PORT + number, self._folder / f"vpcd{number}.so"
         shutil.copy(VPCD, library)
-        return f'FRIENDLYNAME "Ward Reader"\nDEVICENAME /dev/null:{port}\nLIBPATH {library}\nCHANNELID {port}\n\n'
+        return f'FRIENDLYNAME "Ward Reader {_LETTERS[number // 2]}"\nDEVICENAME /dev/null:{port}\nLIBPATH {library}\nCHANNELID {port}\n\n'

@@ -16,10 +16,12 @@ from types import TracebackType
 
 from support import tlskit
 from support.command_sets import store_request, store_response
+from support.isclsocket import IsclSocket
 from support.processes import LOOPBACK, until
 from support.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv
 from wardgate.custody import wire
 from wardgate.custody.wire import Op, Status
+from wardgate.iscl.terms import Role as IsclRole
 from wardgate.master.control import encode
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Box as BoxTable
@@ -29,6 +31,7 @@ from wardgate.policy.model import (
     Delivery,
     Direction,
     Durable,
+    Iscl,
     Keys,
     Limits,
     Link,
@@ -212,6 +215,8 @@ class Relay:
         sop_classes: Iterable[str] = ("*",),
         durable: Durable = Durable.GROUP,
         peer_tls: Tls | None = None,
+        peer_iscl: Iscl | None = None,
+        modality_iscl: Iscl | None = None,
         called_ae: str = "PACS",
         prepare: Callable[[StandInWriter], None] | None = None,
         on_removal: OnRemoval = OnRemoval.FINISH,
@@ -226,9 +231,12 @@ class Relay:
         self.port = {role: sock.getsockname()[1] for role, sock in self._listen.items()}
         here, from_here = Endpoint(LOOPBACK, 1), (ip_network(LOOPBACK),)
         at = {role: Endpoint(LOOPBACK, sock.getsockname()[1]) for role, sock in self._called.items()}
-        transport = Transport.TLS if peer_tls else Transport.PLAIN
+        transport = Transport.TLS if peer_tls else Transport.ISCL if peer_iscl else Transport.PLAIN
+        self._iscl = {Role.MODALITY: modality_iscl, Role.PEER: peer_iscl}
         modality = Party("modality", Role.MODALITY, ("CT1",), from_here, (here,), at[Role.MODALITY])
-        peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
+        if modality_iscl is not None:
+            modality = modality._replace(transport=Transport.ISCL, iscl=modality_iscl)
+        peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)._replace(iscl=peer_iscl)
         link = Link("ct1", True, Delivery.RELAY, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
@@ -293,7 +301,7 @@ class Relay:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls and role is Role.PEER:
             sock = tlskit.peer_context(server=False).wrap_socket(sock)
-        return Wire(sock)
+        return Wire(self._under_iscl(sock, role, IsclRole.CLIENT))
 
     def accept(self, role: Role = Role.PEER, seconds: float = _SECONDS) -> Wire:
         """Return the connection that the box makes to the party of this role, TLS shaken. Raises `TimeoutError`."""
@@ -303,7 +311,11 @@ class Relay:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls and role is Role.PEER:
             sock = tlskit.peer_context(server=True).wrap_socket(sock, server_side=True)
-        return Wire(sock)
+        return Wire(self._under_iscl(sock, role, IsclRole.SERVER))
+
+    def _under_iscl(self, sock: socket.socket, role: Role, side: IsclRole) -> socket.socket:
+        table = self._iscl[role]
+        return sock if table is None else IsclSocket(sock, table, side)  # type: ignore[return-value]
 
     def stop_listening(self, role: Role = Role.PEER) -> None:
         """Let the called party refuse connections."""

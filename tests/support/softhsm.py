@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,10 +51,15 @@ class SoftHsm:
         return made.name.replace("-", "")[-16:]
 
     def provision(self, label: str, *keys: tuple[str, str], pin: str = PIN, secrets: Mapping[str, bytes] | None = None) -> None:
-        """Make key pairs (name, kind: p256 p384 ed25519 rsa2048 rsa3072 rsa4096) and put secret keys on a token, in a child process."""
+        """Make key pairs (name, kind: p256 p384 ed25519 rsa2048 rsa3072 rsa4096, with -extractable) and put secret keys on a token."""
         words = [f"{name}={kind}" for name, kind in keys] + [f"{name}:{value.hex()}" for name, value in (secrets or {}).items()]
-        import sys
+        self._child(label, pin, words)
 
+    def add_certificate(self, label: str, name: str, identifier: bytes, value: bytes, pin: str = PIN) -> None:
+        """Put a certificate (DER) on a token."""
+        self._child(label, pin, [f"{name}@{identifier.hex()}@{value.hex()}"])
+
+    def _child(self, label: str, pin: str, words: list[str]) -> None:
         ended = run([sys.executable, "-m", "support.softhsm", self.module, label, pin, *words], env={**self.env, **python_path()})
         assert ended.returncode == 0, ended.stdout
 
@@ -75,7 +81,7 @@ def python_path() -> dict[str, str]:
 
 
 def _provision(module_path: str, label: str, pin: str, words: list[str]) -> None:
-    from wardkeys.cryptoki.admin import create, generate_pair
+    from wardkeys.cryptoki.admin import certificate, create, generate_pair
     from wardkeys.cryptoki.module import Module
     from wardkeys.cryptoki.session import Session
     from wardkeys.cryptoki.slots import tokens
@@ -91,8 +97,12 @@ def _provision(module_path: str, label: str, pin: str, words: list[str]) -> None
                 name, value = word.split(":")
                 create(session, secret_key(name, bytes.fromhex(value)))
                 continue
+            if "@" in word:
+                name, identifier, value = word.split("@")
+                create(session, certificate(name, bytes.fromhex(identifier), bytes.fromhex(value), b"0\0"))
+                continue
             name, kind = word.split("=")
-            generate_pair(session, name, bytes((number,)), kind)
+            generate_pair(session, name, bytes((number,)), kind.removesuffix("-extractable"), kind.endswith("-extractable"))
         session.close()
     module.finalize()
 
@@ -116,6 +126,4 @@ def secret_key(label: str, value: bytes) -> dict[int, bytes | bool | int]:
 
 
 if __name__ == "__main__":
-    import sys
-
     _provision(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

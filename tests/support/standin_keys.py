@@ -6,6 +6,8 @@ It speaks the wire protocol of docs/keys.md with private keys from PEM files, on
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import struct
 import sys
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-SIGN, PUBLIC = 1, 2
+SIGN, PUBLIC, STATUS, WATCH = 1, 2, 6, 7
 _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 
 
@@ -38,8 +40,11 @@ class FakeKeyService:
         }
         self.seconds = seconds
         self.signatures = 0
-        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to a request instead; None: nothing, and hang up
+        self.answer: Callable[[bytes], bytes | None] | None = None  # what to say to SIGN instead; None: nothing, and hang up
         self.accepting = True
+        self.state = "present"
+        self._changes = 1
+        self._watchers: list[socket.socket] = []
         self._token = threading.Lock()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -58,6 +63,18 @@ class FakeKeyService:
         self._listener.close()
         self.path.unlink(missing_ok=True)
 
+    def tell(self, state: str) -> None:
+        """Be in this state, and tell whoever watches."""
+        self.state = state
+        self._changes += 1
+        for watcher in self._watchers:
+            watcher.send(response(bytes((1, WATCH, 0, 0, 0, 0)), 0, self._report()))
+
+    def _report(self) -> bytes:
+        there = self.state != "absent"
+        token = {"name": "fake", "state": self.state, "label": "fake" if there else "", "serial": "1" if there else "", "model": ""}
+        return json.dumps({"tokens": [{**token, "tries": None, "detail": "", "changes": self._changes}]}).encode()
+
     def _serve(self) -> None:
         while True:
             try:
@@ -67,18 +84,19 @@ class FakeKeyService:
             threading.Thread(target=self._talk, args=(sock,), daemon=True).start()
 
     def _talk(self, sock: socket.socket) -> None:
-        with sock:
+        with sock, contextlib.suppress(OSError):  # it waits no longer
             while request := sock.recv(65536):
-                answer = self.answer(request) if self.answer is not None else self._answer(request)
+                if request[1] == WATCH:
+                    self._watchers.append(sock)
+                answer = self.answer(request) if self.answer is not None and request[1] == SIGN else self._answer(request)
                 if answer is None:
                     return
-                try:
-                    sock.send(answer)
-                except OSError:
-                    return  # it waits no longer
+                sock.send(answer)
 
     def _answer(self, request: bytes) -> bytes:
         op = request[1]
+        if op in (STATUS, WATCH):
+            return response(request, 0, self._report())
         fields, at = [], 6
         while at < len(request):
             (size,) = struct.unpack_from("!H", request, at)

@@ -31,7 +31,7 @@ def plan(folder: Path, pki: Pki, **changes: object) -> Plan:
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "firmware")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
     return subprocess.run(
         [sys.executable, "-m", "wardgate", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
@@ -136,7 +136,7 @@ def test_master_loads_nothing_heavy() -> None:
         "import sys, wardgate.main, wardgate.master.supervisor, wardgate.transport.sockets;"
         f"print(sorted(set({heavy!r}.split()) & set(sys.modules)))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "firmware")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert process.stdout.strip() == "[]"
 
@@ -150,7 +150,7 @@ def test_page_of_configuration_is_up_to_date() -> None:
         [sys.executable, str(ROOT / "tools" / "configuration.py"), "/dev/stdout"],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "firmware")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))},
         check=True,
     )
     assert (ROOT / "docs" / "configuration.md").read_text() == process.stdout, "run: tools/configuration.py docs/configuration.md"

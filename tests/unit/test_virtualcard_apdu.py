@@ -135,6 +135,12 @@ def test_data_objects_are_read_or_refused(data: bytes) -> None:
     assert list(tlv.objects(again)) == found
 
 
+@pytest.mark.parametrize("cut", ["53", "5303aabb", "5f", "5fc1", "5fc102", "5381", "538200", "5383000001aa", "5fffffffff01aa", "5300ff"])
+def test_data_objects_that_are_cut_short_or_of_strange_form_are_refused(cut: str) -> None:
+    with pytest.raises(tlv.BadTlv):
+        list(tlv.objects(bytes.fromhex(cut)))
+
+
 def test_lengths_of_data_objects_of_every_size() -> None:
     for size in (0, 1, 127, 128, 255, 256, 3000):
         value = os.urandom(size)

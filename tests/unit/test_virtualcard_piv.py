@@ -226,7 +226,9 @@ def test_a_key_is_used_only_under_its_own_algorithm() -> None:
 
 def test_a_new_key_takes_the_place_of_the_old_one() -> None:
     card = Raw().select().admin()
-    old, new = generate(card, 0x9E, 0x11), generate(card, 0x9E, 0x11)
+    old = generate(card, 0x9E, 0x11)
+    assert sign(card, 0x9E, 0x11, b"\x01" * 32)[1] == "9000"
+    new = generate(card, 0x9E, 0x11)
     signature, _ = sign(card, 0x9E, 0x11, b"\x01" * 32)
     public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), new[0x86])
     public.verify(signature, b"\x01" * 32, ec.ECDSA(utils.Prehashed(hashes.SHA256())))

@@ -9,6 +9,8 @@ from typing import Final
 # name -> (module with `main(arguments) -> exit status`, what it does)
 COMMANDS: Final = {
     "pki": ("wardtools.pki", "make a test PKI with good and defective certificates (never for patients' data)"),
+    "iscl": ("wardtools.iscl", "read the legacy ISCL-style channel off a capture and say which reconstruction fits"),
+    "card": ("wardtools.card.cli", "personalise a smartcard: PIN, keys made on it, certificates, ISCL keys"),
     "custody": ("wardtools.custody", "verify, show and prove what a custody log holds"),
 }
 

@@ -94,8 +94,14 @@ class _Pairs:
 
     def _close(self, place: int, record: Record, known: _Association) -> None:
         after = record.number("after")
-        if record.number("stores") != known.stores:
-            self.findings.wrong(f"record {place}: says {record.text('stores')} stores, the log has {known.stores}")
+        said = record.number("stores") or 0
+        if said < max(known.stores, known.last_seq):
+            self.findings.wrong(f"record {place}: says {said} stores, the log has {known.stores}, up to sequence number {known.last_seq}")
+        elif said > known.last_seq and after is None:
+            self.findings.notes.append(
+                f"record {place}: no record with sequence number {known.last_seq + 1} to {said} (could not be made durable),"
+                f" association {record.association}"
+            )
         if after is not None:
             self.unknown += 1
             if after != known.last_index:

@@ -64,7 +64,10 @@ def _describe(link: Link, out: TextIO) -> None:
 
 
 def _party(party: Party) -> str:
-    secured = "in clear" if party.tls is None else f"TLS {party.tls.profile}{'' if party.tls.mutual else ', anonymous callers'}"
+    if party.iscl is not None:
+        secured = f"legacy ISCL-style channel, reconstruction profile R1 ({party.iscl.encryption}, {party.iscl.mac})"
+    else:
+        secured = _tls_or_clear(party)
     text = f"{party.name} ({', '.join(party.ae_titles)}), {secured}"
     if party.listen:
         sources = ", ".join(str(network) for network in party.addresses)
@@ -72,3 +75,7 @@ def _party(party: Party) -> str:
     if party.connect:
         text += f"; is called at {party.connect.text}"
     return text
+
+
+def _tls_or_clear(party: Party) -> str:
+    return "in clear" if party.tls is None else f"TLS {party.tls.profile}{'' if party.tls.mutual else ', anonymous callers'}"

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from wardgate.codes import Code, Level
 from wardgate.policy.mistakes import Mistake
-from wardgate.policy.model import Config, CrlPolicy, Party
+from wardgate.policy.model import Config, CrlPolicy, Iscl, Party
 
 SOON_DAYS: Final = 30
 _OURS: Final = "WARDGATE_OPENSSL_CONF"  # set by us in a process that was started again with its OPENSSL_CONF
@@ -56,6 +56,8 @@ def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -
     for place, party in _parties(config):
         if party.tls is not None:
             _tls(config, party, f"{place}.tls", mistakes, files)
+        if party.iscl is not None:
+            _iscl(party.iscl, f"{place}.iscl", mistakes)
 
 
 def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
@@ -129,6 +131,26 @@ def _tls(config: Config, party: Party, place: str, mistakes: list[Mistake], file
                 mistakes.append(Mistake(f"{place}.crls", "a CRL, PEM or DER", _short(error), error.code))
         else:
             mistakes.append(Mistake(place, f"profile {party.tls.profile} met: {error.code.value.action}", _short(error), error.code))
+
+
+def _iscl(iscl: Iscl, place: str, mistakes: list[Mistake]) -> None:
+    from wardgate.iscl.libcrypto import CiphersMissing, LibPrimitives
+    from wardgate.iscl.settings import problems
+    from wardgate.transport.isclkeys import KeysUnusable, check_keys
+    from wardgate.transport.isclsettings import settings_of
+
+    settings = settings_of(iscl)
+    mistakes += [Mistake(f"{place}.{word}", expected, "something else", Code.CONFIG_CONTRADICTION) for word, expected in problems(settings)]
+    if settings.weak and not iscl.unsafe_allow_des:
+        expected = "extension algorithms that do not rest on single DES or MD5, or unsafe_allow_des = true beside them"
+        mistakes.append(Mistake(place, expected, f"{iscl.encryption}, {iscl.mac}, {iscl.method}", Code.CONFIG_UNSAFE_NEEDED))
+    try:
+        LibPrimitives()
+        check_keys(iscl, settings)
+    except CiphersMissing as error:
+        mistakes.append(Mistake(place, "an OpenSSL with its legacy provider", str(error), error.code))
+    except KeysUnusable as error:
+        mistakes.append(Mistake(f"{place}.keys", error.expected, error.found, error.code))
 
 
 def _short(error: Any) -> str:

@@ -25,6 +25,18 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
         if "anchors" in tls:
             tls["anchors"] = _absolute(tls["anchors"], base)
         tls["crls"] = [_absolute(text, base) for text in tls.get("crls", [])]
+    for _place, iscl in _iscl_tables(data):
+        if iscl.get("keys"):
+            iscl["keys"] = _absolute(iscl["keys"], base)
+
+
+def _iscl_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for index, link in enumerate(data.get("link", [])):
+        parties = [(f"link[{index}].modality", link.get("modality", {}))]
+        parties += [(f"link[{index}].peer[{number}]", peer) for number, peer in enumerate(link.get("peer", []))]
+        found += [(f"{place}.iscl", party["iscl"]) for place, party in parties if party.get("iscl")]
+    return found
 
 
 def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
@@ -34,6 +46,9 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _key(custody["key"], "custody.key", mistakes)
     if "log" in custody:
         _log_directory(Path(custody["log"]), mistakes)
+    for place, iscl in _iscl_tables(data):
+        if iscl.get("keys"):
+            _key(iscl["keys"], f"{place}.keys", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_token(pair["chain"]):

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
-from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
+from wardgate.policy.keyref import KeyReference, TokenKey, is_token, key_reference
 from wardgate.policy.plant import Plant, build_plant
 
 Network = IPv4Network | IPv6Network
@@ -33,6 +33,7 @@ class Transport(StrEnum):
 
     PLAIN = "plain"
     TLS = "tls"
+    ISCL = "iscl"
 
 
 class Direction(StrEnum):
@@ -153,6 +154,47 @@ class Tls(NamedTuple):
     unsafe_allow_any_name: bool = False
 
 
+class IsclR1(NamedTuple):
+    """What `iscl.reconstruction` decides, in the words of the file."""
+
+    byte_order: str = "big"
+    swap_64bit: bool = False
+    strict_zero: bool = False
+    option_place: str = "header"
+    version: int = 0x100
+    padding: str = "count"
+    chain_mac: bool = True
+    chain_messages: bool = True
+    shared_register: bool = False
+    half_duplex: bool = False
+    order_sign: str = "option"
+    order_b_as_message: bool = True
+    des_mac_key: str = "message"
+    derivation: str = "encrypt"
+    message_unit: str = "pdu"
+
+
+class Iscl(NamedTuple):
+    """The legacy ISCL-style channel with one party. `keys`: the URI of a token, or a file (laboratory)."""
+
+    name: str
+    peer_name: str
+    keys: str
+    slot: int = 1
+    method: str = "three-pass-four-way"
+    encryption: str = "des-cbc"
+    mac: str = "md5"
+    md5_order: str = "encrypt-digest"
+    key_id: int = 16
+    block_length: int = 8160
+    max_message: int = 1 << 20
+    block_seconds: int = 60
+    life_seconds: int = 3600
+    r1: IsclR1 = IsclR1()
+    unsafe_allow_des: bool = False
+    unsafe_allow_equal_keys: bool = False
+
+
 class Party(NamedTuple):
     """The modality or one peer of a link. The modality's name is always `modality`."""
 
@@ -165,6 +207,7 @@ class Party(NamedTuple):
     transport: Transport = Transport.PLAIN
     tls: Tls | None = None
     unsafe_allow_clear_hospital: bool = False
+    iscl: Iscl | None = None
 
 
 class Link(NamedTuple):
@@ -217,7 +260,7 @@ def named_keys(config: Config) -> Iterator[tuple[str, KeyReference]]:
 def _unsafe(config: Config) -> Iterator[str]:
     for place, key in named_keys(config):
         if not isinstance(key, TokenKey):
-            yield f"{place}: key in a file, {key} (development mode: this process reads it; a product keeps its keys in a token)"
+            yield f"{place}: key in a file, {key} (development mode; a product keeps its keys in a token)"
     yield from config.plant.unsafe
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
@@ -225,10 +268,24 @@ def _unsafe(config: Config) -> Iterator[str]:
         if not link.enforce:
             yield f"link {link.name}: enforce = false (policy is only logged)"
         for party in link.parties:
-            for holder in (party, party.tls):
+            if party.iscl is not None:
+                yield from _unsafe_iscl(f"link {link.name}, {party.name}", party.iscl)
+            for holder in (party, party.tls, party.iscl):
                 for field in holder._fields if holder is not None else ():
                     if field.startswith("unsafe_") and getattr(holder, field):
                         yield f"link {link.name}, {party.name}: {field}"
+
+
+def _unsafe_iscl(where: str, iscl: Iscl) -> Iterator[str]:
+    yield f"{where}: legacy ISCL-style channel, reconstruction profile R1: retired, no conformance claim, never on an uncontrolled network"
+    if not is_token(iscl.keys):
+        yield f"{where}: iscl.keys in a file, {iscl.keys} (laboratory)"
+    if iscl.encryption == "none":
+        yield f"{where}: iscl.encryption = none (no privacy)"
+    if iscl.encryption == "des-cbc" and iscl.mac == "des-mac" and iscl.r1.des_mac_key == "message":
+        yield f"{where}: des-cbc with des-mac under one key: the first message of each direction can be changed unseen"
+    if iscl.r1.derivation == "clear":
+        yield f"{where}: iscl.r1.derivation = clear (message keys travel in clear)"
 
 
 def to_json(config: Config) -> str:
@@ -299,6 +356,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         transport=Transport(data["transport"]),
         tls=_tls(data["tls"]) if data["tls"] else None,
         unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
+        iscl=Iscl(**{**data["iscl"], "r1": IsclR1(**data["iscl"]["r1"])}) if data.get("iscl") else None,
     )
 
 

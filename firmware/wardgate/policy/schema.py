@@ -21,6 +21,7 @@ class Kind(Enum):
     NETWORK = "an IP address or network (CIDR)"
     AE_TITLE = 'an AE title of 1 to 16 characters without backslash and control characters, or "*"'
     KEY = "a path, or the pkcs11: URI of a key in a token"
+    PATH_OR_TOKEN = "a path, or the pkcs11: URI of a token"  # noqa: S105
     SOP_CLASS = 'a SOP class UID, or "*"'
     FINGERPRINT = "a SHA-256 fingerprint, 64 hex digits"
     URL = "an http:// address"
@@ -66,8 +67,9 @@ _PARTY: Final = (
     Word("addresses", Kind.NETWORK, REQUIRED, "from where it may call", many=True, least=1),
     Word("listen", Kind.ENDPOINT, [], "where it calls the box", many=True),
     Word("connect", Kind.ENDPOINT, "", "where the box reaches it"),
-    Word("transport", Kind.CHOICE, REQUIRED, "what carries its legs, listening and connecting", choices=("plain", "tls")),
+    Word("transport", Kind.CHOICE, REQUIRED, "what carries its legs, listening and connecting", choices=("plain", "tls", "iscl")),
     Word("tls", Kind.TABLE, None, 'how TLS is spoken; with `transport = "tls"` only', table="tls"),
+    Word("iscl", Kind.TABLE, None, 'the legacy ISCL-style channel; with `transport = "iscl"` only', table="iscl"),
 )
 
 SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
@@ -199,6 +201,77 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("chain", Kind.PATH, REQUIRED, "certificate chain, leaf first, PEM"),
         Word("key", Kind.KEY, REQUIRED, "its private key: `pkcs11:token=...;object=...`, or (development) a PEM file, mode 0600"),
     ),
+    "iscl": (
+        Word("name", Kind.TEXT, REQUIRED, "what the box calls itself (authentication data, 1 to 128 bytes)"),
+        Word("peer_name", Kind.TEXT, REQUIRED, "what the party must call itself"),
+        Word(
+            "keys",
+            Kind.PATH_OR_TOKEN,
+            REQUIRED,
+            "where the keys are: the URI of a token (`pkcs11:token=...`, keys iscl-auth-N-c2s and -s2c), or (laboratory) a file of mode"
+            " 0600 with lines `auth-N-c2s HEX`",
+        ),
+        Word("slot", Kind.INTEGER, 1, "authentication key pair", 1, 8),
+        Word(
+            "method",
+            Kind.CHOICE,
+            "three-pass-four-way",
+            "entity authentication; iso-9798-2 and iso-9798-4 are extensions of this project (AES keys aes-auth-N-c2s and -s2c)",
+            choices=("three-pass-four-way", "iso-9798-2", "iso-9798-4"),
+        ),
+        Word(
+            "encryption",
+            Kind.CHOICE,
+            "des-cbc",
+            "privacy; 3des-cbc and aes- are extensions",
+            choices=("none", "des-cbc", "3des-cbc", "aes-128-cbc", "aes-256-cbc", "aes-256-gcm"),
+        ),
+        Word(
+            "mac",
+            Kind.CHOICE,
+            "md5",
+            "integrity, always there; from `retail` on extensions",
+            choices=("md5", "des-mac", "retail", "aes-cmac", "hmac-sha-256", "integrated"),
+        ),
+        Word("md5_order", Kind.CHOICE, "encrypt-digest", "order sent; both are taken", choices=("encrypt-digest", "encrypt-random")),
+        Word("key_id", Kind.INTEGER, 16, "16: a key of its own for each message; 1 to 8: a static key (laboratory key file only)", 1, 16),
+        Word("block_length", Kind.INTEGER, 8160, "communication block length offered, bytes", 64, 1 << 20),
+        Word("max_message", Kind.INTEGER, 1 << 20, "longest message, bytes", 1024, 1 << 20),
+        _seconds("block_seconds", 60, 3600, "wait for the next part of a message, or for the answer to ours"),
+        _seconds("life_seconds", 3600, 86400, "age of a connection at which no further message begins"),
+        Word("r1", Kind.TABLE, {}, "what this project decided because ISCL V1.00 is not public", table="iscl.r1"),
+        Word("unsafe_allow_des", Kind.BOOLEAN, False, "lets anything rest on single DES or MD5"),
+        Word("unsafe_allow_equal_keys", Kind.BOOLEAN, False, "lets both keys of a pair be equal (laboratory): responses can be reflected"),
+    ),
+    "iscl.r1": (
+        Word("byte_order", Kind.CHOICE, "big", "of every integer", choices=("big", "little")),
+        Word("swap_64bit", Kind.BOOLEAN, False, "challenges, responses and random numbers byte by byte in reverse"),
+        Word("strict_zero", Kind.BOOLEAN, False, "header fields that are not used must be 0"),
+        Word("option_place", Kind.CHOICE, "header", "where card results and the MD5 order travel", choices=("header", "body")),
+        Word("version", Kind.INTEGER, 0x100, "version of the line check", 0, (1 << 32) - 1),
+        Word("padding", Kind.CHOICE, "count", "of data and MAC", choices=("count", "iso-method-2", "zero")),
+        Word("chain_mac", Kind.BOOLEAN, True, "the CBC register runs on over the MAC"),
+        Word("chain_messages", Kind.BOOLEAN, True, "and over messages; false: zero at each"),
+        Word("shared_register", Kind.BOOLEAN, False, "one register for both directions; needs `half_duplex`"),
+        Word("half_duplex", Kind.BOOLEAN, False, "one message at a time; the TCP client goes first"),
+        Word("order_sign", Kind.CHOICE, "option", "how the MD5 order is told", choices=("option", "try-both")),
+        Word("order_b_as_message", Kind.BOOLEAN, True, "the digest of order B is encrypted when the message is"),
+        Word(
+            "des_mac_key",
+            Kind.CHOICE,
+            "message",
+            "key of the DES-MAC: that of the message, or its variant (XOR F0), which closes the hole under des-cbc",
+            choices=("message", "variant"),
+        ),
+        Word(
+            "derivation",
+            Kind.CHOICE,
+            "encrypt",
+            "what becomes of the random number; `clear`: it is the key (laboratory)",
+            choices=("encrypt", "clear"),
+        ),
+        Word("message_unit", Kind.CHOICE, "pdu", "what one message holds; `write` is faster between two boxes", choices=("pdu", "write")),
+    ),
 }
 
 PROFILES: Final = ("B.12", "B.13")
@@ -206,6 +279,6 @@ RETIRED_PROFILES: Final = ("B.9", "B.10", "B.11")
 # PS3.15 Annex B of older editions: named in old conformance statements, so people will try them.
 REFUSED_PROFILES: Final = {
     "B.1": "B.1 (TLS 1.0 with 3DES or NULL encryption) is retired and broken",
-    "B.2": "B.2 (ISCL) is not TLS and is not built yet",
+    "B.2": 'B.2 (ISCL) is retired and not TLS; see transport = "iscl"',
     "B.3": "B.3 (TLS 1.0 with AES-128-CBC) is retired; TLS 1.0 is broken",
 }

@@ -167,6 +167,16 @@ def _key(text: str, word: Word) -> str | None:
     return None
 
 
+def _path_or_token(text: str, word: Word) -> str | None:
+    if not is_token(text):
+        return _PROBLEMS[Kind.PATH](text, word)
+    try:
+        token_key(f"{text};object=iscl")  # the key's name follows from slot and direction
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _problem_unless(good: Callable[[str], bool]) -> Callable[[str, Word], str | None]:
     return lambda text, _word: None if good(text) else ""
 
@@ -182,6 +192,7 @@ _PROBLEMS: Final[dict[Kind, Callable[[Any, Word], str | None]]] = {
     Kind.ORIGIN: _problem_unless(lambda text: 1 <= len(text) <= 128 and text.isprintable() and " " not in text and "+" not in text),
     Kind.PATH: _problem_unless(lambda text: 1 <= len(text) <= 1024 and text.isprintable()),
     Kind.KEY: _key,
+    Kind.PATH_OR_TOKEN: _path_or_token,
     Kind.ENDPOINT: _endpoint,
     Kind.NETWORK: _network,
     Kind.ADDRESS: _address,

@@ -21,7 +21,6 @@ from wardgate.relay.opening import Opening
 from wardgate.relay.phase import Phase
 from wardgate.relay.releasing import release_asked, release_confirmed
 from wardgate.relay.stores import Store
-from wardgate.transport.errors import TlsFailure
 from wardgate.upperlayer.errors import LocalError, PduError
 from wardgate.upperlayer.machine import Effect, Event, UpperLayer, event_of
 from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, Limits, accepted_contexts, decode
@@ -132,6 +131,9 @@ class Association:
 
     def tick(self, now: float) -> None:
         """End what took too long."""
+        for leg in (self.acceptor, self.requestor):
+            if leg is not None and leg.channel is not None and leg.channel.talks:
+                leg.tick()
         if now < self.deadline:
             return
         if self.phase in _DATA and self.moved():
@@ -358,7 +360,8 @@ class Association:
             if self.phase is Phase.ENDING:
                 self.over("released")
             return
-        self.fail(Code.TLS_TRUNCATED if leg.truncated else Code.LEG_LOST, leg, detail=reason)
+        truncated = leg.channel.truncated_code if leg.truncated and leg.channel is not None else Code.LEG_LOST
+        self.fail(truncated, leg, detail=reason)
 
     def broken(self, leg: Leg, error: Exception) -> None:
         """`leg` sent something that ends the association: a PDU or command that is not permitted, a TLS record that fails."""
@@ -376,7 +379,7 @@ class Association:
         reason = getattr(error, "reason", AbortReason.NOT_SPECIFIED)
         if not isinstance(reason, AbortReason):
             reason = AbortReason.NOT_SPECIFIED
-        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__, **where)
+        self.fail(code, leg, reason, dead=getattr(error, "dead", False), detail=str(error), kind=type(error).__name__, **where)
 
     def overflow(self, flow: Flow) -> None:
         """A response held back grew beyond its bound."""
@@ -392,7 +395,7 @@ class Association:
             return
         where = {} if at is None else {"side": at.side.value, "at": at.address}
         self.gate.event(code, self.titles or self.host, link=self.link.name, phase=self.phase.value, **where, **fields)
-        lost = code in (Code.LEG_LOST, Code.TLS_TRUNCATED)
+        lost = code in (Code.LEG_LOST, Code.TLS_TRUNCATED, Code.ISCL_TRUNCATED)
         for leg in (self.acceptor, self.requestor):
             if leg is None or leg.state is not State.OPEN:
                 continue

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wardgate.log import Log
     from wardgate.relay.association import Association
     from wardgate.relay.custodian import Custodian
-    from wardgate.relay.secure import SecureParty
+    from wardgate.relay.secure import Secured
     from wardgate.transport.sockets import SocketFactory
 
 
@@ -88,7 +88,7 @@ class Gate:
         self.links = {link.name: LinkCounters() for link in config.links}
         self.codes: Counter[str] = Counter()
         self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text
-        self.secure: dict[tuple[str, str], SecureParty] = {}
+        self.secure: dict[tuple[str, str], Secured] = {}
         self.ended = 0  # associations since garbage was collected
         self.draining = False
         self.started = time.time()
@@ -98,9 +98,9 @@ class Gate:
         """Whether there are so many associations that the memory of each counts more than its speed."""
         return len(self.associations) > MANY_ASSOCIATIONS
 
-    def party(self, link: Link, party: Party) -> SecureParty | None:
-        """Return the TLS side of a party, `None` when it speaks plain."""
-        return self.secure[(link.name, party.name)] if party.transport is Transport.TLS else None
+    def party(self, link: Link, party: Party) -> Secured | None:
+        """Return the TLS or ISCL side of a party, `None` when it speaks plain."""
+        return self.secure[(link.name, party.name)] if party.transport is not Transport.PLAIN else None
 
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log and count."""

@@ -13,12 +13,15 @@ from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 
 if TYPE_CHECKING:
-    from wardgate.transport.tls import TlsChannel
+    from wardgate.relay.threads import Pool
+    from wardgate.transport.channel import Channel
+    from wardgate.transport.iscl import IsclChannel
     from wardgate.upperlayer.walker import Walker
 
 _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final = socket.TCP_QUICKACK
 _RECV_WHILE_SHAKING: Final = 65536
+_NOWHERE: Final = memoryview(bytearray())
 
 
 class Side(Enum):
@@ -77,6 +80,7 @@ class Leg:
         "_held",
         "_loop",
         "_pause",
+        "_turns",
         "_waiting",
         "address",
         "carry",
@@ -100,7 +104,7 @@ class Leg:
         self.side = side
         self.owner = owner
         self.address = address  # "host:port" of the peer
-        self.channel: TlsChannel | None = None
+        self.channel: Channel | None = None
         self.other: Leg | None = None
         self.walker: Walker | None = None
         self.carry = b""
@@ -109,6 +113,7 @@ class Leg:
         self.sent = 0
         self.fed = False
         self._pause = 0
+        self._turns: IsclChannel | None = None  # a channel whose peer has to answer before we may speak: it is read also while we pause
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
@@ -123,14 +128,19 @@ class Leg:
 
     def pause(self, why: Pause) -> None:
         """Stop reading for `why`. `epoll` hears of it only when something does come: mostly nothing does before `resume`."""
+        if self._turns is not None and not self._pause:
+            self._turns.hold(True)
         self._pause |= why._value_  # plain numbers: this runs for every response, and flags of `enum` are slow
 
     def resume(self, why: Pause) -> None:
         """`why` is over; reading goes on when no other reason is left."""
         if self._pause & why._value_:
             self._pause &= ~why._value_
-            if not self._pause and not self._events & IN:
-                self._update()
+            if not self._pause:
+                if not self._events & IN:
+                    self._update()
+                if self._turns is not None:
+                    self._loop.soon(self._go_on)
 
     @property
     def full(self) -> bool:
@@ -154,7 +164,7 @@ class Leg:
         if events & OUT and self._waiting:
             self._drain()
         if events & IN:
-            if not self._pause:
+            if not self._pause or self._turns is not None:
                 self._read()
             else:
                 self._update()
@@ -173,7 +183,79 @@ class Leg:
                 error = failure
                 self._loop.soon(lambda: self.owner.broken(self, error))
                 return
+            if wire:
+                self.send_wire(wire)
+            if self.channel.busy and self.other is not None:
+                self.other.pause(Pause.OTHER_FULL)
+
+    def attach(self, pool: Pool) -> None:
+        """The handshake is done: what the channel itself has to do goes to `pool` from now on."""
+        if self.channel is None or not self.channel.talks:
+            return
+        from wardgate.transport.iscl import IsclChannel
+
+        if isinstance(self.channel, IsclChannel):
+            self._turns = self.channel
+            self.channel.hold(bool(self._pause))
+            self.channel.attach(pool.submit, self._channel_moved)
+            self._flush_channel()
+
+    def tick(self) -> None:
+        """Judge the channel's own deadlines."""
+        if self.state is State.OPEN and self.channel is not None:
+            try:
+                self.channel.tick()
+            except Exception as error:
+                self.owner.broken(self, error)
+
+    def _channel_moved(self, error: Exception | None) -> None:
+        """Something that the channel waited for is done."""
+        if self.state is _PARTING:
+            self._talk_on()
+        elif self.state is State.OPEN:
+            if error is not None:
+                self._broken(error)
+            else:
+                self._flush_channel()
+
+    def _flush_channel(self) -> None:
+        """Send what the channel itself has to say; let the other leg read again when everything said is on its way."""
+        assert self.channel is not None
+        wire = self.channel.to_send()
+        if wire:
             self.send_wire(wire)
+        if not self.channel.busy and not self._waiting and self.other is not None:
+            self.other.resume(Pause.OTHER_FULL)
+
+    def _go_on(self) -> None:
+        """No pause is left: what the channel has ready, then what its peer wants to say."""
+        try:
+            if self.state is State.OPEN and self._turns is not None:
+                self._deliver()
+                if not self._pause and self.state is State.OPEN:
+                    self._turns.hold(False)
+                    self._flush_channel()
+        except Exception as error:
+            self._broken(error)
+
+    def _deliver(self) -> None:
+        """Feed what the channel has ready, as long as nobody pauses us."""
+        while self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.pending:
+            kept = len(self.carry)
+            plain = self._buffers.plain
+            plain[:kept] = self.carry
+            size = self.channel.open(b"", plain[kept:])
+            self.feed(plain[: kept + size])
+        if self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.ended:
+            self.owner.lost(self, "closed by peer")
+
+    def _broken(self, error: Exception) -> None:
+        """The channel failed. A NAK of its own still goes out; after an integrity failure there is none."""
+        assert self.channel is not None
+        last = getattr(error, "to_send", b"") if self.channel.talks else b""
+        if last:
+            self.send_wire(last)
+        self.owner.broken(self, error)
 
     def hold_wire(self, wire: bytes) -> None:
         """Send `wire` in one packet with what comes next, or at `send_held`: a TLS Finished goes well with the first PDU."""
@@ -184,7 +266,7 @@ class Leg:
         if self._held:
             self.send_wire(b"")
 
-    def send_wire(self, wire: bytes | memoryview | list[bytes]) -> None:
+    def send_wire(self, wire: bytes | bytearray | memoryview | list[bytes]) -> None:
         """Send bytes as they are on the wire."""
         if self.state is _CLOSED or self.state is _PARTING:
             return
@@ -214,6 +296,8 @@ class Leg:
             self.state = State.CLOSED
             self._waiting.clear()
             self.carry = b""
+            if self.channel is not None:
+                self.channel.dispose()
             self._loop.discard(self.sock)
 
     def finish(self, close_notify: bool) -> None:
@@ -221,7 +305,7 @@ class Leg:
         if self.state in (_CLOSED, _PARTING):
             return
         self._say_goodbye(close_notify)
-        if self._waiting:
+        if self._waiting or (close_notify and self._talks):
             self._part()
         else:
             self.close()
@@ -248,8 +332,35 @@ class Leg:
         self._events = IN | (OUT if self._waiting else 0)
         self._loop.modify(self.sock.fileno(), self._events)
         self._loop.at(PART_SECONDS, self.close)
-        if not self._waiting:
+        if not self._waiting and not self._talks:
             self._shut()
+
+    @property
+    def _talks(self) -> bool:
+        """Does the channel still have to take its leave?"""
+        return self.channel is not None and self.channel.talks and not self.channel.over
+
+    def _talk_on(self, wire: memoryview | bytes = b"") -> None:
+        """Parting with a channel that takes leave in turns: what it says goes out, what it gives is thrown away."""
+        assert self.channel is not None
+        try:
+            if wire:
+                self.channel.open(wire, self._buffers.plain)
+            while self.channel.pending:
+                self.channel.open(b"", self._buffers.plain)
+            said = self.channel.to_send()
+        except Exception:
+            self.close()
+            return
+        if said:
+            self._keep(said, 0)
+            self._drain()
+        if self.state is not _PARTING:
+            return
+        self._events = IN | (OUT if self._waiting else 0)
+        self._loop.modify(self.sock.fileno(), self._events)
+        if not self._waiting and not self._talks:
+            self.close()
 
     def _shut(self) -> None:
         try:
@@ -264,11 +375,15 @@ class Leg:
             if not self._waiting and self.state is _PARTING:
                 self._events = IN
                 self._loop.modify(self.sock.fileno(), IN)
-                self._shut()
+                if not self._talks:
+                    self._shut()
         if self.state is _PARTING and events & ~OUT:
             try:
-                if not self.sock.recv_into(self._buffers.wire):
+                size = self.sock.recv_into(self._buffers.wire)
+                if not size:
                     self.close()
+                elif self._talks:
+                    self._talk_on(self._buffers.wire[:size])
             except BlockingIOError:
                 pass
             except OSError:
@@ -309,11 +424,14 @@ class Leg:
             self.owner.lost(self, "closed by peer")
             return False
         self.received += size
+        if self._turns is not None:
+            self._read_turns(buffers.wire[:size])
+            return True
         if self.channel is not None:
             try:
                 size = self.channel.open(buffers.wire[:size], plain[kept:])
             except Exception as error:
-                self.owner.broken(self, error)
+                self._broken(error)
                 return False
             if not size:
                 if self.channel.ended:
@@ -321,6 +439,17 @@ class Leg:
                 return True
         self.feed(plain[: kept + size])
         return True
+
+    def _read_turns(self, wire: memoryview) -> None:
+        """Take wire bytes of a channel with turns, whether or not anybody takes its data now."""
+        assert self._turns is not None
+        try:
+            self._turns.open(wire, _NOWHERE)
+            self._flush_channel()
+        except Exception as error:
+            self._broken(error)
+            return
+        self._deliver()
 
     def feed(self, data: memoryview) -> None:
         """Give `data` to the walker and keep what it did not take."""
@@ -350,7 +479,7 @@ class Leg:
         else:
             self.owner.lost(self, "closed by peer")
 
-    def _keep(self, wire: bytes | memoryview | list[bytes], sent: int) -> None:
+    def _keep(self, wire: bytes | bytearray | memoryview | list[bytes], sent: int) -> None:
         for piece in wire if isinstance(wire, list) else [wire]:
             if sent >= len(piece):
                 sent -= len(piece)
@@ -377,7 +506,7 @@ class Leg:
         if self.state is _PARTING:
             return
         self._update()
-        if self.other is not None:
+        if self.other is not None and (self.channel is None or not self.channel.busy):
             self.other.resume(Pause.OTHER_FULL)
 
     def _fail(self, error: OSError) -> None:
@@ -394,7 +523,7 @@ class Leg:
         self.owner.lost(self, reason)
 
     def _wanted(self) -> int:
-        return (0 if self._pause else IN) | (OUT if self._waiting else 0)
+        return (0 if self._pause and self._turns is None else IN) | (OUT if self._waiting else 0)
 
     def _update(self) -> None:
         if self.state in (_CLOSED, _CONNECTING, _PARTING):

@@ -32,7 +32,7 @@ from wardgate.upperlayer.terms import RejectCause, RejectResult
 if TYPE_CHECKING:
     from wardgate.policy.model import Party
     from wardgate.relay.association import Association
-    from wardgate.relay.secure import SecureParty
+    from wardgate.relay.secure import Secured
     from wardgate.transport.peer import PeerIdentity
 
 _FIRST_BYTES = 16
@@ -46,7 +46,7 @@ class Opening:
         self._gate = association.gate
         self._handshakes: dict[Side, Handshake] = {}
         self._identity: PeerIdentity | None = None  # of the caller
-        self._shown: SecureParty | None = None  # whose certificate the caller is shown
+        self._shown: Secured | None = None  # whose certificate the caller is shown
         self._request = b""  # the A-ASSOCIATE-RQ as it will leave
         self._entry_durable = False
         self._other_ready = False
@@ -73,8 +73,11 @@ class Opening:
         parties.insert(0, shown)  # its token is the one that the handshake waits for
         a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
         a.acceptor.channel = shown.server_channel(self._gate.many)
-        self._handshakes[Side.ACCEPTOR] = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
+        handshake = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
+        self._handshakes[Side.ACCEPTOR] = handshake
         a.acceptor.watch(State.HANDSHAKE)
+        if a.caller.transport is Transport.ISCL:  # there the acceptor speaks first
+            handshake.start()
 
     def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
         a = self._a
@@ -232,7 +235,8 @@ class Opening:
     def handshake_bytes(self, leg: Leg, data: bytes) -> None:
         """Bytes of a handshake; the first ones may tell that the peer does not speak TLS at all."""
         first = self._first.get(leg.side, b"")
-        if len(first) < _FIRST_BYTES:
+        tls = leg.channel is not None and not leg.channel.talks  # ISCL names by itself what is not ISCL
+        if tls and len(first) < _FIRST_BYTES:
             first = self._first[leg.side] = (first + data)[:_FIRST_BYTES]
             code = classify(first, Transport.TLS)
             if code is not None and code is not Code.SILENT_CLIENT:
@@ -329,14 +333,14 @@ class Opening:
         a = self._a
         if leg is a.acceptor:
             if leg.state is State.HANDSHAKE and leg.received:
-                self._refuse_connection(Code.TLS_ENDED_IN_HANDSHAKE, leg, None)
+                self._refuse_connection(_ended_early(leg), leg, None)
             elif leg.received:
                 a.fail(Code.LEG_LOST, leg, detail=reason)
             else:  # a port check: connected, said nothing, left
                 leg.close()
                 a.over(str(Code.LEG_LOST))
         elif leg.state is State.HANDSHAKE:
-            self._unreachable(Code.TLS_ENDED_IN_HANDSHAKE, reason)
+            self._unreachable(_ended_early(leg), reason)
         elif leg.state is State.CONNECTING:
             self._unreachable(Code.CONNECT_FAILED, reason)
         else:
@@ -360,7 +364,7 @@ class Opening:
         else:
             self._unreachable(code, str(error or ""))
 
-    def withdrawn(self, secure: SecureParty, late: bool = False) -> None:
+    def withdrawn(self, secure: Secured, late: bool = False) -> None:
         """The token of `secure` went. What has no A-ASSOCIATE-RQ on its way yet ends; with `late` also what waits for the answer."""
         a = self._a
         out = secure.out
@@ -402,6 +406,11 @@ def _title_of(party: Party, title: str) -> str:
     """Return the AE title to judge the certificate by. Policy has judged the title itself; one that passed although it is not the
     party's did so because the link only observes."""
     return title if title in party.ae_titles or "*" in party.ae_titles else party.ae_titles[0]
+
+
+def _ended_early(leg: Leg) -> Code:
+    assert leg.channel is not None
+    return leg.channel.ended_early_code
 
 
 def _code(error: Exception | None) -> Code:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Union
 
 from wardgate.policy.keyref import TokenKey
 from wardgate.relay.leg import Leg, Pause, Side, State
@@ -18,14 +18,17 @@ from wardgate.transport.tls import TlsChannel
 if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.gate import Gate
+    from wardgate.relay.iscl import IsclParty
     from wardgate.relay.threads import Pool
     from wardgate.relay.tokens import Out
+    from wardgate.transport.channel import Channel
     from wardgate.transport.context import ProfiledContext, TlsContexts
     from wardgate.transport.crl import CrlStore
     from wardgate.transport.peer import PeerChecker, PeerIdentity
     from wardgate.transport.provider import Provider
     from wardgate.transport.sessions import SessionCache
 
+Secured = Union["SecureParty", "IsclParty"]
 _EMPTY: Final = memoryview(b"")
 
 
@@ -96,14 +99,16 @@ class SecureParty:
         name = next((name for name in self.tls.names if _is_dns(name)), None)
         return TlsChannel(self._client, False, name, kept.session if kept else None, many), kept.chain if kept else ()
 
-    def judge(self, channel: TlsChannel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
+    def judge(self, channel: Channel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""
+        assert isinstance(channel, TlsChannel)
         chain = channel.peer_chain or list(kept_chain)
         with self._lock:
             return self.checker.check(channel.peer_leaf, chain, channel.resumed, time.time(), role)
 
-    def remember(self, channel: TlsChannel) -> None:
+    def remember(self, channel: Channel) -> None:
         """Keep the session of a leg that we opened, for the next association."""
+        assert isinstance(channel, TlsChannel)
         if channel.context is not self._client or not self.tls.session_resumption:
             return  # its context is gone: the token was out meanwhile
         if self._sessions.wants(self.user, self._client, channel, time.time()):
@@ -124,23 +129,25 @@ Done = Callable[["PeerIdentity | None", "Exception | None"], None]
 class Handshake:
     """The handshake of one leg; `done(identity, error)` on the loop. Its steps run in the pool, one at a time."""
 
-    def __init__(self, gate: Gate, leg: Leg, parties: list[SecureParty], kept_chain: tuple[bytes, ...], done: Done) -> None:
+    def __init__(self, gate: Gate, leg: Leg, parties: list[Secured], kept_chain: tuple[bytes, ...], done: Done) -> None:
         """`parties`: who this may be, told by port and source address. The certificate must be good for one of them at least."""
         assert leg.channel is not None
         self._gate = gate
         self._leg = leg
         self._channel = leg.channel
         self._parties = parties
-        self.passed: list[SecureParty] = []  # those that the certificate is good for
+        self.passed: list[Secured] = []  # those that the certificate is good for
         self._kept_chain = kept_chain
         self._done = done
         self._role = TlsRole.CLIENT if leg.side is Side.ACCEPTOR else TlsRole.SERVER
         self._pool: Pool = gate.pool
         self._provider: Provider | None = None
         if parties[0].token is not None:  # until it is signed, it waits with those that wait for the same token
-            from wardgate.transport import provider
+            self._pool = gate.pool.lane(parties[0].token)
+            if isinstance(parties[0], SecureParty):
+                from wardgate.transport import provider
 
-            self._pool, self._provider = gate.pool.lane(parties[0].token), provider.loaded()
+                self._provider = provider.loaded()
 
     def start(self) -> None:
         """Send the first flight of a client; it signs nothing and waits for nothing."""
@@ -193,6 +200,7 @@ class Handshake:
         self._leg.resume(Pause.WORK)
         if identity is not None:
             self._leg.state = State.OPEN
+            self._leg.attach(self._pool)
             self._done(identity, None)
         self._leg.send_held()
 

@@ -15,7 +15,7 @@ from wardgate.relay.phase import Phase
 if TYPE_CHECKING:
     from wardgate.relay.association import Association
     from wardgate.relay.gate import Gate
-    from wardgate.relay.secure import SecureParty
+    from wardgate.relay.secure import Secured
 
 # Only a card that was taken away cuts what runs: an association needs no key any more once it is established.
 _CUTS: Final = frozenset({Code.TOKEN_IS_ABSENT, Code.TOKEN_IS_ANOTHER, Code.TOKEN_IS_SWAPPED})
@@ -64,12 +64,12 @@ class Tokens:
             elif secure.out is not None:
                 self._restore(secure)
 
-    def _end_what_opens(self, secure: SecureParty) -> None:
+    def _end_what_opens(self, secure: Secured) -> None:
         for association in list(self._gate.associations):
             if association.opening is not None:
                 association.opening.withdrawn(secure)
 
-    def _cut(self, secure: SecureParty) -> None:
+    def _cut(self, secure: Secured) -> None:
         for association in list(self._gate.associations):
             if not _uses(self._gate, association, secure) or association.phase in (Phase.ENDING, Phase.OVER):
                 continue
@@ -78,7 +78,7 @@ class Tokens:
             else:
                 association.opening.withdrawn(secure, late=True)
 
-    def _restore(self, secure: SecureParty) -> None:
+    def _restore(self, secure: Secured) -> None:
         era = secure.era
         if secure.building == era:
             return
@@ -98,6 +98,6 @@ class Tokens:
         self._gate.pool.submit(secure.build, built)
 
 
-def _uses(gate: Gate, association: Association, secure: SecureParty) -> bool:
+def _uses(gate: Gate, association: Association, secure: Secured) -> bool:
     parties = (association.caller, association.callee)
     return any(party is not None and gate.party(association.link, party) is secure for party in parties)

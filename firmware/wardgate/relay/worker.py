@@ -76,6 +76,15 @@ class Worker:
     def _secure_parties(self, config: Config, outs: dict[str, Out]) -> None:
         """Build the TLS contexts of this generation, but of parties whose token is out. Raises what transport raises: such a worker
         does not start."""
+        for link in config.links:
+            for party in link.parties:
+                if party.transport is Transport.ISCL:
+                    from wardgate.relay.iscl import IsclParty
+
+                    self.gate.secure[(link.name, party.name)] = IsclParty(
+                        link, party, str(config.keys.socket), outs.get(f"{link.name}/{party.name}")
+                    )
+                    self.gate.event(Code.ISCL_IN_USE, party.name, link=link.name)
         wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS]
         if not wanted:
             return

@@ -13,7 +13,12 @@ from wardgate.codes import Code
 
 
 class TransportError(Exception):
-    """Base of all errors of the transport; `code` names the rule, `detail` is one short line without secrets."""
+    """Base of all errors of the transport; `code` names the rule, `detail` is one short line without secrets.
+
+    `dead`: nothing more may be sent on that connection.
+    """
+
+    dead = False
 
     def __init__(self, code: Code, detail: str = "") -> None:
         super().__init__(f"{code} {code.value.sentence}" + (f": {detail}" if detail else ""))
@@ -27,6 +32,8 @@ class ProfileNotMet(TransportError):
 
 class TlsFailure(TransportError):
     """The handshake or a later record failed; `to_send` is the TLS alert that the peer should still get (may be empty)."""
+
+    dead = True
 
     def __init__(self, code: Code, detail: str = "", to_send: bytes = b"") -> None:
         super().__init__(code, detail)

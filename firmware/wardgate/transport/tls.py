@@ -21,6 +21,11 @@ _NONE: Final = b""
 class TlsChannel:
     """TLS over `MemoryBIO`. After any `TlsFailure` the channel is dead: nothing more is sent but the error's `to_send`."""
 
+    truncated_code = Code.TLS_TRUNCATED
+    ended_early_code = Code.TLS_ENDED_IN_HANDSHAKE
+    talks = False  # what the protocol says of its own goes with the data, and one close_notify is leave enough
+    busy = False
+    over = True
     __slots__ = ("_context", "_failed", "_full", "_incoming", "_object", "_outgoing", "_piece", "done", "ended")
 
     def __init__(
@@ -134,6 +139,12 @@ class TlsChannel:
     def to_send(self) -> bytes:
         """Return wire bytes that TLS itself wants sent after `open` (the answer to a key update); mostly empty."""
         return self._outgoing.read() if self._outgoing.pending else _NONE
+
+    def tick(self) -> None:
+        """TLS has no deadlines of its own."""
+
+    def dispose(self) -> None:
+        """Nothing is held that would not go with the channel."""
 
     def close(self) -> bytes:
         """Return our close_notify, to be sent on a clean end; empty when the channel failed or never came up."""

@@ -161,7 +161,7 @@ class IsclCard:
         """Give a key all its tries again."""
         self._channel.command(_UNBLOCK, 0x03, reference(purpose, slot), le=None)
 
-    def keys(self) -> list[KeyRow]:
+    def loaded(self) -> list[KeyRow]:
         """Return the keys that the card has; never their values."""
         answer = self._channel.command(_LIST, 0x00, 0x00, cla=_PROPRIETARY)
         if len(answer) % 4:

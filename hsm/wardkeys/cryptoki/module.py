@@ -7,6 +7,7 @@ inside, and afterwards `generation` differs: who holds a session of an older gen
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
 from typing import Any, Final
@@ -15,6 +16,9 @@ from wardkeys.cryptoki.constants import CKF_OS_LOCKING_OK
 from wardkeys.cryptoki.failures import Ckr, ModuleUnusable, Rv
 from wardkeys.cryptoki.structures import FunctionList, InitializeArguments
 
+# Modules that are initialised without locking and used by one thread at a time. OpenSC locks itself as a whole anyway, and 0.23 waits for
+# ever for its own lock when a card is pulled in the middle of a signature (sc_unlock in sc_compute_signature; seen with gdb).
+_ALONE: Final = ("opensc",)
 _RESTART_WAIT_SECONDS: Final = 5.0
 
 
@@ -23,39 +27,40 @@ class Module:
 
     def __init__(self, path: str) -> None:
         """Load it. Raises `ModuleUnusable`."""
-        try:
-            self._library = ctypes.CDLL(path)
-            get = self._library.C_GetFunctionList
-        except (OSError, AttributeError) as error:
-            raise ModuleUnusable(f"{path}: {error}") from error
-        get.restype = ctypes.c_ulong
-        pointer = ctypes.POINTER(FunctionList)()
-        rv = get(ctypes.byref(pointer))
-        if rv or not pointer:
-            raise ModuleUnusable(f"{path}: C_GetFunctionList returned {rv:#x}")
+        self._alone = threading.Lock() if any(word in os.path.basename(path) for word in _ALONE) else None
+        self.f: Any = _load(path)
         self.path = path
         self.generation = 0
         self.sessions = 0  # of all tokens, open and logged in
-        self.f: Any = pointer.contents
         self._ready = False
         self._users = 0
         self._restarting = False
         self._turn = threading.Condition()
+        self._inside = threading.local()
 
     def __enter__(self) -> Module:
-        """Begin a use; waits while the module restarts."""
-        with self._turn:
-            while self._restarting:
-                self._turn.wait()
-            self._users += 1
+        """Begin a use; waits while the module restarts. A use within a use of the same thread counts once, and never waits."""
+        depth: int = getattr(self._inside, "depth", 0)
+        self._inside.depth = depth + 1
+        if not depth:
+            with self._turn:
+                while self._restarting:
+                    self._turn.wait()
+                self._users += 1
+            if self._alone is not None:
+                self._alone.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End a use."""
-        with self._turn:
-            self._users -= 1
-            if not self._users:
-                self._turn.notify_all()
+        self._inside.depth -= 1
+        if not self._inside.depth:
+            if self._alone is not None:
+                self._alone.release()
+            with self._turn:
+                self._users -= 1
+                if not self._users:
+                    self._turn.notify_all()
 
     def restart(self, seen: int) -> None:
         """Finalise (if need be) and initialise, unless somebody did since generation `seen`. Not inside a use. Raises `Ckr`."""
@@ -82,10 +87,15 @@ class Module:
             self._ready = False
         self.generation += 1
         arguments = InitializeArguments(flags=CKF_OS_LOCKING_OK)
-        rv = self.f.C_Initialize(ctypes.byref(arguments))
+        rv = self.f.C_Initialize(None if self._alone is not None else ctypes.byref(arguments))
         if rv not in (Rv.OK, Rv.CRYPTOKI_ALREADY_INITIALIZED):
             raise Ckr("C_Initialize", rv)
         self._ready = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Is it initialised? Not before the first `restart`, nor after one that failed."""
+        return self._ready
 
     def finalize(self) -> None:
         """End it for good, if nobody is inside."""
@@ -93,3 +103,18 @@ class Module:
             if self._ready and not self._users:
                 self._ready = False
                 self.f.C_Finalize(None)
+
+
+def _load(path: str) -> Any:
+    """Return the function list of the module at `path`. Raises `ModuleUnusable`."""
+    try:
+        library = ctypes.CDLL(path)
+        get = library.C_GetFunctionList
+    except (OSError, AttributeError) as error:
+        raise ModuleUnusable(f"{path}: {error}") from error
+    get.restype = ctypes.c_ulong
+    pointer = ctypes.POINTER(FunctionList)()
+    rv = get(ctypes.byref(pointer))
+    if rv or not pointer:
+        raise ModuleUnusable(f"{path}: C_GetFunctionList returned {rv:#x}")
+    return pointer.contents

@@ -41,10 +41,10 @@ class Session:
         """Close it; the result is of no use to anybody."""
         self.f.C_CloseSession(self.handle)
 
-    def check(self) -> None:
-        """Ask whether the session still lives."""
+    def lives(self) -> bool:
+        """Is the session still open?"""
         info = SessionInfo()
-        _check("C_GetSessionInfo", self.f.C_GetSessionInfo(self.handle, ctypes.byref(info)))
+        return bool(self.f.C_GetSessionInfo(self.handle, ctypes.byref(info)) == Rv.OK)
 
     def find(self, wanted: Mapping[int, bytes | bool | int]) -> list[int]:
         """Return handles of the objects that have all `wanted` attributes, at most `MAX_OBJECTS`."""

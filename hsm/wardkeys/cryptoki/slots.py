@@ -38,12 +38,13 @@ def tokens(module: Module) -> list[Token]:
     rv = module.f.C_GetSlotList(1, slots, ctypes.byref(count))
     if rv:
         raise Ckr("C_GetSlotList", rv)
-    found = []
+    # OpenSC may show a card that was put in after its start in two slots of one reader: it is one token all the same.
+    found: dict[tuple[str, ...], Token] = {}
     for slot in slots[: count.value]:
         one = token(module, slot)
         if one is not None and one.flags & CKF_TOKEN_INITIALIZED:
-            found.append(one)
-    return found
+            found.setdefault((one.reader, one.label, one.serial, one.model), one)
+    return list(found.values())
 
 
 def token(module: Module, slot: int) -> Token | None:

@@ -1,0 +1,123 @@
+"""Many pulls and insertions: no process of the box, nor the key service, grows in memory or descriptors. WARD_PULLS sets how many."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import peers
+from support.bench import Bench
+from support.processes import LOOPBACK, until
+from support.standin_keys import FakeKeyService, uri_of
+from support.tokenbench import TokenBench, token_records
+from support.tokenkit import need_provider
+from support.wire import ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Wire, associate_rq, pdu
+from wardgate.custody.client import ask
+from wardgate.custody.wire import Op
+from wardtools.pki import Pki
+
+pytestmark = pytest.mark.skipif(not peers.have("storescp"), reason="needs DCMTK")
+PULLS = int(os.environ.get("WARD_PULLS", "30"))
+WARM = 10
+MAX_GROWTH_BYTES = 3 << 20
+
+
+@pytest.fixture
+def box(folder: Path, pki: Pki) -> Iterator[TokenBench]:
+    """A running box with its keys in a token, a PACS."""
+    made = TokenBench(folder, pki)
+    made.pacs()
+    made.start()
+    yield made
+    made.close()
+
+
+def served(bench: Bench) -> bool:
+    """Ask for an association as the modality and release it; False when it is rejected."""
+    wire = Wire(socket.create_connection((LOOPBACK, bench.plan.listen), 20))
+    wire.send(associate_rq("CT1", "PACS"))
+    kind, _ = wire.read()
+    assert kind in (ASSOCIATE_AC, ASSOCIATE_RJ), f"PDU type {kind}"
+    if kind == ASSOCIATE_AC:
+        wire.send(pdu(RELEASE_RQ, bytes(4)))
+        assert wire.read()[0] == RELEASE_RP
+    wire.sock.close()
+    return kind == ASSOCIATE_AC
+
+
+def sizes(bench: Bench, **others: int) -> dict[str, tuple[int, int]]:
+    """Return resident bytes and open descriptors of every process that has to do with it."""
+    (worker,) = bench.box.workers()
+    found = {"master": bench.box.master, "writer": bench.box.writer(), "worker": worker, **others}
+    return {name: (_resident(pid), len(os.listdir(f"/proc/{pid}/fd"))) for name, pid in found.items()}
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.timeout(120 + 4 * PULLS)
+def test_pulls_and_insertions_leave_no_memory_no_descriptor_and_no_session_behind(box: TokenBench) -> None:
+    def pull() -> None:
+        box.hsm.remove()
+        until(lambda: not served(box), "the modality is rejected", 30)
+
+    def put_back() -> None:
+        box.hsm.put_back()
+        until(lambda: served(box), "the modality is served", 30)
+
+    _often(box, PULLS, pull, put_back, **{"key service": box.service.program.pid})
+
+
+@pytest.mark.timeout(120 + 4 * PULLS)
+def test_the_same_at_the_pace_of_a_stand_in_for_the_key_service(folder: Path, pki: Pki) -> None:
+    """Three times as many: nothing here waits for a token to be looked at."""
+    need_provider()
+    bench = Bench(folder, pki)
+    bench.plan.peers[0].certificates = tuple((chain, uri_of(chain.stem)) for chain, _ in bench.plan.peers[0].certificates)
+    bench.plan.custody_key = uri_of("box-ecdsa")
+    bench.plan.keys = {"socket": folder / "keys.sock"}
+    try:
+        with FakeKeyService(folder / "keys.sock", {name: pki.leaf(name).key for name in ("box-ecdsa", "box-rsa")}) as service:
+            bench.pacs()
+            bench.start()
+
+            def pull() -> None:
+                service.tell("absent")
+                until(lambda: not served(bench), "the modality is rejected", 30)
+
+            def put_back() -> None:
+                service.tell("present")
+                until(lambda: served(bench), "the modality is served", 30)
+
+            _often(bench, 3 * PULLS, pull, put_back)
+    finally:
+        bench.close()
+
+
+def _often(bench: Bench, pulls: int, pull: Callable[[], None], put_back: Callable[[], None], **others: int) -> None:
+    before: dict[str, tuple[int, int]] = {}
+    for number in range(pulls):
+        if number == WARM:
+            before = sizes(bench, **others)
+        pull()
+        put_back()
+        if number % 100 == 99:
+            print(number + 1, sizes(bench, **others), flush=True)
+    report = bench.plan.run_dir / "custody.sock"
+    until(lambda: json.loads(ask(report, Op.STAT, 10))["open_entries"] == 0, "all associations are over", 30)
+    after = sizes(bench, **others)
+    pairs = {name: (before[name], after[name]) for name in after}
+    told = "; ".join(f"{name} {was[0] >> 10} -> {now[0] >> 10} KiB, {was[1]} -> {now[1]} fd" for name, (was, now) in pairs.items())
+    print(f"{pulls} pulls: {told}")
+    for (memory, descriptors), (memory_now, descriptors_now) in pairs.values():
+        assert descriptors_now <= descriptors + 3, told
+        assert memory_now <= memory + MAX_GROWTH_BYTES, told
+    words = [word.split()[0] for word in token_records(bench.plan.log_dir)]
+    assert words.count("removed") >= pulls * 9 // 10 and words.count("inserted") >= pulls * 9 // 10
+    bench.assert_log_verifies()

@@ -1,0 +1,78 @@
+"""The legacy ISCL-style channel between two boxes with their keys in SoftHSM tokens behind a key service, DCMTK at both ends."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import datasets, peers
+from support.isclboxes import TwoBoxes
+from support.keyservice import KeyService
+from support.softhsm import SoftHsm
+from wardtools.pki import Pki
+
+pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu"), reason="DCMTK is not installed")
+DES = {"auth-1-c2s": bytes.fromhex("0123456789abcdef"), "auth-1-s2c": bytes.fromhex("fedcba9876543210")}
+AES = {"aes-auth-1-c2s": bytes(range(16)), "aes-auth-1-s2c": bytes(range(16, 32))}
+OTHER = {**DES, "auth-1-s2c": bytes.fromhex("1032547698badcfe")}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[KeyService]:
+    with tempfile.TemporaryDirectory(prefix="wk-") as name:
+        hsm = SoftHsm(Path(name))
+        for label, keys in (("box-a", {**DES, **AES}), ("box-b", {**DES, **AES}), ("stranger", OTHER)):
+            hsm.new_token(label)
+            hsm.provision(label, secrets={f"iscl-{key}": value for key, value in keys.items()})
+        made = KeyService(Path(name), hsm.env)
+        for label in ("box-a", "box-b", "stranger"):
+            made.add_token(label, hsm.module)
+        made.start()
+        yield made
+        made.stop()
+
+
+SUITES = [
+    {},
+    {"encryption": "none", "mac": "des-mac"},
+    {"method": "iso-9798-2", "encryption": "aes-128-cbc", "mac": "aes-cmac", "unsafe_allow_des": False},
+    {"method": "iso-9798-4", "encryption": "aes-256-gcm", "mac": "integrated", "unsafe_allow_des": False},
+]
+
+
+@pytest.mark.parametrize("words", SUITES, ids=["des-cbc-md5", "des-mac", "iso-9798-2", "iso-9798-4"])
+def test_a_series_passes_with_keys_that_never_leave_their_tokens(
+    folder: Path, pki: Pki, service: KeyService, words: dict[str, object]
+) -> None:
+    boxes = TwoBoxes(folder, pki, ("pkcs11:token=box-a", "pkcs11:token=box-b"), key_socket=service.socket, **words)
+    try:
+        boxes.start()
+        series = datasets.generate(folder / "in", 3)
+        done = boxes.send(series)
+        assert done.returncode == 0, done.stdout + boxes.log + service.log[-1000:]
+        boxes.assert_delivered(series)
+    finally:
+        boxes.close()
+
+
+def test_a_box_whose_token_has_another_key_is_refused_and_named(folder: Path, pki: Pki, service: KeyService) -> None:
+    boxes = TwoBoxes(folder, pki, ("pkcs11:token=stranger", "pkcs11:token=box-b"), key_socket=service.socket)
+    try:
+        boxes.start()
+        assert boxes.echo().returncode != 0
+        boxes.a.wait_code("ISCL_AUTHENTICATION_FAILURE")
+    finally:
+        boxes.close()
+
+
+def test_a_token_that_cannot_answer_is_a_card_error(folder: Path, pki: Pki, service: KeyService) -> None:
+    boxes = TwoBoxes(folder, pki, ("pkcs11:token=nobody", "pkcs11:token=box-b"), key_socket=service.socket)
+    try:
+        boxes.start()
+        assert boxes.echo().returncode != 0
+        boxes.a.wait_code("ISCL_CARD_ERROR")
+    finally:
+        boxes.close()

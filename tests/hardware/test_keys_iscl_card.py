@@ -1,0 +1,113 @@
+"""ISCL with the keys of a card's ISCL application: the same requests, against keys of the same values in software."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.card import CardFile, Slot, load_iscl, until_present
+from support.keyservice import KeyService
+from support.softkeys import KEY, SoftKeys
+from wardgate.codes import Code
+from wardkeys import iscl
+from wardkeys.card.channel import Channel
+from wardkeys.card.iscl import Kind, Purpose
+from wardkeys.card.piv import Piv
+from wardkeys.errors import KeyServiceError
+from wardkeys.iscl_client import IsclClient
+from wardkeys.pcsc import Pcsc
+
+OTHER, THIRD = bytes.fromhex("FEDCBA9876543210"), bytes.fromhex("1122334455667788")
+SOFT = SoftKeys({"auth-1-s2c": KEY, "auth-1-c2s": OTHER, "enc-2": THIRD})
+URI = "pkcs11:token=ward-ct1;serial=00c0ffee00000001"
+
+
+@pytest.fixture
+def service(folder: Path, slot: Slot) -> Iterator[KeyService]:
+    keys = {(Purpose.TO_CLIENT, 1): KEY, (Purpose.TO_SERVER, 1): OTHER, (Purpose.ENCRYPTION, 2): THIRD}
+    load_iscl(slot.card, {place: (Kind.DES, value) for place, value in keys.items()})
+    slot.insert()
+    until_present(slot)
+    made = KeyService(folder, {})
+    made.add_token("ward-ct1", "iscl-card", pin="123456")
+    yield made
+    made.stop()
+
+
+def _code(action: Callable[[], object]) -> Code:
+    with pytest.raises(KeyServiceError) as caught:
+        action()
+    return caught.value.code
+
+
+def test_a_card_authenticates_like_a_token(service: KeyService) -> None:
+    service.start()
+    service.until_state("ward-ct1", "present")
+    with IsclClient(str(service.socket), URI) as card:
+        assert card.respond("auth-1-s2c", bytes.fromhex("4e6f772069732074")).hex() == "3fa40e8a984d4815"
+        challenge = card.challenge()
+        card.verify("auth-1-c2s", challenge, iscl.respond(SOFT, "auth-1-c2s", challenge))
+        assert _code(lambda: card.verify("auth-1-c2s", challenge, bytes(8))) is Code.KEYS_ISCL_CHALLENGE
+        challenge = card.challenge()
+        assert _code(lambda: card.verify("auth-1-c2s", challenge, bytes(8))) is Code.KEYS_ISCL_REFUSED
+        random, key = card.new_session_key("enc-2")
+        assert iscl.session_key(SOFT, b"enc-2", random) == key
+        assert _code(lambda: card.session_key("enc-2", SOFT.undo("enc-2", bytes(8)))) is Code.KEYS_ISCL_WEAK
+        assert _code(lambda: card.respond("auth-8-s2c", bytes(8))) is Code.KEYS_NO_KEY
+        assert _code(lambda: card.encrypt("enc-2", bytes(8), bytes(8))) is Code.KEYS_TOKEN_REFUSED
+    assert len(service.client.random(URI, 40)) == 40
+    assert _code(lambda: service.client.sign(URI + ";object=x", "ecdsa-sha256", bytes(32))) is Code.KEYS_TOKEN_REFUSED
+    assert _code(lambda: service.client.random("pkcs11:token=ward-ct1;serial=01", 8)) is Code.KEYS_TOKEN_WRONG
+
+
+def test_challenges_outlive_others_who_use_the_card(service: KeyService, slot: Slot) -> None:
+    service.start()
+    service.until_state("ward-ct1", "present")
+    with IsclClient(str(service.socket), URI) as one, IsclClient(str(service.socket), URI) as two:
+        first, second = one.challenge(), two.challenge()
+        one.verify("auth-1-c2s", first, iscl.respond(SOFT, "auth-1-c2s", first))
+        two.verify("auth-1-c2s", second, iscl.respond(SOFT, "auth-1-c2s", second))
+        third = one.challenge()
+        with Pcsc() as pcsc, pcsc.connect(slot.name) as shared:
+            with shared.transaction():
+                Piv(Channel(shared.transmit)).select()
+            shared.disconnect(reset=False)
+        one.verify("auth-1-c2s", third, iscl.respond(SOFT, "auth-1-c2s", third))
+
+
+def test_a_card_pulled_reset_or_swapped_is_noticed_and_used_again(service: KeyService, slot: Slot, folder: Path) -> None:
+    service.start()
+    service.until_state("ward-ct1", "present")
+    mine = slot.card
+    other = CardFile(folder / "other", serial=bytes.fromhex("00c0ffee00000002"), label="other")
+    with IsclClient(str(service.socket), URI) as card:
+        slot.remove()
+        assert _code(lambda: card.respond("auth-1-s2c", bytes(8))) is Code.KEYS_TOKEN_ABSENT
+        service.until_state("ward-ct1", "absent")
+        slot.card = other
+        slot.insert()
+        service.until_state("ward-ct1", "wrong")
+        assert "other" in str(service.row("ward-ct1")["detail"])
+        slot.swap(mine)
+        service.until_state("ward-ct1", "present")
+        assert card.respond("auth-1-s2c", bytes(8)).hex() == "d5d44ff720683d0d"
+        with Pcsc() as pcsc:
+            pcsc.connect(slot.name).disconnect(reset=True)
+        assert card.respond("auth-1-s2c", bytes(8)).hex() == "d5d44ff720683d0d", "the PIN is verified again after a reset"
+
+
+def test_a_wrong_pin_costs_one_try_and_the_rest_is_shown(service: KeyService, slot: Slot) -> None:
+    service.set_pin("ward-ct1", "999999")
+    service.start()
+    service.until_state("ward-ct1", "pin-refused")
+    assert service.row("ward-ct1")["tries"] == 2
+    slot.remove()
+    service.until_state("ward-ct1", "absent")
+    slot.insert()
+    service.until_state("ward-ct1", "pin-refused")
+    assert slot.card.state.pin.tries == 2
+    service.set_pin("ward-ct1", "123456")
+    service.reload()
+    service.until_state("ward-ct1", "present")

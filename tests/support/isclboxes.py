@@ -1,0 +1,104 @@
+"""Two boxes joined by the legacy ISCL-style channel: modality, plain, box A, ISCL, box B, plain or TLS, PACS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from support import certs, datasets, peers
+from support.config import PeerPlan, Plan
+from support.datasets import Sample
+from support.gateway import Gateway
+from support.processes import Program
+from wardtools.pki import Pki
+
+KEYS = ("auth-1-c2s 0123456789abcdef", "auth-1-s2c fedcba9876543210", "aes-auth-1-c2s " + "11" * 16, "aes-auth-1-s2c " + "22" * 16)
+
+
+def key_file(folder: Path) -> Path:
+    """Write a laboratory's key file."""
+    path = folder / "iscl.keys"
+    path.write_text("\n".join(KEYS) + "\n")
+    path.chmod(0o600)
+    return path
+
+
+class TwoBoxes:
+    """Box A before the modality, box B before the PACS. `close` ends everything."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pki: Pki,
+        keys: tuple[object, object],
+        *,
+        key_socket: Path | None = None,
+        tls_pacs: bool = False,
+        **words: object,
+    ) -> None:
+        """`keys`: the word `keys` of A and B; `words`: further words of the ISCL table of both."""
+        self.folder, self.pki, self._tls = folder, pki, tls_pacs
+        a, b = folder / "a", folder / "b"
+        a.mkdir()
+        b.mkdir()
+        shared = {"unsafe_allow_des": True, **words}
+        service: dict[str, object] = {} if key_socket is None else {"socket": key_socket}
+        far = certs.pacs_plan(pki) if tls_pacs else PeerPlan(transport="plain")
+        far_key, near_key = certs.custody_key(pki), certs.custody_key(pki)
+        ours = {"name": "WARD-A", "peer_name": "WARD-B", "keys": keys[0], **shared}
+        theirs = {"name": "WARD-B", "peer_name": "WARD-A", "keys": keys[1], **shared}
+        self.plan_b = Plan(b, (far,), far_key, modality_iscl=theirs, keys=service)
+        middle = PeerPlan(transport="iscl", iscl=ours, port=self.plan_b.listen)
+        self.plan_a = Plan(a, (middle,), near_key, keys=service)
+        self.plan_b.modality_port = middle.calls  # what the PACS opens goes back the same way
+        self.boxes: list[Gateway] = []
+        self.programs: list[Program] = []
+
+    def start(self) -> TwoBoxes:
+        """Start PACS and boxes."""
+        far = self.plan_b.peers[0]
+        tls = certs.dcmtk(self.pki, "pacs-rsa") if self._tls else None
+        self.programs.append(peers.storescp(self.folder / "pacs", far.port, ae="PACS", tls=tls))
+        for plan in (self.plan_b, self.plan_a):
+            box = Gateway(plan)
+            self.boxes.append(box)
+            box.start()
+        return self
+
+    @property
+    def b(self) -> Gateway:
+        """The box at the PACS."""
+        return self.boxes[0]
+
+    @property
+    def a(self) -> Gateway:
+        """The box at the modality."""
+        return self.boxes[1]
+
+    def send(self, samples: Iterable[Sample]) -> CompletedProcess[str]:
+        """C-STORE of the modality, one association."""
+        return peers.storescu(self.plan_a.listen, *(one.path for one in samples), calling="CT1", called="PACS")
+
+    def echo(self) -> CompletedProcess[str]:
+        """C-ECHO of the modality."""
+        return peers.echoscu(self.plan_a.listen, calling="CT1", called="PACS")
+
+    def assert_delivered(self, samples: Iterable[Sample]) -> None:
+        """Each data set arrived byte for byte."""
+        arrived = datasets.samples(self.folder / "pacs")
+        for sent in samples:
+            assert sent.sop_instance in arrived, f"{sent.path.name} did not arrive"
+            assert arrived[sent.sop_instance].sha256 == sent.sha256, f"{sent.path.name} arrived with other bytes"
+
+    @property
+    def log(self) -> str:
+        """What both boxes said."""
+        return "".join(box.log[-4000:] for box in self.boxes)
+
+    def close(self) -> None:
+        """End everything."""
+        for box in reversed(self.boxes):
+            box.stop()
+        for program in self.programs:
+            program.stop(1.0)

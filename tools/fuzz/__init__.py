@@ -1,0 +1,1 @@
+"""Fuzz targets that run as long as asked."""

@@ -1,0 +1,1 @@
+"""`wardtool card`: personalises smartcards at a workstation, through any PC/SC reader."""
