@@ -63,7 +63,9 @@ def test_while_the_plant_observes_everything_passes_and_the_report_is_a_configur
     assert _reaches(plant, MODALITY, 104, "intruder")
 
     def noted() -> bool:  # a note made in the moment of a new rule set (a MAC was learned) is lost; over a day it comes again
-        return _reaches(plant, INTRUDER, 443) and "seen-tcp-443" in plant.ask("observe", "report", "-c", str(plant.config)).stdout
+        passed = plant.echo().returncode == 0 and _reaches(plant, INTRUDER, 443)
+        said = plant.ask("observe", "report", "-c", str(plant.config)).stdout
+        return passed and "seen-tcp-443" in said and "dicom_modality" in said
 
     until(noted, "the flow is noted")
     report = plant.ask("observe", "report", "-c", str(plant.config))
