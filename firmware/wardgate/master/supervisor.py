@@ -126,10 +126,10 @@ class Supervisor:
             self._events.event(Code.RUN_DIR_FAILED, detail=error)
             self._give_up()
             return
-        from wardgate.transport.sockets import PlainSockets
+        from wardgate.transport.sockets import sockets_for
 
         self._tokens.prepare(config)
-        self._listeners = Listeners(PlainSockets().listen)
+        self._listeners = Listeners(sockets_for(config["plant"]["ports"], config["plant"]["socket"]).listen)
         self._writer = Writer(
             config,
             self._loop,
@@ -402,4 +402,5 @@ def _same_queue(now: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:
-    return bool(now["box"]["name"] == new["box"]["name"] and now["box"]["run_dir"] == new["box"]["run_dir"])
+    same_plant = all(now["plant"][word] == new["plant"][word] for word in ("ports", "socket"))
+    return bool(now["box"]["name"] == new["box"]["name"] and now["box"]["run_dir"] == new["box"]["run_dir"] and same_plant)

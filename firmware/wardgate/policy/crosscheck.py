@@ -9,6 +9,7 @@ from wardgate.codes import Code
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
 from wardgate.policy.keyref import is_token, shown
 from wardgate.policy.mistakes import Mistake
+from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 from wardgate.policy.witnesses import check_witnesses
 
@@ -30,6 +31,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
     _listeners(links, mistakes)
+    check_plant(data, mistakes)
 
 
 def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
