@@ -103,6 +103,13 @@ class Code(Enum):
         207, Side.BOX, Level.ERROR, "a worker died with its associations; another takes its place", "report it with the lines above it"
     )
     WRITER_DIED = _row(208, Side.BOX, Level.ERROR, "the custody writer died; another takes its place", "report it with the lines above it")
+    WORKER_GREW = _row(
+        217,
+        Side.BOX,
+        Level.WARN,
+        "a worker holds more than limits.worker_mebibytes; others take its place while its associations run to their end",
+        "nothing; report it when it comes every day",
+    )
     START_FAILED = _row(209, Side.BOX, Level.ERROR, "a process could not start", "see the detail and the lines above it")
     LISTEN_FAILED = _row(
         210, Side.BOX, Level.ERROR, "a listening endpoint cannot be opened", "check the address and what else uses the port"

@@ -23,6 +23,7 @@ from wardgate.master.rounds import Rounds
 from wardgate.master.statusport import StatusPort
 from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
+from wardgate.master.weight import Weight
 from wardgate.master.writer import Writer
 
 TYPE_CHECKING = False
@@ -68,6 +69,7 @@ class Supervisor:
         self._resolving = False
         self._reload_wanted = False
         self._crl_pid = 0
+        self._weight = Weight(self._loop, lambda: self._generations, self._on_heavy)
         self._tokens = Tokens(self._loop, self._events, lambda: self._generations, self._tell_writer)
 
     def run(self) -> int:
@@ -190,6 +192,7 @@ class Supervisor:
             sys.stdout.flush()
             self._forwarder.use(generation.answer)
             self._fetch_crls()
+            self._weight.start()
             self._start_rounds()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
@@ -263,6 +266,13 @@ class Supervisor:
                 self._log_warnings(answer)
                 self._new_generation(answer)
         self._reload_if_wanted()
+
+    def _on_heavy(self, pid: int, size: int) -> bool:
+        if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
+            return False
+        self._events.event(Code.WORKER_GREW, pid=pid, mebibytes=size >> 20)
+        self._new_generation({**self._answer})
+        return True
 
     # The end
 

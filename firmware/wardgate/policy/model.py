@@ -141,6 +141,7 @@ class Limits(NamedTuple):
     release_seconds: int = 30
     drain_seconds: int = 300
     record_seconds: int = 10
+    worker_mebibytes: int = 192
 
 
 class Keys(NamedTuple):

@@ -149,6 +149,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         _seconds("release_seconds", 30, 300, "from A-RELEASE-RQ to A-RELEASE-RP, and for the close after it"),
         _seconds("drain_seconds", 300, 86400, "running associations after SIGTERM or reload"),
         _seconds("record_seconds", 10, 120, "wait for the custody writer"),
+        Word("worker_mebibytes", Kind.INTEGER, 192, "memory of a worker, MiB, after which another takes its place", 32, 65536),
     ),
     "hold": (
         Word("directory", Kind.PATH, REQUIRED, "directory of the queue; made with mode 0700"),
