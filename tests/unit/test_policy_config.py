@@ -344,7 +344,9 @@ def test_a_chain_in_a_token_is_refused_with_the_reason() -> None:
 
 
 def test_a_signature_may_not_outlast_the_handshake() -> None:
-    found = mistakes(GOOD.replace("[limits]", "[keys]\nsign_seconds = 10\n[limits]\nhandshake_seconds = 10"))
+    text = GOOD.replace("[limits]", "[keys]\nsign_seconds = 10\n[limits]\nhandshake_seconds = 10")
+    assert parsed(text).keys.sign_seconds == 10, "without a key in a token nothing waits for one"
+    found = mistakes(text.replace('"/keys/box.key"', '"pkcs11:token=t;object=k"'))
     assert [(m.place, m.code) for m in found] == [("keys.sign_seconds", Code.CONFIG_CONTRADICTION)]
 
 

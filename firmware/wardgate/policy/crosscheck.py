@@ -24,8 +24,8 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
     check_witnesses(data.get("custody", {}).get("witness", []), mistakes)
-    _keys(data.get("keys", {}), data.get("limits", {}), mistakes)
     links = data.get("link", [])
+    _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
     _hold(data.get("hold"), links, mistakes)
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
@@ -54,12 +54,17 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
         mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
 
 
-def _keys(keys: dict[str, Any], limits: dict[str, Any], mistakes: list[Mistake]) -> None:
+def _shakes_with_token(links: list[dict[str, Any]]) -> bool:
+    parties = [party for link in links for party in (link.get("modality", {}), *link.get("peer", []))]
+    return any(is_token(pair.get("key", "")) for party in parties for pair in (party.get("tls") or {}).get("certificates", []))
+
+
+def _keys(keys: dict[str, Any], limits: dict[str, Any], with_token: bool, mistakes: list[Mistake]) -> None:
     path = keys.get("socket", "")
     if len(path.encode()) > _SOCKET_PATH_BYTES:
         mistakes.append(Mistake("keys.socket", f"at most {_SOCKET_PATH_BYTES} bytes (a UNIX socket's path)", path, Code.CONFIG_BOUNDS))
     sign, handshake = keys.get("sign_seconds"), limits.get("handshake_seconds")
-    if sign is not None and handshake is not None and sign >= handshake:
+    if with_token and sign is not None and handshake is not None and sign >= handshake:
         expected = f"less than limits.handshake_seconds ({handshake}), or a slow card is never named as the reason"
         mistakes.append(Mistake("keys.sign_seconds", expected, str(sign), Code.CONFIG_CONTRADICTION))
 
