@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import parse_endpoint
-from wardgate.policy.keyref import is_token, shown, token_key
+from wardgate.policy.keyref import shown, token_key
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.schema import MAX_ITEMS, SCHEMA, Kind, Need, Word
+from wardgate.token.naming import is_uri
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 _TYPES: Final[dict[Kind, type]] = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.TABLE: dict}
@@ -126,7 +127,7 @@ def _endpoint(text: str, _word: Word) -> str | None:
 
 
 def _key(text: str, word: Word) -> str | None:
-    if not is_token(text):
+    if not is_uri(text):
         return _PROBLEMS[Kind.PATH](text, word)
     try:
         token_key(text)
@@ -136,7 +137,7 @@ def _key(text: str, word: Word) -> str | None:
 
 
 def _path_or_token(text: str, word: Word) -> str | None:
-    if not is_token(text):
+    if not is_uri(text):
         return _PROBLEMS[Kind.PATH](text, word)
     try:
         token_key(f"{text};object=iscl")  # the key's name follows from slot and direction
