@@ -214,6 +214,14 @@ def test_no_more_tokens_are_read_than_the_bound() -> None:
     assert len(seen_in({"tokens": [card()] * (MAX_TOKENS + 9)})) == MAX_TOKENS
 
 
+def test_a_token_with_iscl_keys_is_needed_by_who_speaks_iscl() -> None:
+    plain = config("/keys/box.key", "/keys/custody.pem")
+    plain["links"][0]["modality"]["iscl"] = {"keys": "pkcs11:token=ward-ct1"}
+    assert [(need.name.key, need.users) for need in needs_of(plain, ())] == [("ward-ct1", ["ct1/modality"])]
+    plain["links"][0]["modality"]["iscl"] = {"keys": "/keys/iscl.keys"}
+    assert needs_of(plain, ()) == []
+
+
 def test_keys_of_one_token_are_one_need() -> None:
     needs = needs_of(config(CARD, "pkcs11:token=ward-ct1;object=log", CARD), CERTIFICATES)
     assert [(need.name.key, need.users) for need in needs] == [("ward-ct1", ["ct1/pacs", "ct1/ris", CUSTODY])]
