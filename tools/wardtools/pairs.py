@@ -156,12 +156,14 @@ def check_seq(findings: Findings, place: int, last: int, seq: int, association: 
 
 
 def check_close(findings: Findings, span: Span) -> None:
-    """Judge a close entry by what was counted."""
+    """Judge a close entry by what was counted. It counts the sequence numbers that were given, also to records that were not kept."""
     if span.closed is None:
         return
     place, stores, after = span.closed
-    if stores != span.stores:
+    if stores < span.stores:
         findings.wrong(f"record {place}: says {stores} stores, the log has {span.stores}", record=place)
+    elif stores > span.last_seq:
+        findings.note(f"record {place}: no record with sequence number {span.last_seq + 1} to {stores} (could not be made durable)")
     if after is not None and after != span.last_index:
         findings.wrong(f"record {place}: says that outcomes are unknown after {after}, the last is {span.last_index}", record=place)
 
