@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from wardgate.codes import Code
@@ -34,6 +35,7 @@ _MEANINGS: Final = {
     **dict.fromkeys(_GONE, Code.KEYS_TOKEN_ABSENT),
 }
 _CONDITIONS: Final = 0x6985
+_WRONG_DATA: Final = 0x6A80
 
 
 class CardKeys:
@@ -59,7 +61,8 @@ class CardKeys:
             return self._card.derive(int(slot), data)
         if kind == "aes":
             raise _cannot()
-        return self._card.internal(_PURPOSES[way[0]], int(slot), data)
+        with _reflection():
+            return self._card.internal(_PURPOSES[way[0]], int(slot), data)
 
     def verify(self, key: str, challenge: bytes, response: bytes) -> None:
         """EXTERNAL AUTHENTICATE, or a comparison with what the card itself would answer."""
@@ -75,6 +78,22 @@ class CardKeys:
         if not hmac.compare_digest(self._card.internal(_PURPOSES[way], int(slot), challenge), response):
             raise KeyServiceError(Code.KEYS_ISCL_REFUSED, "")
 
+    def token_ab(self, key: str, challenge: bytes, peer: bytes) -> tuple[bytes, bytes]:
+        """INTERNAL AUTHENTICATE with P1 = 01."""
+        with _reflection():
+            return self._card.token_ab(_tokens(key, "c2s"), challenge, peer)
+
+    def token_ba(self, key: str, key_ab: str, challenge: bytes, own: bytes, token: bytes) -> bytes:
+        """EXTERNAL AUTHENTICATE with P1 = 01. Both keys are of one slot."""
+        slot = _tokens(key, "s2c")
+        if slot != _tokens(key_ab, "c2s"):
+            raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, "the card takes both keys of a token from one slot")
+        return self._card.token_ba(slot, challenge, own, token)
+
+    def check_ba(self, key: str, nonce: bytes, challenge: bytes, token: bytes) -> None:
+        """EXTERNAL AUTHENTICATE with P1 = 02."""
+        self._card.check_token_ba(_tokens(key, "s2c"), nonce, challenge, token)
+
     def cbc(self, key: str, vector: bytes, data: bytes, encrypt: bool) -> bytes:
         """Not on the card."""
         raise _cannot()
@@ -85,6 +104,25 @@ class CardKeys:
 
     def refuse_equal(self, key: str) -> None:
         """The card refused that when the key was loaded."""
+
+
+@contextmanager
+def _reflection() -> Iterator[None]:
+    """What the card says to a challenge of the right length: it is the one that it drew last."""
+    try:
+        yield
+    except CardError as error:
+        if error.status != _WRONG_DATA:
+            raise
+        raise KeyServiceError(Code.KEYS_ISCL_REFLECTED, "the card drew this challenge itself") from error
+
+
+def _tokens(key: str, way: str) -> int:
+    """Return the slot of aes-auth-N-WAY: the card itself knows which way a token travels."""
+    _, _, slot, given = key.split("-")
+    if given != way:
+        raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, f"the card makes and judges this token with aes-auth-{slot}-{way}")
+    return int(slot)
 
 
 def _cannot() -> KeyServiceError:

@@ -214,17 +214,25 @@ def test_no_more_tokens_are_read_than_the_bound() -> None:
     assert len(seen_in({"tokens": [card()] * (MAX_TOKENS + 9)})) == MAX_TOKENS
 
 
+def test_a_token_with_iscl_keys_is_needed_by_who_speaks_iscl() -> None:
+    plain = config("/keys/box.key", "/keys/custody.pem")
+    plain["links"][0]["modality"]["iscl"] = {"keys": "pkcs11:token=ward-ct1"}
+    assert [(need.name.key, need.users) for need in needs_of(plain, ())] == [("ward-ct1", ["ct1/modality"])]
+    plain["links"][0]["modality"]["iscl"] = {"keys": "/keys/iscl.keys"}
+    assert needs_of(plain, ()) == []
+
+
 def test_keys_of_one_token_are_one_need() -> None:
     needs = needs_of(config(CARD, "pkcs11:token=ward-ct1;object=log", CARD), CERTIFICATES)
     assert [(need.name.key, need.users) for need in needs] == [("ward-ct1", ["ct1/pacs", "ct1/ris", CUSTODY])]
 
 
 def test_a_uri_names_its_token_by_label_serial_and_model_whatever_else_it_says() -> None:
-    name = name_in("pkcs11:object=a%3Bb;token=My%20card;serial=%41b;model=x;type=private?module-name=y")
+    name = name_in("pkcs11:object=a%3Bb;token=My%20card;serial=%41b;model=x;type=private;manufacturer=y")
     assert (name.label, name.serial, name.model) == ("My card", "Ab", "x")
     assert is_uri("pkcs11:object=x") and not is_uri("/etc/key.pem")
     assert name_in("pkcs11:object=x").key == "any token"
-    assert name_in("pkcs11:token=100%").label == "100%"
+    assert name_in("pkcs11:token=100%").key == "any token"
 
 
 def test_labels_are_compared_without_their_padding() -> None:

@@ -1,7 +1,7 @@
 """Watches how much memory the workers hold: one that has grown too far is replaced while its associations run to their end.
 
-A worker lives for months. CPython loses some KiB each time that the session of a TLS client is taken out of its connection
-(`SSLObject.session`, seen with 3.11 and 3.13), and a leak of ours may be found late: neither may end in the kernel's choice of a victim.
+A worker lives for months. CPython before 3.12.8 and 3.13.1 loses some KiB each time that the session of a TLS client is taken out of its
+connection (gh-116810), and a leak of ours may be found late: neither may end in the kernel's choice of a victim.
 """
 
 from __future__ import annotations

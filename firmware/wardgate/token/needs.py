@@ -13,7 +13,7 @@ CUSTODY = "custody"  # the user that signs checkpoints; all others are "LINK/PAR
 
 
 class Use:
-    """One certificate and its key in a token. `not_after` in Unix seconds, 0 when there is none (custody has no certificate)."""
+    """One certificate and its key in a token. `not_after` in Unix seconds, 0 when there is none (custody and ISCL have no certificate)."""
 
     __slots__ = ("not_after", "user")
 
@@ -55,7 +55,6 @@ def needs_of(config: Mapping[str, Any], certificates: Iterable[Iterable[Any]]) -
             for pair in (party.get("tls") or {}).get("certificates", ()):
                 end = ends.get((link["name"], party["name"], pair["chain"]), 0.0)
                 add(pair["key"], f"{link['name']}/{party['name']}", end)
-            if party.get("iscl"):
-                add(party["iscl"]["keys"], f"{link['name']}/{party['name']}", 0.0)
+            add((party.get("iscl") or {}).get("keys", ""), f"{link['name']}/{party['name']}", 0.0)
     add(config["custody"]["key"], CUSTODY, 0.0)
     return list(found.values())
