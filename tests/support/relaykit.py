@@ -39,6 +39,7 @@ from wardgate.policy.model import (
     OnRemoval,
     Party,
     Role,
+    StatusRule,
     Tls,
     Transport,
     as_data,
@@ -225,6 +226,7 @@ class Relay:
         prepare: Callable[[StandInWriter], None] | None = None,
         on_removal: OnRemoval = OnRemoval.FINISH,
         out: str = "",
+        status: StatusRule = StatusRule.PASS,
         **limits: float,
     ) -> None:
         self.writer = StandInWriter(folder / "custody.sock")
@@ -242,7 +244,7 @@ class Relay:
             modality = modality._replace(transport=Transport.ISCL, iscl=modality_iscl)
         peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
         peer = peer._replace(iscl=peer_iscl, hold_transfer_syntaxes=hold_transfer_syntaxes)
-        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
+        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,), status)
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),

@@ -30,7 +30,7 @@ _HEAD: Final = struct.Struct(">BxIIBB")
 
 
 class Passing:
-    """A data set that is edited as it passes. `digest`: of what left; it means something when `changed` and `whole`."""
+    """A data set that is edited as it passes. `sha`: of what left; it means something when `changed` and `whole` (its end has left)."""
 
     __slots__ = ("edit", "instance", "sha", "whole")
 
@@ -51,7 +51,6 @@ class Passing:
         if self.edit.changed or not self.edit.over:
             for piece in pieces:
                 self.sha.update(piece)
-        self.whole = last
         return pieces
 
 
@@ -220,6 +219,8 @@ class Reframer:
 
     def _ended(self, control: int) -> None:
         if control & _LAST:
+            if self._current is not None:
+                self._current.whole = True
             self._in_data = False
             self._current = None
 

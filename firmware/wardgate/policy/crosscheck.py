@@ -11,6 +11,7 @@ from wardgate.policy.keyref import is_token, shown
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
+from wardgate.policy.status import check_status
 from wardgate.policy.witnesses import check_witnesses
 
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
@@ -100,6 +101,7 @@ def _link(link: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
         _party(peer, here, mistakes)
     if modality:
         _party(modality, f"{place}.modality", mistakes)
+    check_status(link, place, mistakes)
     _directions(link, place, modality, peers, mistakes)
 
 
