@@ -224,3 +224,17 @@ def test_a_leg_is_inside_the_profile_only_when_it_conforms_under_mutual_tls() ->
 def test_towards_a_tls_peer_a_claim_from_the_clear_modality_is_edited(folder: Path) -> None:
     with Relay(folder, status=StatusRule.RULE_F, peer_tls=make_tls()) as relay, relay.associate() as pair:
         assert store_through(relay, pair, CLAIM) == CLEARED
+
+
+def test_between_two_conforming_parties_a_claim_passes_in_the_pdus_that_came(folder: Path) -> None:
+    words = {"peer_tls": make_tls(), "modality_tls": make_tls()}
+    with Relay(folder, status=StatusRule.RULE_F, conforms=Role, **words) as relay, relay.associate() as pair:  # type: ignore[arg-type]
+        pair.pass_on(*store(1, CLAIM))
+        pair.pass_on(response(1), back=True)
+
+
+@pytest.mark.parametrize("conforms", [(), (Role.PEER,), (Role.MODALITY,)])
+def test_when_one_party_does_not_conform_a_claim_is_edited_although_both_legs_are_secure(folder: Path, conforms: tuple[Role, ...]) -> None:
+    words = {"peer_tls": make_tls(), "modality_tls": make_tls()}
+    with Relay(folder, status=StatusRule.RULE_F, conforms=conforms, **words) as relay, relay.associate() as pair:  # type: ignore[arg-type]
+        assert store_through(relay, pair, CLAIM) == CLEARED
