@@ -197,7 +197,8 @@ def test_no_new_pdu_is_longer_than_the_receiver_announced(folder: Path) -> None:
         answer = answer[:at] + (1000).to_bytes(4, "big") + answer[at + 4 :]
         far.send(answer)
         assert near.whole() == answer
-        body = W.before() + W.group(True, status=b"OR", comment=b"x" * 5000) + W.after()
+        kept = W.element(0x01000500, b"OB", bytes(5000))
+        body = W.before() + W.group(False, status=b"OR", comment=b"x" * 5000) + kept + W.after()
         near.send(*store(1, body, chunk=990))
         assert far.read()[0] == 4
         got, last = b"", False
@@ -206,7 +207,7 @@ def test_no_new_pdu_is_longer_than_the_receiver_announced(folder: Path) -> None:
             assert len(fragment) <= 1000
             got += fragment[6:]
             last = bool(fragment[5] & 2)
-        assert got == CLEARED
+        assert got == W.before() + W.group(False, status=b"NS") + kept + W.after()
         near.sock.close()
         far.sock.close()
 

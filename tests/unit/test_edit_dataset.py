@@ -190,6 +190,22 @@ def test_what_cannot_be_read_up_to_the_status_is_refused(data: bytes) -> None:
     assert code_of(Encoding.EXPLICIT_LITTLE, data) is Code.STATUS_UNREADABLE
 
 
+def nested(depth: int) -> bytes:
+    return _W.open_sequence(0x00081140, nested(depth - 1)) if depth else b""
+
+
+def test_sequences_in_sequences_are_followed_down_to_a_bound() -> None:
+    assert run(_W.encoding, nested(32))[0] == nested(32)
+    assert code_of(_W.encoding, nested(33)) is Code.STATUS_UNREADABLE
+
+
+def test_only_the_mac_parameters_are_searched_for_the_tags() -> None:
+    mac = _W.sequence(0x4FFE0001, _W.element(0x04000020, b"AT", _W.tag(0x00080018)))
+    pixels = _W.element(0x7FE00010, b"OW", _W.tag(0x01000410) * 20_000)
+    out, _ = run(_W.encoding, _W.group(False, status=b"AO") + mac + pixels, range(0, 80_000, 7000))
+    assert out == _W.group(False, status=b"NS") + mac + pixels
+
+
 def test_length_to_end_is_no_matter_when_the_length_stays() -> None:
     lead = _W.element(0x00080001, b"UL", bytes(4))
     assert run(_W.encoding, lead + _W.group(False, status=b"OR"))[0] == lead + _W.group(False, status=b"NS")
