@@ -211,6 +211,23 @@ def test_length_to_end_is_no_matter_when_the_length_stays() -> None:
     assert run(_W.encoding, lead + _W.group(False, status=b"OR"))[0] == lead + _W.group(False, status=b"NS")
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(ALL), st.binary(max_size=400), st.integers(0, 900), st.lists(st.integers(0, 1400), max_size=6))
+def test_bytes_without_sense_are_refused_or_pass_and_nothing_else_happens(
+    encoding: Encoding, noise: bytes, place: int, cuts: list[int]
+) -> None:
+    w = Writer(encoding)
+    data = bytearray(
+        w.before() + w.group(True, status=b"AO", comment=b"fit ") + w.sequence(0x4FFE0001, b"") + w.open_sequence(0xFFFAFFFA, b"")
+    )
+    data[place : place + len(noise)] = noise
+    try:
+        out, edit = run(encoding, bytes(data), cuts)
+    except DatasetError:
+        return
+    assert edit.changed or out == data
+
+
 def test_an_element_that_is_not_for_this_edit_is_our_own_mistake() -> None:
     with pytest.raises(EditError):
         run(_W.encoding, _W.before(), rule=lambda _values: {0x0411: b"x"})
