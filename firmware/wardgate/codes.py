@@ -663,6 +663,35 @@ class Code(Enum):
         "a storage commitment report could not be recorded; its answer says 0110",
         "check the custody writer and its disk; the report comes again",
     )
+    # 58x SOP Instance Status (PS3.15 A.1)
+    STATUS_SET_NS = _row(
+        580,
+        Side.BOX,
+        Level.INFO,
+        "SOP Instance Status was set to NS: a leg is clear or outside the profile (PS3.15 A.1.1 f)",
+        "nothing",
+    )
+    STATUS_TRANSFER_SYNTAX = _row(
+        581,
+        Side.PEER,
+        Level.ERROR,
+        "an instance came deflated or in a private transfer syntax, so its SOP Instance Status cannot be read; it was cut off",
+        "let the sender propose an uncompressed or encapsulated transfer syntax of PS3.5",
+    )
+    STATUS_SIGNED = _row(
+        582,
+        Side.PEER,
+        Level.ERROR,
+        "SOP Instance Status must become NS and a digital signature covers it; the instance was cut off before its end",
+        "send it over a TLS leg to a peer that conforms to A.1, or without that signature",
+    )
+    STATUS_UNREADABLE = _row(
+        583,
+        Side.PEER,
+        Level.ERROR,
+        "a data set cannot be read up to its SOP Instance Status; the instance was cut off before its end",
+        "report the instance to the maker of the side that sent it",
+    )
     # 6xx custody
     CUSTODY_STARTED = _row(601, Side.BOX, Level.INFO, "the custody writer serves", "nothing")
     CUSTODY_STOPPED = _row(602, Side.BOX, Level.INFO, "the custody writer has ended", "nothing")

@@ -88,7 +88,7 @@ def test_a_caller_under_tls_that_ends_while_its_response_is_held_does_no_harm(fo
 
 def test_a_peer_that_cannot_shake_hands_becomes_a_rejection(folder: Path) -> None:
     with Relay(folder, peer_tls=make_tls()) as relay, relay.dial() as near:
-        relay._tls = False  # the peer speaks plain
+        relay._tls = dict.fromkeys(Role, False)  # the peer speaks plain
         near.send(associate_rq("CT1", "PACS"))
         with relay.accept() as far:
             far.sock.recv(1000)

@@ -53,6 +53,7 @@ class Plan:
     modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
     more: str = ""  # further tables, TOML
     delivery: str = "relay"
+    sop_instance_status: str = "pass"
     hold: dict[str, object] = field(default_factory=dict)  # further keys of [hold], there when `delivery` holds
 
     @property
@@ -97,7 +98,15 @@ class Plan:
             _table("keys", **self.keys),
             _table("limits", **self.limits),
             *self._hold(),
-            _table("[link]", name="ct1", enforce=True, delivery=self.delivery, sop_classes=self.sop_classes, directions=self.directions),
+            _table(
+                "[link]",
+                name="ct1",
+                enforce=True,
+                delivery=self.delivery,
+                sop_instance_status=self.sop_instance_status,
+                sop_classes=self.sop_classes,
+                directions=self.directions,
+            ),
             _table(
                 "link.modality",
                 ae_titles=self.modality_ae,

@@ -27,6 +27,7 @@ from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Box as BoxTable
 from wardgate.policy.model import (
     Config,
+    Conformance,
     Custody,
     Delivery,
     Direction,
@@ -39,6 +40,7 @@ from wardgate.policy.model import (
     OnRemoval,
     Party,
     Role,
+    StatusRule,
     Tls,
     Transport,
     as_data,
@@ -216,6 +218,8 @@ class Relay:
         sop_classes: Iterable[str] = ("*",),
         durable: Durable = Durable.GROUP,
         peer_tls: Tls | None = None,
+        modality_tls: Tls | None = None,
+        conforms: Iterable[Role] = (),
         peer_iscl: Iscl | None = None,
         modality_iscl: Iscl | None = None,
         called_ae: str = "PACS",
@@ -225,6 +229,7 @@ class Relay:
         prepare: Callable[[StandInWriter], None] | None = None,
         on_removal: OnRemoval = OnRemoval.FINISH,
         out: str = "",
+        status: StatusRule = StatusRule.PASS,
         **limits: float,
     ) -> None:
         self.writer = StandInWriter(folder / "custody.sock")
@@ -240,9 +245,14 @@ class Relay:
         modality = Party("modality", Role.MODALITY, ("CT1",), from_here, (here,), at[Role.MODALITY])
         if modality_iscl is not None:
             modality = modality._replace(transport=Transport.ISCL, iscl=modality_iscl)
+        if modality_tls is not None:
+            modality = modality._replace(transport=Transport.TLS, tls=modality_tls)
         peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
         peer = peer._replace(iscl=peer_iscl, hold_transfer_syntaxes=hold_transfer_syntaxes)
-        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,))
+        modality, peer = (
+            party._replace(sop_instance_status=Conformance.CONFORMS) if party.role in conforms else party for party in (modality, peer)
+        )
+        link = Link("ct1", True, delivery, frozenset(sop_classes), frozenset(Direction), modality, (peer,), status)
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
@@ -260,7 +270,7 @@ class Relay:
         self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners, "tokens": _out(out)})
         self.gate = self.worker.gate
         self.defect: BaseException | None = None
-        self._tls = peer_tls is not None
+        self._tls = {Role.PEER: peer_tls is not None, Role.MODALITY: modality_tls is not None}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -305,7 +315,7 @@ class Relay:
         """Connect to the box as a party of this role, under TLS where it is configured."""
         sock = socket.create_connection((LOOPBACK, self.port[role]), _SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls and role is Role.PEER:
+        if self._tls[role]:
             sock = tlskit.peer_context(server=False).wrap_socket(sock)
         return Wire(self._under_iscl(sock, role, IsclRole.CLIENT))
 
@@ -315,7 +325,7 @@ class Relay:
         sock, _ = self._called[role].accept()
         sock.settimeout(_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls and role is Role.PEER:
+        if self._tls[role]:
             sock = tlskit.peer_context(server=True).wrap_socket(sock, server_side=True)
         return Wire(self._under_iscl(sock, role, IsclRole.SERVER))
 

@@ -8,7 +8,8 @@ Everything that the gateway does not edit leaves as the very bytes that came in.
 * is named here, and its use is logged with its own code, so that a log tells what the box changed.
 
 `associate`: leave presentation contexts out that policy refuses, and answer them in the peer's place.
-`response`: put another status into a response. `dataset`: comes later.
+`response`: put another status into a response. `dataset`: other values for SOP Instance Status and its companions, in the stream;
+`reframe` puts what it returns back into P-DATA-TF.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Edit(Enum):
 
     ASSOCIATE = "associate"
     RESPONSE = "response"
+    DATASET = "dataset"
 
 
 class EditError(LocalError):

@@ -11,6 +11,7 @@ from wardgate.policy.keyref import shown
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
+from wardgate.policy.status import check_status
 from wardgate.policy.witnesses import check_witnesses
 from wardgate.token.naming import is_uri
 
@@ -101,6 +102,7 @@ def _link(link: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
         _party(peer, here, mistakes)
     if modality:
         _party(modality, f"{place}.modality", mistakes)
+    check_status(link, place, mistakes)
     _directions(link, place, modality, peers, mistakes)
 
 

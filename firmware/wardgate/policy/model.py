@@ -52,6 +52,20 @@ class Delivery(StrEnum):
     RELAY_THEN_HOLD = "relay-then-hold"
 
 
+class StatusRule(StrEnum):
+    """What the link does about SOP Instance Status (PS3.15 A.1): nothing, or what rule f asks of who passes instances on."""
+
+    PASS = "pass"  # noqa: S105
+    RULE_F = "rule-f"
+
+
+class Conformance(StrEnum):
+    """Whether a party is known to conform to PS3.15 A.1. Its certificate, bound to it by name or fingerprint, confirms it."""
+
+    CONFORMS = "conforms"
+    NONE = "none"
+
+
 class Durable(StrEnum):
     """When a record counts as kept: after `fdatasync`, or as soon as it is handed to the kernel."""
 
@@ -238,6 +252,7 @@ class Party(NamedTuple):
     unsafe_allow_clear_hospital: bool = False
     iscl: Iscl | None = None
     hold_transfer_syntaxes: tuple[str, ...] = ()
+    sop_instance_status: Conformance = Conformance.NONE
 
 
 class Link(NamedTuple):
@@ -250,6 +265,7 @@ class Link(NamedTuple):
     directions: frozenset[Direction]
     modality: Party
     peers: tuple[Party, ...]
+    sop_instance_status: StatusRule = StatusRule.PASS
 
     @property
     def parties(self) -> tuple[Party, ...]:
@@ -391,6 +407,7 @@ def _link(data: dict[str, Any]) -> Link:
         directions=frozenset(Direction(word) for word in data["directions"]),
         modality=_party({**data["modality"], "name": "modality"}, Role.MODALITY),
         peers=tuple(_party(peer, Role.PEER) for peer in data["peers"]),
+        sop_instance_status=StatusRule(data.get("sop_instance_status", StatusRule.PASS)),
     )
 
 
@@ -407,6 +424,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
         iscl=Iscl(**{**data["iscl"], "r1": IsclR1(**data["iscl"]["r1"])}) if data.get("iscl") else None,
         hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
+        sop_instance_status=Conformance(data.get("sop_instance_status", Conformance.NONE)),
     )
 
 

@@ -70,6 +70,13 @@ _PARTY: Final = (
     Word("transport", Kind.CHOICE, REQUIRED, "what carries its legs, listening and connecting", choices=("plain", "tls", "iscl")),
     Word("tls", Kind.TABLE, None, 'how TLS is spoken; with `transport = "tls"` only', table="tls"),
     Word("iscl", Kind.TABLE, None, 'the legacy ISCL-style channel; with `transport = "iscl"` only', table="iscl"),
+    Word(
+        "sop_instance_status",
+        Kind.CHOICE,
+        "none",
+        "`conforms`: it conforms to PS3.15 A.1; needs TLS with a certificate that is bound to it",
+        choices=("none", "conforms"),
+    ),
 )
 
 SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
@@ -165,6 +172,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("name", Kind.NAME, REQUIRED, "name in log lines, records and status"),
         Word("enforce", Kind.BOOLEAN, True, "false: what policy would refuse is only logged. TLS and limits always hold"),
         Word("delivery", Kind.CHOICE, "relay", "how instances travel", choices=("relay", "hold", "relay-then-hold")),
+        Word(
+            "sop_instance_status",
+            Kind.CHOICE,
+            "pass",
+            "`pass`: not looked at; `rule-f`: set to NS between parties of which one does not conform to PS3.15 A.1 (costs speed)",
+            choices=("pass", "rule-f"),
+        ),
         Word("sop_classes", Kind.SOP_CLASS, REQUIRED, "abstract syntaxes allowed; Verification must be named too", many=True, least=1),
         Word(
             "directions",

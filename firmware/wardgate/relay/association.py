@@ -13,6 +13,7 @@ from wardgate.codes import Code
 from wardgate.custody.record import Flow as SentBy
 from wardgate.custody.record import Outcome
 from wardgate.edit.associate import answer
+from wardgate.policy.model import StatusRule
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
@@ -198,7 +199,7 @@ class Association:
             if flow is None or self.ledger is None:
                 continue
             for store in flow.stores.unanswered(flow.walker.received):
-                outcome = Outcome.UNKNOWN if store.whole else Outcome.ABORTED
+                outcome = Outcome.UNKNOWN if store.left_whole else Outcome.ABORTED
                 self.gate.links[self.link.name].not_stored += 1
                 self.ledger.store(store, None, outcome, _sent_by(flow), _nobody_waits)
 
@@ -235,6 +236,10 @@ class Association:
         hold = self.gate.hold_responses
         self.ledger.store(store, status, Outcome.STATUS, _sent_by(flow.back), done if hold else _nobody_waits)
         return hold
+
+    def status_edited(self, flow: Flow, instance: str) -> None:
+        """An instance left with another SOP Instance Status than it came with."""
+        self.gate.event(Code.STATUS_SET_NS, self.titles, link=self.link.name, instance=instance, sender=_sent_by(flow).value)
 
     def record_failed(self, flow: Flow, store: Store) -> None:
         """The response leaves with A700: its record is not durable."""
@@ -294,6 +299,10 @@ class Association:
         assert self.back is not None
         self.out.walker.announced(ac.maximum_length)
         self.back.walker.announced(self.request.maximum_length)
+        if self.link.sop_instance_status is not StatusRule.PASS:
+            from wardgate.relay.status import arm
+
+            arm(self, self.request.maximum_length, ac.maximum_length)
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
         self._opened()
         self.established_at = self.gate.loop.now

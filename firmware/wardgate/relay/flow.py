@@ -12,6 +12,7 @@ from wardgate.relay.stores import Store, Stores
 from wardgate.upperlayer.walker import Segment, Sink, Walker
 
 if TYPE_CHECKING:
+    from wardgate.edit.reframe import Reframer
     from wardgate.relay.association import Association
     from wardgate.relay.reports import PassingReport
 
@@ -28,7 +29,20 @@ MAX_UNDER_WAY: Final = 16  # reports without an answer
 class Flow:
     """Bytes from `source` to `sink`. Follows the protocol of `upperlayer.walker.Follower`."""
 
-    __slots__ = ("_deferred", "_reporting", "_waits", "_whole", "association", "back", "reports", "sink", "source", "stores", "walker")
+    __slots__ = (
+        "_deferred",
+        "_reporting",
+        "_waits",
+        "_whole",
+        "association",
+        "back",
+        "reframer",
+        "reports",
+        "sink",
+        "source",
+        "stores",
+        "walker",
+    )
 
     def __init__(self, association: Association, source: Leg, max_pdu: int, max_associate: int) -> None:
         self.association = association
@@ -36,6 +50,7 @@ class Flow:
         self.sink: Leg | None = None
         self.back: Flow | None = None  # the other direction
         self.stores = Stores()
+        self.reframer: Reframer | None = None  # where data sets are edited; without it they pass where they lie
         self.reports: dict[int, PassingReport] = {}  # without an answer yet, by message ID
         self._reporting: PassingReport | None = None  # whose data set is passing
         self.walker = Walker(self, max_pdu, max_associate)
@@ -56,8 +71,24 @@ class Flow:
             if len(self._deferred) > MAX_DEFERRED:  # the source is paused after this read: one read at most
                 self.association.overflow(self)
         elif self.sink is not None:
+            if self.reframer is not None:
+                self._edited(self.reframer, data)
+                return
             self._whole = self.walker.between_pdus
             self.sink.send(data)
+
+    def _edited(self, reframer: Reframer, data: memoryview) -> None:
+        """Send what the edit makes of `data`. Raises `DatasetError`; what was in front of the mistake is sent all the same."""
+        try:
+            reframer.feed(data)
+        finally:
+            pieces = reframer.take()
+            self._whole = reframer.between_pdus
+            if pieces and self.sink is not None:
+                self.sink.send(b"".join(pieces) if len(pieces) > 1 else memoryview(pieces[0]))
+            for passing in reframer.edited:
+                self.association.status_edited(self, passing.instance)
+            reframer.edited.clear()
 
     def control(self, pdu: bytes) -> None:
         """A PDU that is not P-DATA-TF."""
@@ -73,8 +104,15 @@ class Flow:
         field = parsed.command_field
         if field == _STORE_RQ:
             store = Store(parsed, context, transfer_syntax, association.buffers)
+            if self.reframer is not None and parsed.has_data_set:
+                from wardgate.relay.status import passing_of
+
+                store.passing = passing_of(store)
+                self.reframer.expect(store.passing)
             association.store_begins(self, store)
             return store.digest.update if parsed.has_data_set else None
+        if self.reframer is not None and parsed.has_data_set:
+            self.reframer.expect(None)
         if field in _REPORT:
             return self._report(context, transfer_syntax, parsed, command)
         if field == _STORE_RSP and self.back is not None:
@@ -125,6 +163,8 @@ class Flow:
         """Send a PDU on to `sink`, behind whatever waits."""
         if self._waits or self._deferred:
             self._deferred += pdu
+        elif self.reframer is not None:
+            self._edited(self.reframer, memoryview(pdu))
         elif self.sink is not None:
             self.sink.send(pdu)
 
@@ -158,6 +198,13 @@ class Flow:
     def _release(self) -> None:
         data, self._deferred = self._deferred, bytearray()
         if self.sink is not None and data:
-            self._whole = self.walker.between_pdus
-            self.sink.send(memoryview(data))
+            if self.reframer is not None:
+                try:
+                    self._edited(self.reframer, memoryview(data))
+                except Exception as error:  # nobody above us would end the association for it
+                    self.association.broken(self.source, error)
+                    return
+            else:
+                self._whole = self.walker.between_pdus
+                self.sink.send(memoryview(data))
         self.source.resume(Pause.RECORD)

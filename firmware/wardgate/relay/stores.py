@@ -9,6 +9,7 @@ from wardgate.relay.hasher import Buffers, Digest
 
 if TYPE_CHECKING:
     from wardgate.dimse.command import Command
+    from wardgate.edit.reframe import Passing
 
 MAX_UNDER_WAY: Final = 256  # PS3.7 D.3.3.3 lets peers agree on more; none known does
 
@@ -22,7 +23,7 @@ class TooManyStores(Exception):
 class Store:
     """One C-STORE request (PS3.7 9.3.1): its data set is hashed as it passes."""
 
-    __slots__ = ("context", "digest", "instance", "length", "message", "sop_class", "transfer_syntax", "whole")
+    __slots__ = ("context", "digest", "instance", "length", "message", "passing", "sop_class", "transfer_syntax", "whole")
 
     def __init__(self, command: Command, context: int, transfer_syntax: str, buffers: Buffers) -> None:
         self.message = command.message_id
@@ -33,10 +34,24 @@ class Store:
         self.digest = Digest(buffers)
         self.length = 0
         self.whole = not command.has_data_set
+        self.passing: Passing | None = None  # on links that edit it
+
+    @property
+    def left_whole(self) -> bool:
+        """Did all of the data set leave the box? An edit that refuses it cuts it off."""
+        return self.whole and (self.passing is None or self.passing.whole)
 
     def digests(self) -> list[tuple[str, str, str]]:
-        """Return (algorithm, scope, hex) of the data set when all of it passed: the bytes on the wire after the command."""
-        return [("sha256", "dataset", self.digest.hexdigest())] if self.whole else []
+        """Return (algorithm, scope, hex) of the data set when all of it passed: the bytes on the wire after the command.
+
+        `dataset-sent` beside it: an edit made other bytes of them.
+        """
+        if not self.left_whole:
+            return []
+        came = ("sha256", "dataset", self.digest.hexdigest())
+        if self.passing is None or not self.passing.changed:
+            return [came]
+        return [came, ("sha256", "dataset-sent", self.passing.sha.hexdigest())]
 
 
 class Stores:
