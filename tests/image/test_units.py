@@ -86,6 +86,13 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     assert preset[-1] == "disable *"
 
 
+def test_both_builders_make_the_same_accounts() -> None:
+    text = (TREE / "image/buildroot/package/wardgate/wardgate.mk").read_text()
+    table = re.search(r"^define WARDGATE_USERS\n(.*?)^endef", text, re.M | re.S)
+    assert table
+    assert {line.split()[0] for line in table[1].splitlines()} == _users()
+
+
 def test_every_mount_point_is_made_or_in_memory() -> None:
     made = {line for line in (COMMON / "directories").read_text().splitlines() if line.startswith("/")}
     for path in UNITS.glob("*.mount"):
