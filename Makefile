@@ -89,6 +89,10 @@ image-configs: setup ## write image/buildroot/configs from their parts
 image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment
 	@tools/image.sh "$(BOARD)"
 
+.PHONY: image-test
+image-test: setup ## build the Debian image and boot it in emulation (minutes; needs squashfs-tools and genimage)
+	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
+
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md

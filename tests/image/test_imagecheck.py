@@ -1,4 +1,4 @@
-"""`make image-check` on copies of the tree: what is good passes, each mistake is named. A stand-in for Buildroot's tree where one is needed."""
+"""`make image-check` on copies of the tree: what is good passes, each mistake is named. Buildroot's tree is stood in for."""
 
 from __future__ import annotations
 
