@@ -2,6 +2,7 @@
 
 PY := .venv/bin/python
 WHAT ?= tests
+export BUILDROOT_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN
 
 .PHONY: menu
 menu: ## print this menu
@@ -79,6 +80,22 @@ bench-iscl: setup ## figures of the legacy ISCL-style channel, in ratios
 .PHONY: fuzz-iscl
 fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m fuzz.iscl $(or $(SECONDS),60)
+
+.PHONY: image-check
+image-check: setup ## our Buildroot tree against the pinned one, without a build; BUILDROOT_DIR=
+	@PYTHONPATH=tools $(PY) -m imagecheck $(BUILDROOT_DIR)
+
+.PHONY: image-configs
+image-configs: setup ## write image/buildroot/configs from their parts
+	@PYTHONPATH=tools $(PY) -m imagecheck.assemble
+
+.PHONY: image
+image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment
+	@tools/image.sh "$(BOARD)"
+
+.PHONY: image-test
+image-test: setup ## build the Debian image and boot it in emulation (minutes; needs squashfs-tools and genimage)
+	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

@@ -1,0 +1,35 @@
+#!/bin/sh
+# What both builders do to a root whose packages and overlay are in place: finish.sh ROOT BOARD
+set -eu
+root=$1
+board=$2
+common=$(cd "$(dirname "$0")" && pwd)
+settings=$common/../buildroot/board/$board/board.toml
+
+# The word of a line `word = "value"` in board.toml.
+word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+
+while read -r line; do
+    case $line in
+    /*) install -d -m 0755 "$root$line" ;;
+    esac
+done <"$common/directories"
+
+# No shell on any console, no way in.
+while read -r unit; do
+    case $unit in
+    '' | '#'*) ;;
+    *) ln -sfn /dev/null "$root/etc/systemd/system/$unit" ;;
+    esac
+done <"$common/masked"
+
+# An empty file: systemd gives the box a machine id of its own, in memory.
+rm -f "$root/etc/machine-id"
+: >"$root/etc/machine-id"
+chmod 0444 "$root/etc/machine-id"
+
+install -d -m 0755 "$root/etc/rauc"
+grubenv=
+[ "$(word bootloader)" != grub ] || grubenv=grubenv=/efi/grubenv
+sed -e "s|@COMPATIBLE@|$(word compatible)|" -e "s|@BOOTLOADER@|$(word bootloader)|" -e "s|@GRUBENV@|$grubenv|" \
+    "$common/rauc/system.conf.in" >"$root/etc/rauc/system.conf"

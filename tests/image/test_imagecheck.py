@@ -1,0 +1,133 @@
+"""`make image-check` on copies of the tree: what is good passes, each mistake is named. Buildroot's tree is stood in for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagecheck.findings import EXTERNAL, Findings
+from imagecheck.pin import digest, pinned, version
+from imagecheck.resolve import values
+from imagecheck.symbols import check, declared, used
+from support.units import TREE
+
+BUILDROOT = os.environ.get("BUILDROOT_DIR", "")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what the check reads."""
+    shutil.copytree(TREE / "image", tmp_path / "tree" / "image", symlinks=True)
+    shutil.copytree(TREE / "tools" / "imagecheck", tmp_path / "tree" / "tools" / "imagecheck", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "tree"
+
+
+def _run(tree: Path, *words: str) -> tuple[int, str]:
+    argv = [sys.executable, "-m", "imagecheck", *words]
+    done = subprocess.run(
+        argv, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree / "tools")}, capture_output=True, text=True, timeout=110, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def _buildroot(folder: Path, without: str = "") -> Path:
+    """A stand-in for the Buildroot tree: it declares what ours uses."""
+    folder.mkdir()
+    names = {name for _, _, name in used()} - declared(EXTERNAL) - {without}
+    (folder / "Config.in").write_text("".join(f"config {name}\n\tbool\n" for name in sorted(names)))
+    return folder
+
+
+def test_the_tree_has_no_mistake_and_what_needs_buildroot_is_named(copy: Path) -> None:
+    status, told = _run(copy)
+    assert status == 0, told
+    assert told.count("BUILDROOT_DIR= is not given") == 3
+
+
+@pytest.mark.parametrize(
+    "path, old, new, word",
+    [
+        ("configs/wardgate_qemu_x86_64_defconfig", "BR2_x86_64=y\n", "", "is not what its parts make"),
+        ("package/wardgate/wardgate.mk", "WARDGATE_LICENSE", "WARDGATE_LICENCE", "WARDGATE_LICENSE is missing"),
+        ("package/wardgate/wardgate.mk", "METHOD = local", "METHOD = git", "has no hash file"),
+        ("patches/linux/linux.hash", "6.12.70", "6.12.71", "has no hash of linux-6.12.70"),
+        ("patches/linux/linux.hash", "sha256  ", "md5  ", "not `sha256"),
+        ("kernel/bridge.fragment", "CONFIG_BRIDGE=y", "CONFIG BRIDGE=y", "line 1"),
+        ("kernel/virtio.fragment", "CONFIG_TCG_TIS=y", "# CONFIG_DM_VERITY is not set", "CONFIG_DM_VERITY"),
+        ("post-image.sh", "done\n", "", "post-image.sh"),
+        ("board/nanopi_r2s/board.toml", "wardgate-nanopi", "nanopi", "a word is wrong"),
+    ],
+)
+def test_a_mistake_is_named(copy: Path, path: str, old: str, new: str, word: str) -> None:
+    place = copy / "image/buildroot" / path
+    text = place.read_text()
+    assert old in text
+    place.write_text(text.replace(old, new, 1))
+    status, told = _run(copy)
+    assert status == 1
+    assert any(word in line for line in told.splitlines() if line.startswith("MISTAKE")), told
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o644 | 0o4000, 0o755])
+def test_a_wrong_permission_in_the_overlay_is_named(copy: Path, mode: int) -> None:
+    (copy / "image/common/overlay/etc/crypttab").chmod(mode)
+    status, told = _run(copy)
+    assert status == 1
+    assert "etc/crypttab: mode" in told
+
+
+def test_a_private_key_in_the_overlay_is_named(copy: Path) -> None:
+    (copy / "image/common/overlay/etc/box.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    assert "a private key" in _run(copy)[1]
+
+
+def test_a_symbol_that_buildroot_does_not_have_is_named(tmp_path: Path) -> None:
+    findings = Findings()
+    check(_buildroot(tmp_path / "good"), findings)
+    assert findings.mistakes == []
+    check(_buildroot(tmp_path / "bad", without="BR2_PACKAGE_CCID"), findings)
+    assert findings.mistakes
+    assert all("BR2_PACKAGE_CCID is not in bad" in line for line in findings.mistakes)
+
+
+def test_another_release_is_refused(tmp_path: Path) -> None:
+    tree = _buildroot(tmp_path / "other")
+    (tree / "Makefile").write_text("export BR2_VERSION := 2020.02\n")
+    assert version(tree) == "2020.02"
+    status, told = _run(TREE, str(tree))
+    assert status == 1
+    assert f"pinned is {pinned()['version']}" in told
+
+
+def test_the_digest_of_a_tree_tells_content_name_and_mode(tmp_path: Path) -> None:
+    tree = _buildroot(tmp_path / "one")
+    first = digest(tree)
+    (tree / "docs").mkdir()
+    (tree / "docs" / "manual.pdf").write_text("built")
+    assert digest(tree) == first
+    (tree / "Config.in").chmod(0o755)
+    second = digest(tree)
+    (tree / "Config.in").rename(tree / "Config.out")
+    assert len({first, second, digest(tree)}) == 3
+
+
+def test_a_word_that_is_not_set_counts_as_n() -> None:
+    assert values('BR2_A=y\n# BR2_B is not set\nBR2_C="x"\n# a comment\n') == {"BR2_A": "y", "BR2_B": "n", "BR2_C": '"x"'}
+
+
+@pytest.mark.skipif(not BUILDROOT, reason="BUILDROOT_DIR is not given (the pinned Buildroot tree)")
+def test_the_pinned_tree_takes_ours_and_a_dependency_that_is_missing_is_named(copy: Path) -> None:
+    status, told = _run(copy, BUILDROOT)
+    assert status == 0, told
+    board = copy / "image/buildroot/board/qemu_x86_64/board.config"
+    board.write_text(board.read_text() + "BR2_PACKAGE_WPEWEBKIT=y\nBR2_PACKAGE_NO_SUCH_THING=y\n")
+    subprocess.run([sys.executable, "-m", "imagecheck.assemble"], cwd=copy / "tools", timeout=60, check=True)
+    status, told = _run(copy, BUILDROOT)
+    assert status == 1
+    assert "BR2_PACKAGE_NO_SUCH_THING is not in" in told
+    assert "BR2_PACKAGE_WPEWEBKIT=y comes out as n" in told

@@ -1,0 +1,127 @@
+"""The systemd units of the image, judged by systemd's own tools."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from support.units import COMMON, OVERLAY, PROGRAMS, TREE, UNITS, analyze, need_systemd_analyze, read_unit, services, unit_root
+
+EXPOSURE = 2.0
+
+
+def _users() -> set[str]:
+    lines = (OVERLAY / "usr/lib/sysusers.d/wardgate.conf").read_text().splitlines()
+    return {line.split()[1] for line in lines if line.startswith("u ")}
+
+
+@pytest.mark.parametrize("path", sorted(UNITS.rglob("*.*")), ids=lambda path: path.name)
+def test_every_unit_parses(path: Path) -> None:
+    if path.is_file():
+        assert read_unit(path)
+
+
+def test_there_are_the_services_that_the_processes_need() -> None:
+    assert {path.stem for path in services()} == {"wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports"}
+
+
+@pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
+def test_a_service_runs_as_a_declared_account_and_never_as_root(path: Path) -> None:
+    service = read_unit(path)["Service"]
+    assert service["User"][0] in _users()
+    assert set(service.get("SupplementaryGroups", [])) <= _users()
+
+
+@pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
+def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
+    service = read_unit(path)["Service"]
+    for line in [*service["ExecStart"], *service.get("ExecReload", [])]:
+        words = line.split()
+        assert words[0] in PROGRAMS
+        if words[0].endswith("python3"):
+            name = words[words.index("-m") + 1].replace(".", "/")
+            places = [TREE / base / f"{name}{end}" for base in ("firmware", "hsm") for end in (".py", "/__main__.py")]
+            assert any(place.is_file() for place in places), line
+        for word in words[1:]:
+            if word.startswith("/usr/share/"):
+                assert (OVERLAY / word[1:]).is_file()
+
+
+@pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
+def test_no_service_has_a_watchdog_that_nobody_pets(path: Path) -> None:
+    """No process of ours notifies systemd: with WatchdogSec= or Type=notify it would be killed or never be ready."""
+    service = read_unit(path)["Service"]
+    assert "WatchdogSec" not in service
+    assert service["Type"][0] in ("exec", "oneshot")
+
+
+def test_nothing_forwards_before_policy_and_firewall() -> None:
+    unit = read_unit(UNITS / "wardgate.service")["Unit"]
+    required, after = unit["Requires"][0].split(), unit["After"][0].split()
+    for needed in ("wardgate-firewall.service", "wardgate-ports.service"):
+        assert needed in required
+        assert needed in after
+    assert "/etc/wardgate" in unit["RequiresMountsFor"][0].split()
+    firewall = read_unit(UNITS / "wardgate-firewall.service")["Unit"]
+    assert "network-pre.target" in firewall["Before"][0].split()
+    networkd = read_unit(UNITS / "systemd-networkd.service.d/wardgate.conf")["Unit"]
+    assert networkd["Requires"] == networkd["After"] == ["wardgate-firewall.service"]
+
+
+def test_the_key_service_sees_who_asks() -> None:
+    """In a user namespace SO_PEERCRED shows every other account as nobody."""
+    assert "PrivateUsers" not in read_unit(UNITS / "wardkeys.service")["Service"]
+
+
+def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
+    preset = (OVERLAY / "usr/lib/systemd/system-preset/00-wardgate.preset").read_text().splitlines()
+    enabled = {line.split()[1] for line in preset if line.startswith("enable ")}
+    ours = {path.name for path in UNITS.glob("*.*") if path.is_file()}
+    assert ours <= enabled
+    assert enabled - ours == {"pcscd.socket", "systemd-networkd.service"}
+    for name in ours:
+        assert read_unit(UNITS / name)["Install"]["WantedBy"]
+    assert preset[-1] == "disable *"
+
+
+def test_both_builders_make_the_same_accounts() -> None:
+    text = (TREE / "image/buildroot/package/wardgate/wardgate.mk").read_text()
+    table = re.search(r"^define WARDGATE_USERS\n(.*?)^endef", text, re.M | re.S)
+    assert table
+    assert {line.split()[0] for line in table[1].splitlines()} == _users()
+
+
+def test_every_mount_point_is_made_or_in_memory() -> None:
+    made = {line for line in (COMMON / "directories").read_text().splitlines() if line.startswith("/")}
+    for path in UNITS.glob("*.mount"):
+        where = read_unit(path)["Mount"]["Where"][0]
+        assert where in made or where == "/var" or where.startswith("/var/lib/")
+
+
+def test_systemd_finds_no_mistake_in_our_units(tmp_path: Path) -> None:
+    need_systemd_analyze()
+    root = unit_root(tmp_path)
+    names = sorted(path.name for path in UNITS.glob("*.*") if path.is_file())
+    told = analyze("verify", "--man=no", "--root", root, *names).stdout
+    # Of this machine's own units nothing is claimed here.
+    ours = [line for line in told.splitlines() if any(name in line for name in names) or "pcscd.socket.d" in line]
+    assert ours == []
+
+
+def test_systemd_would_find_a_mistake(tmp_path: Path) -> None:
+    need_systemd_analyze()
+    root = unit_root(tmp_path)
+    unit = root / "usr/lib/systemd/system/wardkeys.service"
+    unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=very"))
+    assert "wardkeys.service" in analyze("verify", "--man=no", "--root", root, "wardkeys.service").stdout
+
+
+@pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
+def test_the_exposure_of_a_service_is_under_two(path: Path) -> None:
+    need_systemd_analyze()
+    told = analyze("security", "--offline=true", "--no-pager", path).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert found, told
+    assert float(found[1]) < EXPOSURE

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Builds the image of a board with Buildroot: tools/image.sh BOARD. About an hour on two cores; the result lies in build/image/BOARD/images.
+# From the environment: BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
+# that replaces ours).
+set -eu
+cd "$(dirname "$0")/.."
+board=${1:-}
+python=.venv/bin/python
+pin=image/buildroot/buildroot.pin
+
+fail() {
+    printf 'image: %s\n' "$*" >&2
+    exit 1
+}
+pinned() { sed -n "s/^$1 = \"\(.*\)\"\$/\1/p" "$pin"; }
+
+if [ -z "$board" ] || [ ! -f "image/buildroot/board/$board/board.config" ]; then
+    printf 'image: BOARD= one of:\n' >&2
+    for path in image/buildroot/board/*/board.config; do basename "$(dirname "$path")" >&2; done
+    exit 2
+fi
+tree=${BUILDROOT_DIR:-}
+if [ -z "$tree" ]; then
+    tree=build/buildroot-$(pinned version)
+    if [ ! -d "$tree" ]; then
+        command -v git >/dev/null || fail "git is needed to fetch Buildroot; or give BUILDROOT_DIR="
+        mkdir -p build
+        rm -rf "$tree.new"
+        git -c advice.detachedHead=false clone --quiet --depth 1 --branch "$(pinned version)" "$(pinned url)" "$tree.new" ||
+            fail "Buildroot $(pinned version) cannot be fetched; give BUILDROOT_DIR="
+        [ "$(git -C "$tree.new" rev-parse HEAD)" = "$(pinned commit)" ] || fail "what was fetched is not the pinned commit"
+        mv "$tree.new" "$tree"
+    fi
+fi
+PYTHONPATH=tools $python -m imagecheck "$tree" || fail "the check above must hold before a build"
+
+out=$PWD/build/image/$board
+mkdir -p "$out"
+PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAIN"} >"$out/defconfig"
+[ -z "${BR2_PRIMARY_SITE:-}" ] || printf 'BR2_PRIMARY_SITE="%s"\n' "$BR2_PRIMARY_SITE" >>"$out/defconfig"
+[ -n "${BR2_DL_DIR:-}" ] || unset BR2_DL_DIR
+unset BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN
+make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" defconfig
+make -C "$tree" O="$out"
+ls -l "$out/images"

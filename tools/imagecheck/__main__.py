@@ -1,0 +1,51 @@
+"""`python -m imagecheck [BUILDROOT_DIR]`: exit status 1 with a mistake. Without a tree, what needs one is named as skipped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from imagecheck import assemble, files, packages, pin, resolve, symbols
+from imagecheck.findings import Findings
+
+
+def run(tree: Path | None) -> Findings:
+    """Make every check that can be made."""
+    findings = Findings()
+    assemble.check(findings)
+    packages.check(findings)
+    files.overlay(findings)
+    files.scripts(findings)
+    files.kernel(findings)
+    files.board_words(findings)
+    if tree is None:
+        for what in ("symbols", "pinned version", "configurations through Buildroot's kconfig"):
+            findings.skip(what, "BUILDROOT_DIR= is not given")
+        return findings
+    pinned = pin.pinned()
+    if pin.version(tree) != pinned["version"]:
+        findings.mistake(str(tree), f"is Buildroot {pin.version(tree) or 'no Buildroot'}, pinned is {pinned['version']}")
+    elif pin.digest(tree) != pinned["files"]:
+        findings.mistake(str(tree), f"says {pinned['version']}, but its files are not those of the pinned release")
+    else:
+        findings.hold(f"{tree} is the pinned {pinned['version']}, file for file")
+    symbols.check(tree, findings)
+    resolve.check(tree, findings)
+    return findings
+
+
+def main(words: list[str]) -> int:
+    """Print what was found."""
+    findings = run(Path(words[0]).resolve() if words and words[0] else None)
+    for line in findings.held:
+        sys.stdout.write(f"ok       {line}\n")
+    for line in findings.skipped:
+        sys.stdout.write(f"skipped  {line}\n")
+    for line in findings.mistakes:
+        sys.stdout.write(f"MISTAKE  {line}\n")
+    sys.stdout.write(f"image-check: {len(findings.mistakes)} mistakes, {len(findings.skipped)} skipped\n")
+    return 1 if findings.mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
