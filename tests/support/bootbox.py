@@ -16,7 +16,7 @@ import pytest
 from support.units import TREE
 
 TOOLS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "genimage": "genimage", "qemu-system-x86_64": "qemu-system-x86"}
-BOOT_SECONDS = 420.0
+BOOT_SECONDS = 600.0
 OUT = TREE / "build" / "image" / "debian"
 
 REPORTER = """\
@@ -24,7 +24,7 @@ REPORTER = """\
 # Tells on the console what a test asks, then powers the box off.
 say() { sed "s/^/SMOKE $1 /"; }
 i=0
-until ss -H -ltn | grep -q ':104 ' || [ $i -ge 240 ]; do sleep 1; i=$((i + 1)); done
+until ss -H -ltn | grep -q ':104 ' || [ $i -ge 40 ]; do sleep 2; i=$((i + 1)); done
 cut -d' ' -f1 /proc/uptime | say uptime
 for unit in wardgate wardkeys wardgate-firewall wardgate-ports; do systemctl is-active $unit.service | say "unit $unit"; done
 systemctl --failed --plain --no-legend | say failed
@@ -143,7 +143,8 @@ def make_disk(folder: Path) -> Path:
     key.chmod(0o600)
     os.chown(key, int(owner[2]), int(owner[3]))
     for name, (mac, address) in PORTS.items():
-        text = f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\nIPv6AcceptRA=no\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n"
+        text = f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n"
+        text += "IPv6AcceptRA=no\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n"
         (state / f"network/10-{name}.network").write_text(text)
     (folder / "empty").mkdir()
     for name, tree in (("state", state), ("vault", folder / "empty")):
