@@ -24,16 +24,16 @@ REPORTER = """\
 # Tells on the console what a test asks, then powers the box off.
 say() { sed "s/^/SMOKE $1 /"; }
 i=0
-until ss -H -ltn | grep -q ':104 ' || [ $i -ge 40 ]; do sleep 2; i=$((i + 1)); done
+until ss -H -ltn | grep -q ':104 ' || [ $i -ge 90 ]; do sleep 2; i=$((i + 1)); done
 cut -d' ' -f1 /proc/uptime | say uptime
 for unit in wardgate wardkeys wardgate-firewall wardgate-ports; do systemctl is-active $unit.service | say "unit $unit"; done
 systemctl --failed --plain --no-legend | say failed
 ss -H -lntu | say socket
 nft list table inet box | say rule
-ps -eo user:16,args | grep -E 'wardgat[e]|wardkey[s]' | say process
+ps -eo user:16,args | grep -E 'python3 .*-m war[d]' | say process
 findmnt -rno TARGET,FSTYPE,OPTIONS / | say root
 touch /usr/written /etc/written 2>&1 | say write
-pgrep -a 'agetty|login|sh$' | say shell
+ps -eo tty,args | awk '$1 != "?"' | grep -vE 'TT |report|sed|ps -eo|awk|grep' | say shell
 awk '/MemTotal|MemAvailable/ { print $1, $2 }' /proc/meminfo | say memory
 journalctl -b --no-pager -o cat -u wardgate -u wardgate-ports -u wardgate-firewall -u wardkeys -u etc-wardgate.mount | tail -n 40 | say log
 echo SMOKE end
