@@ -151,7 +151,7 @@ def make_disk(folder: Path) -> Path:
         _run("mke2fs", "-q", "-t", "ext4", "-d", tree, folder / f"{name}.ext4", "32M")
     parts = "".join(f'\tpartition {name} {{\n\t\timage = "{name}.ext4"\n\t}}\n' for name in ("state", "vault"))
     (folder / "genimage.cfg").write_text('image data.img {\n\thdimage {\n\t\tpartition-table-type = "gpt"\n\t}\n' + parts + "}\n")
-    words = ["genimage", "--rootpath", folder / "empty", "--tmppath", folder / "tmp", "--inputpath", folder]
+    words: list[str | Path] = ["genimage", "--rootpath", folder / "empty", "--tmppath", folder / "tmp", "--inputpath", folder]
     _run(*words, "--outputpath", folder, "--config", folder / "genimage.cfg")
     return folder / "data.img"
 
