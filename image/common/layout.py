@@ -39,11 +39,11 @@ def partitions(path: Path = HERE / "partitions.toml") -> list[dict[str, Any]]:
 def genimage(images: dict[str, str], loaders: dict[str, str] | None = None) -> str:
     """Return genimage's text for `wardgate.img`. `images`: esp, boot, root to files; slot b stays empty until an update fills it."""
     lines = ["image wardgate.img {", "\thdimage {", '\t\tpartition-table-type = "gpt"', "\t}"]
-    for number, (offset, file) in enumerate((loaders or {}).items()):
+    for number, (place, file) in enumerate((loaders or {}).items()):
         lines += [
             f"\tpartition loader{number} {{",
             '\t\tin-partition-table = "no"',
-            f"\t\toffset = {offset}",
+            f"\t\toffset = {place}",
             f'\t\timage = "{file}"',
             "\t}",
         ]

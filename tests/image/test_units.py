@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,16 @@ def test_the_exposure_of_a_service_is_under_two(path: Path) -> None:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
     assert found, told
     assert float(found[1]) < EXPOSURE
+
+
+def test_the_partitions_make_a_genimage_configuration_with_an_empty_second_slot() -> None:
+    done = subprocess.run(
+        [sys.executable, COMMON / "layout.py", "boot=b.vfat", "root=r.img", "--loader", "32K=idbloader.img"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    parts = re.findall(r"partition (\w+) \{(.*?)\}", done.stdout, re.S)
+    assert [name for name, _ in parts] == ["loader0", "esp", "boot_a", "root_a", "boot_b", "root_b", "state", "vault"]
+    assert [name for name, words in parts if "image" in words] == ["loader0", "boot_a", "root_a"]

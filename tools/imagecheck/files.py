@@ -47,8 +47,8 @@ def scripts(findings: Findings) -> None:
         argv = ["shellcheck", "--format=gcc", "--shell=sh", *map(str, found)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         for line in done.stdout.splitlines():
-            path, _, text = line.partition(":")
-            findings.mistake(Path(path), text)
+            place, _, text = line.partition(":")
+            findings.mistake(Path(place), text)
     findings.hold(f"{len(found)} shell scripts")
 
 
