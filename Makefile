@@ -30,6 +30,10 @@ demo-card: setup ## the main job with its keys on a virtual card, pulled and ret
 demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys in two SoftHSM tokens, DCMTK at both ends
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.iscl
 
+.PHONY: demo-cable
+demo-cable: setup ## the box in the cable, in network namespaces: captured on either side, a diagram of what was seen
+	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.cable
+
 .PHONY: test
 test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
 	$(PY) -m pytest -rs tests

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from wardgate.policy.schema import SCHEMA, Kind, Need, Word
+from wardgate.policy.schema import Kind, Need, Word
+from wardgate.policy.tables import TABLES
 
 _HEAD: Final = """\
 # Configuration
@@ -76,13 +77,19 @@ _TITLES: Final = {
     "iscl": "`[link.modality.iscl]`, `[link.peer.iscl]`",
     "iscl.r1": "`[link.modality.iscl.r1]`, `[link.peer.iscl.r1]`",
     "certificate": "`certificates = [{ ... }]`",
+    "plant": "`[plant]`",
+    "plant.allow": "`[[plant.allow]]`",
+    "plant.neighbours": "`[[plant.neighbours]]`",
+    "plant.management": "`[plant.management]`",
+    "plant.break_glass": "`[plant.break_glass]`",
+    "plant.router": "`[plant.router]`",
 }
 
 
 def page() -> str:
     """Return the page, Markdown."""
     parts = [_HEAD]
-    for table, words in SCHEMA.items():
+    for table, words in TABLES.items():
         parts.append(f"\n## {_TITLES[table]}\n\n| Word | Value | Default | Meaning |\n|---|---|---|---|\n")
         parts += [f"| `{word.name}` | {_value(word)} | {_default(word)} | {word.meaning} |\n" for word in words]
     return "".join(parts)

@@ -6,15 +6,16 @@ cd "$(dirname "$0")/.."
 # Development and tests only; what the box itself needs is in docs/runtime.md.
 #   dcmtk, orthanc: the peers of the demo and of tests/interop     openssl: a peer that is not Python
 #   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
+#   nftables, tcpdump: the plant in network namespaces, and what was seen there
 #   softhsm2: the token of tests of the key service                opensc: pkcs11-tool, pkcs15-tool, PKCS#11 for cards
 #   pcscd, libpcsclite1, vsmartcard-vpcd: the virtual card's way in (`wardkeys.pcsc` loads the library)
 #   qemu-system-x86: the other reader of the virtual card (ccid-card-passthru)
-#   nftables, shellcheck: the firewall and the scripts of the image (tests/image)
+#   shellcheck: the scripts of the image (tests/image)
 #   mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
-PACKAGES="$PACKAGES qemu-system-x86 nftables shellcheck"
+PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

@@ -5,6 +5,8 @@ Numbers are never used again for another meaning.
 
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
+    83x to 86x the plant
+    7xx keys and tokens
     7xx keys and tokens   8xx ISCL
     87x-89x hold
     7xx keys and tokens
@@ -101,6 +103,13 @@ class Code(Enum):
         207, Side.BOX, Level.ERROR, "a worker died with its associations; another takes its place", "report it with the lines above it"
     )
     WRITER_DIED = _row(208, Side.BOX, Level.ERROR, "the custody writer died; another takes its place", "report it with the lines above it")
+    WORKER_GREW = _row(
+        217,
+        Side.BOX,
+        Level.WARN,
+        "a worker holds more than limits.worker_mebibytes; others take its place while its associations run to their end",
+        "nothing; report it when it comes every day",
+    )
     START_FAILED = _row(209, Side.BOX, Level.ERROR, "a process could not start", "see the detail and the lines above it")
     LISTEN_FAILED = _row(
         210, Side.BOX, Level.ERROR, "a listening endpoint cannot be opened", "check the address and what else uses the port"
@@ -1193,6 +1202,75 @@ class Code(Enum):
     HOLD_FORWARDER_DIED = _row(
         891, Side.BOX, Level.ERROR, "the hold forwarder ended; it is started again", "report it with the log before it"
     )
+    # 83x to 86x the plant: ports, rule set, netd, break-glass
+    NETD_STARTED = _row(830, Side.BOX, Level.INFO, "netd is ready: the rules hold and the ports are up", "nothing")
+    NETD_STOPPED = _row(831, Side.BOX, Level.INFO, "netd ended; bridge and rules stay as they are", "nothing")
+    NETD_CANNOT_START = _row(
+        832, Side.BOX, Level.ERROR, "netd cannot begin; the ports stay down", "read the detail: kernel, devices, rights, configuration"
+    )
+    NETD_INSTEAD = _row(833, Side.BOX, Level.INFO, "the kernel lacks something that has an equivalent, which is used", "nothing")
+    PLANT_RULES_APPLIED = _row(834, Side.BOX, Level.INFO, "a new rule set holds", "nothing")
+    PLANT_RULES_REFUSED = _row(
+        835, Side.BOX, Level.ERROR, "a new rule set was refused before it was applied; the old one holds", "read the detail and report it"
+    )
+    PLANT_RULES_RESTORED = _row(
+        836,
+        Side.BOX,
+        Level.WARN,
+        "a new rule set was not confirmed in time and the one before was put back",
+        "reach the box by its management address and run wardgate plant confirm, or mend the rules",
+    )
+    PLANT_MODALITY_LEARNED = _row(837, Side.MODALITY, Level.INFO, "the modality was seen on its port", "nothing")
+    PLANT_MAC_CHANGED = _row(
+        838,
+        Side.MODALITY,
+        Level.WARN,
+        "another MAC address speaks on the modality's port",
+        "check the cable; bind the MAC if it must not be",
+    )
+    PLANT_STRANGER = _row(
+        839, Side.NETWORK, Level.WARN, "a station is where it may not be; its frames are dropped", "find it, or name its MAC address"
+    )
+    PLANT_NEXT_HOP = _row(840, Side.HOSPITAL, Level.INFO, "an address of the hospital side is behind another MAC address", "nothing")
+    PLANT_REFUSED = _row(
+        841,
+        Side.NETWORK,
+        Level.WARN,
+        "policy names no such flow between the two ports; it is dropped (with enforce = false: passed)",
+        "name it in plant.allow if it must pass",
+    )
+    PLANT_SPOOFED = _row(
+        842, Side.NETWORK, Level.WARN, "frames in another's name were dropped", "find who sends them: wardgate plant status counts them"
+    )
+    PLANT_LINK_LOST = _row(
+        843, Side.NETWORK, Level.WARN, "a port has lost its link; the other was taken down to show it", "check the cable"
+    )
+    PLANT_LINK_BACK = _row(844, Side.NETWORK, Level.INFO, "a port has its link again; the other was put up", "nothing")
+    NETD_STRANGER = _row(
+        845, Side.BOX, Level.ERROR, "a process of another user asked netd and was turned away", "find that process, or name its user"
+    )
+    NETD_REQUEST_REFUSED = _row(
+        846,
+        Side.BOX,
+        Level.ERROR,
+        "netd was asked for a socket that policy does not name",
+        "reload netd after the configuration; else report it",
+    )
+    NETD_UNREACHABLE = _row(847, Side.BOX, Level.ERROR, "netd does not answer", "start it: python -m wardgate.plant.netd -c FILE")
+    BREAK_GLASS_STARTED = _row(
+        848, Side.BOX, Level.ERROR, "BREAK-GLASS: the addresses named for it are reached in clear", "mend what failed, then end it"
+    )
+    BREAK_GLASS_LASTS = _row(849, Side.BOX, Level.WARN, "BREAK-GLASS lasts", "wardgate break-glass end")
+    BREAK_GLASS_ENDED = _row(850, Side.BOX, Level.WARN, "BREAK-GLASS has ended; policy holds again", "nothing")
+    BREAK_GLASS_REFUSED = _row(
+        851,
+        Side.BOX,
+        Level.ERROR,
+        "break-glass was asked for and policy does not allow it",
+        "set plant.break_glass.allow before it is needed",
+    )
+    NETD_DEFECT = _row(852, Side.BOX, Level.ERROR, "a defect in netd; the rules in the kernel go on", "report it with the line")
+    PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

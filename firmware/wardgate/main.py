@@ -11,6 +11,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate custody export DIR -c FILE  copy the custody log, whole and checked, for read-only media
        wardgate hold list|retry|release|export -c FILE ...   manage what is held; wardgate hold help
        wardgate codes                    list the failure codes
+       wardgate plant|observe|break-glass ...    the two ports; each alone prints its words
 """
 
 
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         from wardgate.hold.command import main as hold
 
         return hold(rest, sys.stdout, sys.stderr)
+    if command in ("plant", "observe", "break-glass"):
+        return _plant(words)
     as_json = command == "status" and "--json" in rest
     if as_json:
         rest = [word for word in rest if word != "--json"]
@@ -44,6 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(USAGE)
         return 2
     return _with_file(command, rest[1], as_json)
+
+
+def _plant(words: list[str]) -> int:
+    from wardgate.plant.command import USAGE as PLANT_USAGE
+    from wardgate.plant.command import command
+
+    status = command(words)
+    if status is None:
+        sys.stderr.write(f"usage:\n{PLANT_USAGE}")
+        return 2
+    return status
 
 
 def _with_file(command: str, path: str, as_json: bool) -> int:

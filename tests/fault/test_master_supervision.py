@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,22 @@ def test_a_killed_worker_is_replaced_and_the_other_is_left_alone(box: Box) -> No
     until(lambda: len(box.workers()) == 2 and killed not in box.workers(), "a new worker")
     assert other in box.workers()
     assert box.has("WG207") and listens(box.plan.listen)
+
+
+def test_a_worker_that_has_grown_too_far_is_replaced_by_a_new_generation_once(box: Box) -> None:
+    box.plan.limits["worker_mebibytes"] = 48
+    box.plan.write()
+    box.wait_ready()
+    os.kill(box.program.pid, signal.SIGHUP)
+    until(lambda: box.has("WG204"), "the bound is known")
+    before = box.workers()
+    (box.plan.run_dir / "grow").touch()
+    until(lambda: len(box.workers()) == 2 and not set(before) & set(box.workers()), "a new generation")
+    assert box.program.log.count("WG217") == 1
+    (box.plan.run_dir / "grow").touch()
+    until(lambda: max(memory_bytes(pid) for pid in box.workers()) > 64 << 20, "another one grows")
+    time.sleep(1.0)  # five looks
+    assert box.program.log.count("WG217") == 1, "a worker that needs so much for its work is not replaced all day"
 
 
 def test_a_killed_writer_is_replaced_without_touching_workers(box: Box) -> None:

@@ -12,7 +12,7 @@ from support import datasets, held, peers
 from support.bench import MODALITY, PACS, Bench
 from support.datasets import Sample
 from support.ondisk import stores_of
-from support.processes import Program
+from support.processes import Program, until
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu", "dcmsend", "dcmconv"), reason="DCMTK is not installed")
 
@@ -51,8 +51,7 @@ def test_a_study_is_taken_while_the_pacs_is_away_and_arrives_bit_exact_and_in_or
     assert done.returncode == 0, done.stdout + bench.box.log
     assert len(queued(bench)) == 12
     assert not any(path.read_bytes().find(b"Test^Phantom") >= 0 for path in queued(bench))
-    status = bench.box.status().stdout
-    assert "12 waiting" in status, status
+    until(lambda: "12 waiting" in bench.box.status().stdout, "the status shows what waits")
     pacs = bench.pacs("-d")
     held.wait_empty(bench)
     bench.assert_delivered(series)

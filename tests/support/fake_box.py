@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from wardgate.master import weight
 from wardgate.master.programs import Programs
 from wardgate.master.supervisor import Supervisor
 
 _CHILD = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
 
 if __name__ == "__main__":
+    weight.LOOK_SECONDS = 0.2
     programs = Programs(worker=(*_CHILD, "worker"), writer=(*_CHILD, "writer"), crl_fetch=("/bin/true",))
     sys.exit(Supervisor(sys.argv[1], programs).run())

@@ -4,6 +4,7 @@
     fake_child.py worker FD      what it does is told by files in its run directory:
     fail-GENERATION              say "failed" instead of "ready"
     slow-drain                   never finish draining
+    grow                         hold 64 MiB more; taken away by the first who does
 The worker leaves `worker-PID.start` with its start message.
 """
 
@@ -47,9 +48,13 @@ def worker(fd: int) -> None:
         sys.exit(1)
     say({"is": "ready"})
     status = {"links": {"ct1": {"now": 1, "associations": 7}}, "errors": [[1, "WG501", "one"]]}
+    ballast = b""
     while data := control.recv(1 << 20):
         message = json.loads(data)
         if message["do"] == "status":
+            if (run_dir / "grow").exists():
+                (run_dir / "grow").unlink(missing_ok=True)
+                ballast += b"x" * (64 << 20)
             say({"is": "status", "id": message["id"], "status": status})
         elif message["do"] == "stop":
             sys.exit(0)

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping
 
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
@@ -24,7 +25,7 @@ class SoftKeys:
             return Cipher(algorithms.AES(value), mode)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Cipher(algorithms.TripleDES(value * 3), mode)
+            return Cipher(TripleDES(value * 3), mode)
 
     @staticmethod
     def _run(context: CipherContext, data: bytes) -> bytes:

@@ -344,7 +344,9 @@ def test_a_chain_in_a_token_is_refused_with_the_reason() -> None:
 
 
 def test_a_signature_may_not_outlast_the_handshake() -> None:
-    found = mistakes(GOOD.replace("[limits]", "[keys]\nsign_seconds = 10\n[limits]\nhandshake_seconds = 10"))
+    text = GOOD.replace("[limits]", "[keys]\nsign_seconds = 10\n[limits]\nhandshake_seconds = 10")
+    assert parsed(text).keys.sign_seconds == 10, "without a key in a token nothing waits for one"
+    found = mistakes(text.replace('"/keys/box.key"', '"pkcs11:token=t;object=k"'))
     assert [(m.place, m.code) for m in found] == [("keys.sign_seconds", Code.CONFIG_CONTRADICTION)]
 
 
@@ -391,3 +393,44 @@ def test_file_that_is_not_there_not_toml_or_not_text_is_named(tmp_path: Path) ->
     for raw in (b"[box", b"\xff\xfe", b"a = " + b"[" * 5000):
         path.write_bytes(raw)
         assert file_mistakes(path) == [(str(path), Code.CONFIG_SYNTAX)]
+
+
+ISCL_TABLE = 'name = "GWAY"\npeer_name = "PACS"\nkeys = "pkcs11:token=ward"\n'
+
+
+@pytest.mark.parametrize(
+    ("party", "expected"),
+    [
+        ('transport = "iscl"\n', 'a table, because transport is "iscl"'),
+        (
+            f'transport = "plain"\nunsafe_allow_clear_hospital = true\n[link.peer.iscl]\n{ISCL_TABLE}',
+            'no table, because transport is "plain"',
+        ),
+        (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}slot = 9\n', "a whole number from 1 to 8"),
+        (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}mac = "none"\n', "one of"),
+        (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}[link.peer.iscl.r1]\nbyte_order = "middle"\n', "one of"),
+        ('transport = "iscl"\n[link.peer.iscl]\nname = "A"\npeer_name = "B"\nkeys = "pkcs11:model=x"\n', "token= or serial="),
+    ],
+)
+def test_mistakes_of_an_iscl_party_are_named(party: str, expected: str) -> None:
+    import tomllib
+
+    from wardgate.policy.loader import config_from
+
+    text = (
+        '[box]\nname = "ward"\n[custody]\nlog = "log"\norigin = "ward/custody"\nkey = "key"\n'
+        '[[link]]\nname = "ct1"\nsop_classes = ["*"]\n[link.modality]\nae_titles = ["CT1"]\naddresses = ["127.0.0.1"]\n'
+        'listen = ["127.0.0.1:104"]\ntransport = "plain"\n[[link.peer]]\nname = "pacs"\nae_titles = ["PACS"]\naddresses = ["127.0.0.1"]\n'
+        f'connect = "127.0.0.1:2761"\n{party}'
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        config_from(tomllib.loads(text), Path("/"), files=False)
+    assert expected in str(caught.value)
+
+
+def test_an_iscl_party_survives_the_way_to_a_worker() -> None:
+    from wardgate.policy.model import Iscl, IsclR1, Party, Role, Transport, _party, _plain
+
+    table = Iscl("GWAY", "PACS", "pkcs11:token=ward", mac="des-mac", r1=IsclR1(byte_order="little"), unsafe_allow_des=True)
+    party = Party("pacs", Role.PEER, ("PACS",), (), transport=Transport.ISCL, iscl=table)
+    assert _party(_plain(party), Role.PEER) == party

@@ -32,13 +32,13 @@ def test_listen_and_connect_give_ready_made_sockets(host: str) -> None:
             assert factory.original_destination(accepted) is None
 
 
-def test_connect_takes_its_source_address() -> None:
+def test_plain_sockets_connect_in_their_own_name() -> None:
     factory = PlainSockets()
     with (
         factory.listen(Endpoint("127.0.0.1", 0)) as listener,
-        factory.connect(Endpoint("127.0.0.1", listener.getsockname()[1]), "127.0.0.9") as caller,
+        factory.connect(Endpoint("127.0.0.1", listener.getsockname()[1]), Endpoint("127.0.0.9", 0)) as caller,
     ):
-        assert caller.getsockname()[0] == "127.0.0.9"
+        assert caller.getsockname()[0] == "127.0.0.1"
 
 
 def test_any_address_of_both_families_can_be_listened_on_at_one_port() -> None:

@@ -75,7 +75,8 @@ class Climb:
         if bundle.missing:
             self._missing.append(bundle)
         else:
-            place = bundle.number * WIDTH + len(bundle.hashes)
+            # A length that is wrong may swallow what follows: the first entry with another hash is where it began.
+            place = next(iter(self._unequal(bundle)), bundle.number * WIDTH + len(bundle.hashes))
             self._findings.wrong(f"{tile_path(None, bundle.number)}: damaged at record {place}: {bundle.entry_error}", record=place)
         if bundle.tile_error:
             self._tile(bundle)

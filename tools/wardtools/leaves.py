@@ -107,8 +107,6 @@ def _hash(data: bytes, place: int, width: int, pairs: Stretch, hashes: list[byte
         for index in range(place, place + width):
             start = end + 2
             end = start + (data[end] << 8 | data[end + 1])
-            if end > total:
-                raise TileError(f"the bundle ends in record {index}")
             entry = data[start:end]
             add(hashed(b"\x00" + entry).digest())
             if entry.startswith(want, behind) and entry.startswith(scope, at):
@@ -119,16 +117,23 @@ def _hash(data: bytes, place: int, width: int, pairs: Stretch, hashes: list[byte
                 run.note(seq - first, index - 1)
             scope = b"?"
             run = None if strict else pairs.run_of(entry)
-            if run is not None and entry.startswith(b"%b%d," % (run.scope, run.span.last_seq + 1), run.at):
-                scope, at, behind, first = run.scope, run.at, run.at + len(run.scope), run.span.last_seq + 1
-                seq = first + 1
-                if seq + WIDTH < len(numbers):
+            if run is not None:
+                first = run.span.last_seq + 1
+                if first + WIDTH < len(numbers) and entry.startswith(run.scope + numbers[first], run.at):
+                    scope, at, behind, seq = run.scope, run.at, run.at + len(run.scope), first + 1
                     want = numbers[seq]
                     continue
             run = None
-            pairs.take(index, entry)
+            if strict or not pairs.begin_run(index, entry):
+                pairs.take(index, entry)
+        index += 1
+        if end > total:
+            raise IndexError
     except IndexError:
-        raise TileError(f"the bundle ends before record {index}") from None
+        if end > total:  # the last one was cut
+            index -= 1
+            hashes.pop()
+        raise TileError(f"the bundle ends in or before record {index}") from None
     finally:
         if run is not None:
             run.note(seq - first, place + len(hashes) - 1)

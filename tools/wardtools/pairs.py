@@ -13,6 +13,8 @@ from typing import Final
 from wardgate.custody.parse import Record, RecordError, parse_record
 from wardtools.findings import Findings
 
+_STORE: Final = b'{"v":1,"type":"store","time":"'
+_SEQ: Final = b',"seq":'
 _NAME: Final = b'"association":"'
 _NAME_DIGITS: Final = 32
 
@@ -70,6 +72,19 @@ class Stretch:
         at = entry.find(_NAME) + len(_NAME)
         return self.runs.get(entry[at : at + _NAME_DIGITS])
 
+    def begin_run(self, place: int, entry: bytes) -> bool:
+        """Follow a store record by what joins it to others alone; False when it takes more than that."""
+        at = entry.find(_NAME) + len(_NAME)
+        name = entry[at : at + _NAME_DIGITS].decode("latin-1")
+        span = self.open.get(name)
+        end = entry.find(_SEQ, at)
+        digits = entry[end + len(_SEQ) : entry.find(b",", end + len(_SEQ))]
+        if span is None or end < 0 or not digits.isdigit() or not entry.startswith(_STORE):
+            return False
+        self._count(place, int(digits), name, span)
+        self._remember(name, entry, span)
+        return True
+
     def take(self, place: int, entry: bytes) -> None:
         """Follow one record, reading every field of it."""
         try:
@@ -103,7 +118,7 @@ class Stretch:
                 return
             span = self.open[name] = Span(None, place, last_index=-1)
         if record.type == "store":
-            self._store(place, record, span)
+            self._count(place, record.number("seq") or 0, name, span)
             self._remember(name, entry, span)
         else:
             self._close(place, record, span)
@@ -125,12 +140,11 @@ class Stretch:
         if 0 < start < end:
             self.runs[name.encode()] = Run(name.encode(), entry[start : end + 7], start, span)
 
-    def _store(self, place: int, record: Record, span: Span) -> None:
-        seq = record.number("seq") or 0
+    def _count(self, place: int, seq: int, name: str, span: Span) -> None:
         if span.opened is None and not span.first_seq:
             span.first_seq = seq  # what came before is judged by `join`
         else:
-            check_seq(self.findings, place, span.last_seq, seq, record.association)
+            check_seq(self.findings, place, span.last_seq, seq, name)
         span.last_seq = max(seq, span.last_seq)
         span.last_index = place
         span.stores += 1
@@ -142,7 +156,7 @@ class Stretch:
             self.unknown += 1
             self.findings.note(f"instances after record {after}: outcome unknown (association {record.association})")
         if span.opened is not None:
-            check_close(self.findings, span)
+            check_close(self.findings, span, record.association)
 
 
 def check_seq(findings: Findings, place: int, last: int, seq: int, association: str) -> None:
@@ -155,13 +169,20 @@ def check_seq(findings: Findings, place: int, last: int, seq: int, association: 
         )
 
 
-def check_close(findings: Findings, span: Span) -> None:
+def check_close(findings: Findings, span: Span, association: str) -> None:
     """Judge a close entry by what was counted."""
     if span.closed is None:
         return
     place, stores, after = span.closed
-    if stores != span.stores:
-        findings.wrong(f"record {place}: says {stores} stores, the log has {span.stores}", record=place)
+    if stores < max(span.stores, span.last_seq):
+        findings.wrong(
+            f"record {place}: says {stores} stores, the log has {span.stores}, up to sequence number {span.last_seq}", record=place
+        )
+    elif stores > span.last_seq and after is None:
+        findings.note(
+            f"record {place}: no record with sequence number {span.last_seq + 1} to {stores} (could not be made durable),"
+            f" association {association}"
+        )
     if after is not None and after != span.last_index:
         findings.wrong(f"record {place}: says that outcomes are unknown after {after}, the last is {span.last_index}", record=place)
 
@@ -217,7 +238,7 @@ class Whole:
             self.open[name] = before
             if span.closed is not None:
                 if name not in self._pruned:
-                    check_close(findings, before)
+                    check_close(findings, before, name)
                 del self.open[name]
                 self.closed.add(name)
         self.closed |= stretch.closed

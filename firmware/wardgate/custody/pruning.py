@@ -129,15 +129,19 @@ def remove(directory: str, below: int) -> int:
 
 
 def sweep_partials(directory: str) -> int:
-    """Remove partial tiles whose full tile is there: a crash after a checkpoint may leave them. Return how many directories."""
+    """Remove partial tiles whose full tile is durable: a crash after a checkpoint may leave them. Return how many directories."""
     gone = 0
     for place, folders, _ in os.walk(os.path.join(directory, "tile")):
-        for name in [name for name in folders if name.endswith(".p")]:
-            if os.path.exists(os.path.join(place, name.removesuffix(".p"))):
-                for file in os.listdir(os.path.join(place, name)):
-                    os.unlink(os.path.join(place, name, file))
-                os.rmdir(os.path.join(place, name))
-                gone += 1
+        left = [name for name in folders if name.endswith(".p") and os.path.exists(os.path.join(place, name.removesuffix(".p")))]
+        above = place
+        while left and len(above) >= len(directory):  # the sealer may have made the full tile a moment ago
+            sync_directory(above)
+            above = os.path.dirname(above)
+        for name in left:
+            for file in os.listdir(os.path.join(place, name)):
+                os.unlink(os.path.join(place, name, file))
+            os.rmdir(os.path.join(place, name))
+            gone += 1
     return gone
 
 

@@ -40,6 +40,8 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     status["witnesses"] = witnesses(config)
     if status.get("forwarder") is not None:
         status["hold"] = ask_forwarder(os.path.join(run_dir, "hold.sock"))
+    if config.plant.ports != "none":
+        status["plant"] = ask_netd(str(config.plant.socket))
     if as_json:
         json.dump(status, out, indent=2)
         out.write("\n")
@@ -87,8 +89,30 @@ def ask_forwarder(path: str) -> dict[str, Any] | None:
     return answer if answer.pop("ok", False) else None
 
 
+def ask_netd(path: str) -> dict[str, Any] | None:
+    """Return what netd says of the plant, None when it does not answer."""
+    from wardgate.plant import wire
+
+    try:
+        answer, _ = wire.ask(path, {"op": "status"}, _SECONDS)
+    except (OSError, EOFError, wire.WireError):
+        return None
+    return answer if answer.get("ok") else None
+
+
+def _plant(answer: dict[str, Any] | None) -> str:
+    if answer is None:
+        return "plant: netd does not answer"
+    enforced = "policy holds" if answer["enforce"] else "ENFORCE = FALSE"
+    refused = sum(count for name, count in answer["counters"].items() if not name.startswith(("allow_", "dicom_", "break_glass")))
+    return f"plant: {answer['ports']}, {enforced}; modality {', '.join(answer['stations']) or 'not seen yet'}; {refused} frames refused"
+
+
 def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     """Yield the lines for a person. `now` is Unix seconds."""
+    glass = (status.get("plant") or {}).get("break_glass", {})
+    if glass.get("lasts"):
+        yield f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {printable(glass['reason'])}"
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
     for text in status["unsafe"]:
         yield f"UNSAFE: {text}"
@@ -109,6 +133,8 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
     if status.get("forwarder") is not None:
         yield from hold_lines(status.get("hold"))
+    if "plant" in status:
+        yield _plant(status["plant"])
     for link, party, chain, not_after in status["certificates"]:
         yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
     yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"

@@ -23,6 +23,7 @@ from wardgate.master.rounds import Rounds
 from wardgate.master.statusport import StatusPort
 from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
+from wardgate.master.weight import Weight
 from wardgate.master.writer import Writer
 
 TYPE_CHECKING = False
@@ -68,6 +69,7 @@ class Supervisor:
         self._resolving = False
         self._reload_wanted = False
         self._crl_pid = 0
+        self._weight = Weight(self._loop, lambda: self._generations, self._on_heavy)
         self._tokens = Tokens(self._loop, self._events, lambda: self._generations, self._tell_writer)
 
     def run(self) -> int:
@@ -126,10 +128,10 @@ class Supervisor:
             self._events.event(Code.RUN_DIR_FAILED, detail=error)
             self._give_up()
             return
-        from wardgate.transport.sockets import PlainSockets
+        from wardgate.transport.sockets import sockets_for
 
         self._tokens.prepare(config)
-        self._listeners = Listeners(PlainSockets().listen)
+        self._listeners = Listeners(sockets_for(config["plant"]["ports"], config["plant"]["socket"]).listen)
         self._writer = Writer(
             config,
             self._loop,
@@ -190,6 +192,7 @@ class Supervisor:
             sys.stdout.flush()
             self._forwarder.use(generation.answer)
             self._fetch_crls()
+            self._weight.start()
             self._start_rounds()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
@@ -263,6 +266,13 @@ class Supervisor:
                 self._log_warnings(answer)
                 self._new_generation(answer)
         self._reload_if_wanted()
+
+    def _on_heavy(self, pid: int, size: int) -> bool:
+        if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
+            return False
+        self._events.event(Code.WORKER_GREW, pid=pid, mebibytes=size >> 20)
+        self._new_generation({**self._answer})
+        return True
 
     # The end
 
@@ -402,4 +412,5 @@ def _same_queue(now: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:
-    return bool(now["box"]["name"] == new["box"]["name"] and now["box"]["run_dir"] == new["box"]["run_dir"])
+    same_plant = all(now["plant"][word] == new["plant"][word] for word in ("ports", "socket"))
+    return bool(now["box"]["name"] == new["box"]["name"] and now["box"]["run_dir"] == new["box"]["run_dir"] and same_plant)

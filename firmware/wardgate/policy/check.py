@@ -9,6 +9,7 @@ from wardgate.policy.keycheck import check_token_keys
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors, Mistake
 from wardgate.policy.model import Link, Party
+from wardgate.policy.plant import Ports
 
 
 def check(path: str, out: TextIO) -> int:
@@ -27,6 +28,13 @@ def check(path: str, out: TextIO) -> int:
         return _refuse(path, mistakes, out)
     for link in config.links:
         _describe(link, out)
+    plant = config.plant
+    if plant.ports is not Ports.NONE:
+        out.write(f"plant: {plant.ports} of {plant.modality_port} (modality) and {plant.hospital_port} (hospital)\n")
+        for entry in plant.allow:
+            out.write(f"  passes {entry.way}: {entry.name} ({entry.service}) {', '.join(map(str, entry.addresses))}\n")
+        if plant.break_glass.allow:
+            out.write(f"  break-glass to {', '.join(e.text for e in plant.break_glass.addresses)}, {plant.break_glass.minutes} minutes\n")
     for own in dict.fromkeys(certificates):
         soon = "  <- enrol it again soon" if own.days_left < SOON_DAYS else ""
         out.write(f"certificate {own.chain} ({own.link}, {own.party}): {own.days_left} days left{soon}\n")

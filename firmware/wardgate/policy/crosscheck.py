@@ -9,6 +9,7 @@ from wardgate.codes import Code
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
 from wardgate.policy.keyref import is_token, shown
 from wardgate.policy.mistakes import Mistake
+from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 from wardgate.policy.witnesses import check_witnesses
 
@@ -23,13 +24,14 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
     check_witnesses(data.get("custody", {}).get("witness", []), mistakes)
-    _keys(data.get("keys", {}), data.get("limits", {}), mistakes)
     links = data.get("link", [])
+    _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
     _hold(data.get("hold"), links, mistakes)
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
     _listeners(links, mistakes)
+    check_plant(data, mistakes)
 
 
 def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
@@ -39,6 +41,11 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
                 Mistake(f"link[{index}].delivery", "a table [hold], because this link holds", link["delivery"], Code.CONFIG_MISSING)
             )
         for number, peer in enumerate(link.get("peer", [])):
+            if peer.get("transport") == "iscl" and link.get("delivery") in ("hold", "relay-then-hold"):
+                place = f"link[{index}].peer[{number}].transport"
+                mistakes.append(
+                    Mistake(place, "a peer with tls or plain: the hold forwarder does not speak ISCL yet", "iscl", Code.CONFIG_NOT_BUILT)
+                )
             if "*" in peer.get("hold_transfer_syntaxes", []):
                 place = f"link[{index}].peer[{number}].hold_transfer_syntaxes"
                 mistakes.append(Mistake(place, "transfer syntax UIDs: what is held is never transcoded", "*", Code.CONFIG_VALUE))
@@ -47,12 +54,17 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
         mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
 
 
-def _keys(keys: dict[str, Any], limits: dict[str, Any], mistakes: list[Mistake]) -> None:
+def _shakes_with_token(links: list[dict[str, Any]]) -> bool:
+    parties = [party for link in links for party in (link.get("modality", {}), *link.get("peer", []))]
+    return any(is_token(pair.get("key", "")) for party in parties for pair in (party.get("tls") or {}).get("certificates", []))
+
+
+def _keys(keys: dict[str, Any], limits: dict[str, Any], with_token: bool, mistakes: list[Mistake]) -> None:
     path = keys.get("socket", "")
     if len(path.encode()) > _SOCKET_PATH_BYTES:
         mistakes.append(Mistake("keys.socket", f"at most {_SOCKET_PATH_BYTES} bytes (a UNIX socket's path)", path, Code.CONFIG_BOUNDS))
     sign, handshake = keys.get("sign_seconds"), limits.get("handshake_seconds")
-    if sign is not None and handshake is not None and sign >= handshake:
+    if with_token and sign is not None and handshake is not None and sign >= handshake:
         expected = f"less than limits.handshake_seconds ({handshake}), or a slow card is never named as the reason"
         mistakes.append(Mistake("keys.sign_seconds", expected, str(sign), Code.CONFIG_CONTRADICTION))
 

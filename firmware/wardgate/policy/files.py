@@ -16,7 +16,15 @@ _MAX_BYTES = 64 << 20  # CRLs are the largest
 
 def absolute_paths(data: dict[str, Any], base: Path) -> None:
     """Make every path in `data` absolute, counted from the folder of the configuration file."""
-    places = (("box", "run_dir"), ("custody", "log"), ("custody", "key"), ("keys", "socket"), ("hold", "directory"), ("hold", "key"))
+    places = (
+        ("box", "run_dir"),
+        ("custody", "log"),
+        ("custody", "key"),
+        ("keys", "socket"),
+        ("hold", "directory"),
+        ("hold", "key"),
+        ("plant", "socket"),
+    )
     for table, word in places:
         if (data.get(table) or {}).get(word):
             data[table][word] = _absolute(data[table][word], base)

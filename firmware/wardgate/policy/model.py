@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.keyref import KeyReference, TokenKey, is_token, key_reference
+from wardgate.policy.plant import Plant, build_plant
 
 Network = IPv4Network | IPv6Network
 ANY: Final = "*"
@@ -140,6 +141,7 @@ class Limits(NamedTuple):
     release_seconds: int = 30
     drain_seconds: int = 300
     record_seconds: int = 10
+    worker_mebibytes: int = 192
 
 
 class Keys(NamedTuple):
@@ -263,6 +265,7 @@ class Config(NamedTuple):
     links: tuple[Link, ...]
     keys: Keys = DEFAULT_KEYS
     hold: Hold | None = None
+    plant: Plant = Plant()
 
     @property
     def holds(self) -> bool:
@@ -293,6 +296,7 @@ def _unsafe(config: Config) -> Iterator[str]:
     for place, key in named_keys(config):
         if not isinstance(key, TokenKey):
             yield f"{place}: key in a file, {key} (development mode; a product keeps its keys in a token)"
+    yield from config.plant.unsafe
     if config.custody.durable is Durable.NONE:
         yield "custody: durable = none (a power cut loses records that were acknowledged)"
     if config.hold is not None and config.hold.unsafe_allow_file_key:
@@ -363,6 +367,7 @@ def build(data: dict[str, Any]) -> Config:
         tuple(_link(link) for link in data["links"]),
         Keys(Path(keys["socket"]), OnRemoval(keys["on_removal"]), keys["sign_seconds"]),
         _hold(data.get("hold")),
+        build_plant(data["plant"]) if "plant" in data else Plant(),
     )
 
 

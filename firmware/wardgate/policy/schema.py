@@ -25,6 +25,11 @@ class Kind(Enum):
     SOP_CLASS = 'a SOP class UID, or "*"'
     FINGERPRINT = "a SHA-256 fingerprint, 64 hex digits"
     URL = "an http:// address"
+    INTERFACE = "a network device, 1 to 15 characters"
+    ADDRESS = "an IP address"
+    CIDR = "an IP address with its prefix length, such as 192.0.2.9/24"
+    MAC = "a MAC address, such as 02:00:5e:00:53:01"
+    HOURS = "a time of the day, HH:MM-HH:MM"
     TABLE = "a table"
 
 
@@ -74,6 +79,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("keys", Kind.TABLE, {}, "the key service, for keys in a token", table="keys"),
         Word("limits", Kind.TABLE, {}, "bounds of everything that a peer could make grow or wait", table="limits"),
         Word("hold", Kind.TABLE, None, "the queue of links whose `delivery` holds", table="hold"),
+        Word("plant", Kind.TABLE, {}, "the two ports and what may pass them", table="plant"),
         Word("link", Kind.TABLE, REQUIRED, "one modality and the peers it may talk to", many=True, least=1, table="link"),
     ),
     "box": (
@@ -143,6 +149,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         _seconds("release_seconds", 30, 300, "from A-RELEASE-RQ to A-RELEASE-RP, and for the close after it"),
         _seconds("drain_seconds", 300, 86400, "running associations after SIGTERM or reload"),
         _seconds("record_seconds", 10, 120, "wait for the custody writer"),
+        Word("worker_mebibytes", Kind.INTEGER, 192, "memory of a worker, MiB, after which another takes its place", 32, 65536),
     ),
     "hold": (
         Word("directory", Kind.PATH, REQUIRED, "directory of the queue; made with mode 0700"),

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.keyref import is_token, shown, token_key
 from wardgate.policy.mistakes import Mistake
-from wardgate.policy.schema import MAX_ITEMS, SCHEMA, Kind, Need, Word
+from wardgate.policy.schema import MAX_ITEMS, Kind, Need, Word
+from wardgate.policy.tables import TABLES
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 _TYPES: Final[dict[Kind, type]] = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.TABLE: dict}
 
 
 def fill(data: dict[str, Any], table: str, place: str, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return `data` with the defaults of the schema's `table`; values that are wrong are left out and named in `mistakes`."""
-    words = {word.name: word for word in SCHEMA[table]}
+    words = {word.name: word for word in TABLES[table]}
     for name in data:
         if name not in words:
             close = get_close_matches(name, words, 1)
@@ -117,6 +119,36 @@ def _network(text: str, _word: Word) -> str | None:
     return None
 
 
+def _address(text: str, _word: Word) -> str | None:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _cidr(text: str, _word: Word) -> str | None:
+    try:
+        ip_interface(text)
+    except ValueError as error:
+        return str(error)
+    return None if "/" in text else "no prefix length"
+
+
+def is_mac(text: str) -> bool:
+    """Tell whether `text` is a MAC address of six pairs of hex digits."""
+    return len(text) == 17 and all(len(part) == 2 and _HEX.issuperset(part) for part in text.split(":"))
+
+
+def is_hours(text: str) -> bool:
+    """Tell whether `text` is `HH:MM-HH:MM`, the first before the second."""
+    begin, _, end = text.partition("-")
+    times = [tuple(part.split(":")) for part in (begin, end)]
+    if not all(len(time) == 2 and all(len(p) == 2 and p.isascii() and p.isdigit() for p in time) for time in times):
+        return False
+    return all(time[0] < "24" and time[1] < "60" for time in times) and begin < end
+
+
 def _endpoint(text: str, _word: Word) -> str | None:
     try:
         parse_endpoint(text)
@@ -163,6 +195,11 @@ _PROBLEMS: Final[dict[Kind, Callable[[Any, Word], str | None]]] = {
     Kind.PATH_OR_TOKEN: _path_or_token,
     Kind.ENDPOINT: _endpoint,
     Kind.NETWORK: _network,
+    Kind.ADDRESS: _address,
+    Kind.CIDR: _cidr,
+    Kind.MAC: _problem_unless(is_mac),
+    Kind.HOURS: _problem_unless(is_hours),
+    Kind.INTERFACE: _problem_unless(lambda text: 1 <= len(text) <= 15 and _NAME_CHARACTERS.issuperset(text)),
     Kind.AE_TITLE: _problem_unless(is_ae_title),
     Kind.SOP_CLASS: _problem_unless(lambda text: text == "*" or is_uid(text)),
     Kind.FINGERPRINT: _problem_unless(lambda text: len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)),

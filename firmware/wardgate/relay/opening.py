@@ -7,6 +7,7 @@ the box when both are done.
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from wardgate.codes import Code
@@ -15,6 +16,7 @@ from wardgate.custody.record import Scope
 from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
+from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.model import Delivery, Direction, Transport
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
@@ -168,8 +170,6 @@ class Opening:
     # --- open entry and called side, at once
 
     def _open(self, calling: str, called: str) -> None:
-        from wardgate.relay.flow import Flow
-
         a = self._a
         gate = self._gate
         assert a.callee is not None and a.callee.connect is not None
@@ -179,19 +179,49 @@ class Opening:
             f"{channel.version} {channel.cipher}" if channel is not None else "",
         )  # fmt: skip
         self._called = called
-        requestor = LegScope(called, a.callee.connect.text) if self._choices is None else LegScope(called, HOLD_ADDRESS)
+        holds = self._choices is not None
+        target = self._target(a.callee.connect)
+        requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
         self._scope = Scope(gate.config.box.name, a.link.name, a.direction.value, os.urandom(16), acceptor, requestor)
         a.ledger = Ledger(gate, self._scope)
         a.ledger.begin(self._entry_answered)
-        a.enter(Phase.OPENING, gate.limits.connect_seconds if self._choices is None else gate.limits.record_seconds)
-        if self._choices is not None:
+        a.enter(Phase.OPENING, gate.limits.record_seconds if holds else gate.limits.connect_seconds)
+        if holds:
+            return
+        caller = parse_endpoint(a.acceptor.address)
+        if gate.sockets.waits:
+            gate.pool.submit(lambda: gate.sockets.connect(target, caller), lambda sock, error: self._connecting(target, sock, error))
+            return
             return
         try:
-            sock = gate.sockets.connect(a.callee.connect)
+            sock = gate.sockets.connect(target)
         except OSError as error:
-            self._unreachable(Code.CONNECT_FAILED, str(error.strerror))
+            self._connecting(target, None, error)
             return
-        leg = Leg(gate.loop, gate.buffers, sock, Side.REQUESTOR, a, a.callee.connect.text)
+        self._connecting(target, sock, None)
+
+    def _target(self, endpoint: Endpoint) -> Endpoint:
+        """Return where the called side is; host `*`: whom the caller meant to reach."""
+        if endpoint.host != "*":
+            return endpoint
+        meant = self._gate.sockets.original_destination(self._a.acceptor.sock)
+        return Endpoint(meant.host, endpoint.port) if meant is not None else endpoint
+
+    def _connecting(self, target: Endpoint, sock: socket.socket | None, error: Exception | None) -> None:
+        """A connect has begun, or could not begin."""
+        from wardgate.relay.flow import Flow
+
+        a = self._a
+        gate = self._gate
+        if a.opening is not self or a.phase is not Phase.OPENING:  # ended while the socket was on its way
+            if sock is not None:
+                sock.close()
+            return
+        if sock is None:
+            code = getattr(error, "code", Code.CONNECT_FAILED)
+            self._unreachable(code, str(getattr(error, "strerror", None) or error))
+            return
+        leg = Leg(gate.loop, gate.buffers, sock, Side.REQUESTOR, a, target.text)
         a.requestor = leg
         leg.other, a.acceptor.other = a.acceptor, leg
         a.back = Flow(a, leg, gate.limits.pdu_bytes, gate.limits.associate_bytes)

@@ -48,11 +48,11 @@ class Worker:
 
         self._loop = Loop(defect)
         from wardgate.custody.client import CustodyClient
-        from wardgate.transport.sockets import PlainSockets
+        from wardgate.transport.sockets import sockets_for
 
         client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
-        self.gate = Gate(config, self._loop, log, self._custodian, PlainSockets())
+        self.gate = Gate(config, self._loop, log, self._custodian, sockets_for(config.plant.ports, str(config.plant.socket)))
         self._tokens = Tokens(self.gate)
         self._secure_parties(config, outs_in(start.get("tokens", {})))
         if config.holds:

@@ -55,5 +55,7 @@ def needs_of(config: Mapping[str, Any], certificates: Iterable[Iterable[Any]]) -
             for pair in (party.get("tls") or {}).get("certificates", ()):
                 end = ends.get((link["name"], party["name"], pair["chain"]), 0.0)
                 add(pair["key"], f"{link['name']}/{party['name']}", end)
+            if party.get("iscl"):
+                add(party["iscl"]["keys"], f"{link['name']}/{party['name']}", 0.0)
     add(config["custody"]["key"], CUSTODY, 0.0)
     return list(found.values())

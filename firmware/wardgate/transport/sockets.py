@@ -13,14 +13,16 @@ BACKLOG: Final = 1024
 
 
 class SocketFactory(Protocol):
-    """Gives TCP sockets: non-blocking, close-on-exec, without Nagle."""
+    """Gives TCP sockets: non-blocking, close-on-exec, without Nagle. `waits`: `connect` asks another process and is for a thread."""
+
+    waits: bool
 
     def listen(self, endpoint: Endpoint) -> socket.socket:
         """Return a listening socket. Raises `OSError`."""
         ...
 
-    def connect(self, endpoint: Endpoint, source: str | None = None) -> socket.socket:
-        """Return a socket whose connect to `endpoint` has begun, from address `source` if given. Raises `OSError`."""
+    def connect(self, endpoint: Endpoint, source: Endpoint | None = None) -> socket.socket:
+        """Return a socket whose connect to `endpoint` has begun, in the name of `source` if the factory can. Raises `OSError`."""
         ...
 
     def original_destination(self, sock: socket.socket) -> Endpoint | None:
@@ -29,7 +31,9 @@ class SocketFactory(Protocol):
 
 
 class PlainSockets:
-    """Ordinary TCP sockets of this host, IPv4 and IPv6."""
+    """Ordinary TCP sockets of this host, IPv4 and IPv6: in nobody's name but its own."""
+
+    waits = False
 
     def listen(self, endpoint: Endpoint) -> socket.socket:
         """Return a listening socket; port 0 takes any. Accepted sockets inherit TCP_NODELAY."""
@@ -46,13 +50,12 @@ class PlainSockets:
             raise
         return sock
 
-    def connect(self, endpoint: Endpoint, source: str | None = None) -> socket.socket:
+    def connect(self, endpoint: Endpoint, source: Endpoint | None = None) -> socket.socket:
         """Return a socket whose connect has begun. A host name is looked up first, which blocks: the event loop gives addresses."""
+        del source
         family, address = _resolve(endpoint, passive=False)
         sock = _new(family)
         try:
-            if source is not None:
-                sock.bind((source, 0))
             result = sock.connect_ex(address)
             if result not in (0, errno.EINPROGRESS):
                 raise OSError(result, os.strerror(result))
@@ -64,6 +67,15 @@ class PlainSockets:
     def original_destination(self, sock: socket.socket) -> Endpoint | None:
         """Return None: nothing is redirected."""
         return None
+
+
+def sockets_for(ports: str, netd: str) -> SocketFactory:
+    """Return the factory for `plant.ports`; `netd` is its socket."""
+    if ports != "bridge":
+        return PlainSockets()
+    from wardgate.plant.sockets import PlantSockets
+
+    return PlantSockets(netd)
 
 
 def quickack(sock: socket.socket) -> None:

@@ -1,0 +1,108 @@
+"""Answers the requests that come to `netd`: each is judged by policy, whoever asks."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from wardgate.codes import Code
+from wardgate.plant.box import Box
+from wardgate.plant.opening import connection, listener
+from wardgate.plant.programs import ProgramError
+from wardgate.plant.rulekeeper import read_seen
+from wardgate.policy.endpoint import parse_endpoint
+from wardgate.policy.plant import Side
+
+Answer = tuple[dict[str, Any], socket.socket | None]
+
+
+class Requests:
+    """The operations of `wire` on one box."""
+
+    def __init__(self, box: Box, reload: Callable[[], None]) -> None:
+        self._box, self._reload = box, reload
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """Return the answer and the socket that goes with it."""
+        operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "listen": self._listen,
+            "connect": self._connect,
+            "status": self._status,
+            "seen": self._seen,
+            "confirm": self._confirm,
+            "reload": self._reloaded,
+            "break-glass": self._glass,
+        }
+        operation = operations.get(str(request.get("op")))
+        if operation is None:
+            return self._no(Code.NETD_REQUEST_REFUSED, f"no operation {str(request.get('op'))[:40]!r}")
+        try:
+            return operation(request)
+        except OSError as error:
+            detail = f"{error.strerror or error}"
+            return {"ok": False, "code": "PLANT_NO_NETD_SOCKET", "detail": detail, "errno": error.errno}, None
+        except (ProgramError, ValueError) as error:
+            return self._no(Code.PLANT_RULES_REFUSED, str(error))
+
+    def _no(self, code: Code, detail: str) -> Answer:
+        self._box.log.event(code, detail=detail)
+        return {"ok": False, "code": code.name, "detail": detail}, None
+
+    def _listen(self, request: dict[str, Any]) -> Answer:
+        endpoint = parse_endpoint(str(request.get("endpoint")))
+        side = self._box.listens.get(endpoint)
+        if side is None:
+            return self._no(Code.NETD_REQUEST_REFUSED, f"policy names no listening at {endpoint.text}")
+        return {"ok": True}, listener(endpoint, side)
+
+    def _connect(self, request: dict[str, Any]) -> Answer:
+        target, source = parse_endpoint(str(request.get("target"))), parse_endpoint(str(request.get("source")))
+        address = ip_address(source.host)
+        for leg in self._box.legs:
+            if leg.target == target and any(address.version == net.version and address in net for net in leg.sources):
+                self._box.seek(target.host, source.host, leg.side)
+                return {"ok": True}, connection(target, source, leg.side)
+        return self._no(Code.NETD_REQUEST_REFUSED, f"policy names no leg from {source.host} to {target.text}")
+
+    def _status(self, _request: dict[str, Any]) -> Answer:
+        box = self._box
+        now = time.monotonic()
+        return {
+            "ok": True,
+            "ports": box.plant.ports.value,
+            "enforce": box.plant.enforce,
+            "stations": list(box.learner.stations),
+            "hosts": box.learner.hosts,
+            "counters": box.rules.counters(),
+            "features": box.features._asdict(),
+            "waits_for_confirm": box.rules.waiting,
+            "break_glass": {"lasts": box.glass.lasts, "left_seconds": box.glass.left(now), "reason": box.glass.reason},
+            "management": box.plant.management.side is not Side.OFF,
+        }, None
+
+    def _seen(self, _request: dict[str, Any]) -> Answer:
+        flows = [[name, *flow] for name, flow in read_seen()]
+        return {"ok": True, "enforce": self._box.plant.enforce, "flows": flows[:600], "more": max(0, len(flows) - 600)}, None
+
+    def _confirm(self, _request: dict[str, Any]) -> Answer:
+        self._box.rules.confirm()
+        return {"ok": True}, None
+
+    def _reloaded(self, _request: dict[str, Any]) -> Answer:
+        self._reload()
+        return {"ok": True, "waits_for_confirm": self._box.rules.waiting}, None
+
+    def _glass(self, request: dict[str, Any]) -> Answer:
+        if request.get("do") == "end":
+            self._box.end_glass("it was ended")
+        elif request.get("do") == "start":
+            try:
+                self._box.start_glass("".join(c for c in str(request.get("reason", "")) if c.isprintable())[:200])
+            except PermissionError as error:
+                return {"ok": False, "code": Code.BREAK_GLASS_REFUSED.name, "detail": str(error)}, None
+        else:
+            return self._no(Code.NETD_REQUEST_REFUSED, "break-glass: start or end")
+        return self._status(request)

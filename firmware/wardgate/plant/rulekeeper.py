@@ -1,0 +1,89 @@
+"""Keeps the rule set: checked before it is applied, whole or not at all, put back when it is not confirmed.
+
+Counters begin again with each rule set; what they had reached is added here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from wardgate.plant.programs import ProgramError, nft_apply, nft_check, nft_json
+
+FAMILY_TABLES = (("bridge", "wardgate"), ("inet", "wardgate"))
+
+
+class RuleKeeper:
+    """The rule set in force, the one before it while the new one waits to be confirmed."""
+
+    def __init__(self) -> None:
+        self.current = ""
+        self._before = ""
+        self._until = 0.0
+        self._past: Counter[str] = Counter()
+
+    def apply(self, text: str, now: float = 0.0, confirm_seconds: float = 0.0) -> None:
+        """Check and apply; with `confirm_seconds` it must be confirmed by then. Raises `ProgramError`: the old one holds."""
+        nft_check(text)
+        counters, seen = read_counters(), read_seen()
+        nft_apply(text)
+        self._past.update(counters)
+        _put_back(seen)
+        if confirm_seconds and self.current and not self._before:
+            self._before, self._until = self.current, now + confirm_seconds
+        self.current = text
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether a rule set waits to be confirmed."""
+        return bool(self._before)
+
+    def confirm(self) -> None:
+        """Keep the rule set in force."""
+        self._before = ""
+
+    def restore_if_late(self, now: float) -> bool:
+        """Put the one before back when nobody has confirmed in time; tell whether that happened. Raises `ProgramError`."""
+        if not self._before or now < self._until:
+            return False
+        before, self._before = self._before, ""
+        self.apply(before)
+        return True
+
+    def counters(self) -> dict[str, int]:
+        """Return packets by counter since `netd` began."""
+        now = read_counters()
+        return {name: self._past[name] + now.get(name, 0) for name in {**self._past, **now}}
+
+
+def read_counters() -> dict[str, int]:
+    """Return packets by counter of the rule set in force."""
+    found: Counter[str] = Counter()
+    for family, table in FAMILY_TABLES:
+        for row in nft_json("counters", "table", family, table):
+            if "counter" in row:
+                found[row["counter"]["name"]] += row["counter"]["packets"]
+    return dict(found)
+
+
+def read_seen() -> list[tuple[str, tuple[str, str, str, int]]]:
+    """Return what was noted as refused: set name; source, destination, protocol, port."""
+    found = []
+    for family in ("bridge", "inet"):
+        for name in ("seen_modality4", "seen_modality6", "seen_hospital4", "seen_hospital6"):
+            for row in nft_json("set", family, "wardgate", name):
+                for element in row.get("set", {}).get("elem", []):
+                    value: Any = element.get("elem", {}).get("val", element) if isinstance(element, dict) else element
+                    concat = value.get("concat") if isinstance(value, dict) else None
+                    if concat and len(concat) == 4:
+                        found.append((name, (str(concat[0]), str(concat[1]), str(concat[2]), int(concat[3]))))
+    return found
+
+
+def _put_back(seen: list[tuple[str, tuple[str, str, str, int]]]) -> None:
+    lines = [f"add element bridge wardgate {name} {{ {' . '.join(map(str, flow))} }}" for name, flow in seen]
+    if lines:
+        try:
+            nft_apply("\n".join(lines) + "\n")
+        except ProgramError:
+            pass  # notes only
