@@ -15,6 +15,9 @@ while read -r line; do
     esac
 done <"$common/directories"
 
+# A checkout made with another umask would leave them writable for their group.
+(cd "$common/overlay" && find . -type f) | while read -r file; do chmod go-w "$root/$file"; done
+
 # No shell on any console, no way in.
 while read -r unit; do
     case $unit in
