@@ -1,18 +1,22 @@
 """The ISCL application: eight authentication slots of two keys, eight encryption slots; docs/card.md has the layouts.
 
 Responses are those of reconstruction profile R1 (docs/iscl.md 7.3): E(K, challenge), single DES. The extension 0x80000001
-has the tokens of ISO/IEC 9798-2 mechanism 4 under AES. Keys come in by PUT KEY and never come out.
+has the tokens of ISO/IEC 9798-2 mechanism 4 under AES, sealed as the key service seals them (docs/keys.md). Keys come in by PUT KEY and
+never come out.
 """
 
 from __future__ import annotations
 
+import hmac
+from collections.abc import Callable
 from typing import Final
 
-from virtualcard import admin, blockcipher, tlv
+from virtualcard import admin, blockcipher, tlv, tokens
 from virtualcard.apdu import Command, Refusal, Status
 from virtualcard.blockcipher import KEY_BYTES, Kind
 from virtualcard.session import Session
 from virtualcard.state import SymmetricKey
+from virtualcard.tokens import NONCE
 
 AID: Final = b"\xf0WARDISCL\x01"
 SLOTS: Final = 8
@@ -21,7 +25,8 @@ TO_SERVER: Final = range(0x89, 0x91)  # authentication key of slot n, client to 
 ENCRYPTION: Final = range(0x91, 0x99)
 REFERENCES: Final = range(0x81, 0x99)
 _AES: Final = (Kind.AES128, Kind.AES256)
-_NONCE: Final = 16
+_PAIR: Final = TO_SERVER[0] - TO_CLIENT[0]  # from one key of a slot to the other
+_MAX_NAME: Final = 128
 _LAB: Final = 0x01  # P1 of PUT KEY: both keys of a pair may be the same
 
 
@@ -33,13 +38,11 @@ class Iscl:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._partner: tuple[bytes, bytes, int] | None = None  # role A: our nonce, theirs, and the slot
         self.commands = {0x84: self._challenge, 0x88: self._internal, 0x82: self._external, 0x87: self._authenticate}
         self.proprietary = {0x8A: self._derive, 0xD8: self._put_key, 0xE4: self._delete_key, 0xCA: self._list}
 
     def selected(self) -> bytes:
         """Return the file control information: AID, label, serial number."""
-        self._partner = None
         state = self._session.state
         own = tlv.encode(0x50, state.label.encode()) + tlv.encode(0x5A, state.serial)
         return tlv.encode(0x6F, tlv.encode(0x84, self.aid) + tlv.encode(0xA5, own))
@@ -47,13 +50,13 @@ class Iscl:
     def _challenge(self, command: Command) -> bytes:
         if command.p1p2 or command.data:
             raise Refusal(Status.WRONG_P1P2)
-        length = command.le if command.le in (8, _NONCE) else 8
+        length = command.le if command.le in (8, NONCE) else 8
         return self._session.draw(length, "iscl")
 
     def _internal(self, command: Command) -> bytes:
         if command.p1 == 0x01:
             return self._token_ab(command)
-        key = self._key(command, 0x00, (*TO_CLIENT, *TO_SERVER))
+        key = self._answering(command)
         if len(command.data) != blockcipher.block_bytes(key.kind) or command.data == self._session.challenge:
             raise Refusal(Status.WRONG_DATA)  # our own challenge back: reflection
         return blockcipher.ecb(key.kind, key.value, command.data)
@@ -63,7 +66,7 @@ class Iscl:
             return self._token_ba(command)
         if command.p1 == 0x02:
             return self._check_token_ba(command)
-        key = self._key(command, 0x00, (*TO_CLIENT, *TO_SERVER))
+        key = self._answering(command)
         if len(command.data) != blockcipher.block_bytes(key.kind):
             raise Refusal(Status.WRONG_DATA)
         challenge = self._session.take_challenge("iscl")
@@ -84,37 +87,49 @@ class Iscl:
             raise Refusal(Status.WRONG_DATA)
         return blockcipher.odd_parity(made)
 
-    # ISO/IEC 9798-2 mechanism 4: B begins. TokenAB = E(RA, RB, B) under the key of A's direction, TokenBA = E(RB, RA) under B's.
-    # A is the ISCL client, B the server.
+    # ISO/IEC 9798-2 mechanism 4: B, the server, begins; A is the client. Layout of the tokens: `tokens`. The card keeps nothing between
+    # the commands of one authentication: others may use it meanwhile. Which challenges are outstanding is the host's to know.
 
     def _token_ab(self, command: Command) -> bytes:
-        key = self._key(command, 0x01, TO_CLIENT, TO_SERVER[0] - TO_CLIENT[0], aes=True)
-        if len(command.data) != 2 * _NONCE:
+        key = self._key(command, 0x01, TO_CLIENT, _PAIR, aes=True)
+        challenge, name = command.data[:NONCE], command.data[NONCE:]
+        if len(challenge) < NONCE or not 0 < len(name) <= _MAX_NAME or challenge == self._session.challenge:
             raise Refusal(Status.WRONG_DATA)
-        nonce = self._session.random(_NONCE)
-        self._partner = (nonce, command.data[:_NONCE], command.p2)
-        return blockcipher.cbc(key.kind, key.value, nonce + command.data)
+        nonce = self._session.random(NONCE)
+        return nonce + tokens.seal(key, nonce + challenge + name)
 
     def _token_ba(self, command: Command) -> bytes:
-        theirs = self._key(command, 0x01, TO_CLIENT, TO_SERVER[0] - TO_CLIENT[0], aes=True)
+        theirs = self._key(command, 0x01, TO_CLIENT, _PAIR, aes=True)
         ours = self._key(command, 0x01, TO_CLIENT, aes=True)
-        if len(command.data) != 4 * _NONCE:
+        challenge, rest = command.data[:NONCE], command.data[NONCE:]
+        if not rest or not 0 < rest[0] <= _MAX_NAME or len(rest) < 1 + rest[0] + tokens.SHORTEST:
             raise Refusal(Status.WRONG_DATA)
-        challenge = self._session.take_challenge("iscl")
-        opened = blockcipher.cbc_open(theirs.kind, theirs.value, command.data[: 3 * _NONCE])
-        reference = command.p2 + TO_SERVER[0] - TO_CLIENT[0]
-        self._compare(reference, challenge + command.data[3 * _NONCE :], opened[_NONCE:])
-        return blockcipher.cbc(ours.kind, ours.value, challenge + opened[:_NONCE])
+        name, token = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
+        plain = self._opened(command.p2 + _PAIR, theirs, token, lambda plain: plain[NONCE:] == challenge + name)
+        return tokens.seal(ours, challenge + plain[:NONCE])
 
     def _check_token_ba(self, command: Command) -> bytes:
         key = self._key(command, 0x02, TO_CLIENT, aes=True)
-        partner, self._partner = self._partner, None
-        if partner is None or partner[2] != command.p2:
-            raise Refusal(Status.CONDITIONS)
-        if len(command.data) != 2 * _NONCE:
+        nonce, challenge, token = command.data[:NONCE], command.data[NONCE : 2 * NONCE], command.data[2 * NONCE :]
+        if len(token) < tokens.SHORTEST:
             raise Refusal(Status.WRONG_DATA)
-        self._compare(command.p2, partner[1] + partner[0], blockcipher.cbc_open(key.kind, key.value, command.data))
+        self._opened(command.p2, key, token, lambda plain: plain == challenge + nonce)
         return b""
+
+    def _opened(self, reference: int, key: SymmetricKey, token: bytes, fits: Callable[[bytes], bool]) -> bytes:
+        """Return what the token holds, where its MAC is right and `fits` says so; a wrong one costs a try of the key."""
+        sealed, mac = tokens.split(token)
+        plain = b""
+
+        def judge() -> bool:
+            nonlocal plain
+            if not hmac.compare_digest(tokens.mac(key, sealed), mac):
+                return False
+            plain = tokens.opened(key, sealed)
+            return fits(plain)
+
+        self._session.judge(lambda state: state.iscl[reference], judge)
+        return plain
 
     # Administration
 
@@ -184,6 +199,13 @@ class Iscl:
             raise Refusal(Status.CONDITIONS)
         if key.limit and not key.tries:
             raise Refusal(Status.BLOCKED)
+        return key
+
+    def _answering(self, command: Command) -> SymmetricKey:
+        """Return an authentication key for bare challenges. AES keys make tokens only: E(K, chosen block) would give their MAC key away."""
+        key = self._key(command, 0x00, (*TO_CLIENT, *TO_SERVER))
+        if key.kind in _AES:
+            raise Refusal(Status.CONDITIONS)
         return key
 
     def _compare(self, reference: int, expected: bytes, given: bytes) -> None:

@@ -70,7 +70,11 @@ class Session:
             raise Refusal(Status.NOT_SATISFIED)
 
     def compare(self, which: Callable[[CardState], Secret | SymmetricKey], expected: bytes, given: bytes) -> None:
-        """Compare under a try counter. The try is used up durably before the bytes are looked at.
+        """Compare under a try counter."""
+        self.judge(which, lambda: hmac.compare_digest(expected, given))
+
+    def judge(self, which: Callable[[CardState], Secret | SymmetricKey], right: Callable[[], bool]) -> None:
+        """Judge under a try counter. The try is used up durably before `right` looks at the bytes.
 
         So a power cut between comparison and answer gains nobody a try. Raises `Refusal` (63CX, 6983; 6300 where nothing is counted).
         """
@@ -80,7 +84,7 @@ class Session:
                 raise Refusal(Status.BLOCKED)
             with self.change() as changed:
                 which(changed).tries -= 1
-        if not hmac.compare_digest(expected, given):
+        if not right():
             raise tries_left(which(self.state).tries) if counted else Refusal(Status.WRONG)
         if counted:
             with self.change() as changed:

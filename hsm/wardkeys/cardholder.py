@@ -75,6 +75,21 @@ class CardKeys:
         if not hmac.compare_digest(self._card.internal(_PURPOSES[way], int(slot), challenge), response):
             raise KeyServiceError(Code.KEYS_ISCL_REFUSED, "")
 
+    def token_ab(self, key: str, challenge: bytes, peer: bytes) -> tuple[bytes, bytes]:
+        """INTERNAL AUTHENTICATE with P1 = 01."""
+        return self._card.token_ab(_tokens(key, "c2s"), challenge, peer)
+
+    def token_ba(self, key: str, key_ab: str, challenge: bytes, own: bytes, token: bytes) -> bytes:
+        """EXTERNAL AUTHENTICATE with P1 = 01. Both keys are of one slot."""
+        slot = _tokens(key, "s2c")
+        if slot != _tokens(key_ab, "c2s"):
+            raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, "the card takes both keys of a token from one slot")
+        return self._card.token_ba(slot, challenge, own, token)
+
+    def check_ba(self, key: str, nonce: bytes, challenge: bytes, token: bytes) -> None:
+        """EXTERNAL AUTHENTICATE with P1 = 02."""
+        self._card.check_token_ba(_tokens(key, "s2c"), nonce, challenge, token)
+
     def cbc(self, key: str, vector: bytes, data: bytes, encrypt: bool) -> bytes:
         """Not on the card."""
         raise _cannot()
@@ -85,6 +100,14 @@ class CardKeys:
 
     def refuse_equal(self, key: str) -> None:
         """The card refused that when the key was loaded."""
+
+
+def _tokens(key: str, way: str) -> int:
+    """Return the slot of aes-auth-N-WAY: the card itself knows which way a token travels."""
+    _, _, slot, given = key.split("-")
+    if given != way:
+        raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, f"the card makes and judges this token with aes-auth-{slot}-{way}")
+    return int(slot)
 
 
 def _cannot() -> KeyServiceError:

@@ -72,7 +72,7 @@ def other_of_pair(key: str) -> str:
 
 def respond(keys: IsclKeys, key: str, challenge: bytes) -> bytes:
     """Return E(K, challenge) (iscl.md 7.3, Response)."""
-    return keys.block(key, _sized(challenge, DES_BLOCK, "challenge"))
+    return keys.block(key, sized(challenge, DES_BLOCK, "challenge"))
 
 
 def verify(keys: IsclKeys, key: str, challenge: bytes, response: bytes) -> None:
@@ -84,7 +84,7 @@ def verify(keys: IsclKeys, key: str, challenge: bytes, response: bytes) -> None:
 def session_key(keys: IsclKeys, name: bytes, random: bytes) -> bytes:
     """Return odd parity of E(K_master, RND) (iscl.md 7.3, Key ID 0x10). Raises `KeyServiceError` when it is weak: redraw RND."""
     key = _named(_MASTER, name, "auth-N-s2c, auth-N-c2s or enc-N")
-    made = odd_parity(keys.block(key, _sized(random, DES_BLOCK, "random number")))
+    made = odd_parity(keys.block(key, sized(random, DES_BLOCK, "random number")))
     if made in WEAK:
         raise KeyServiceError(Code.KEYS_ISCL_WEAK, "")
     return made
@@ -94,7 +94,7 @@ def crypt(keys: IsclKeys, name: bytes, vector: bytes, data: bytes, encrypt: bool
     """Encrypt or decrypt whole blocks under a static encryption slot, which never leaves the token."""
     key = _named(_CIPHER, name, "enc-N or aes-enc-N")
     size = AES_BLOCK if key.startswith("aes-") else DES_BLOCK
-    _sized(vector, size, "initial vector")
+    sized(vector, size, "initial vector")
     if not data or len(data) % size or len(data) > MAX_DATA:
         raise KeyServiceError(Code.KEYS_WIRE, f"data of {len(data)} bytes: whole blocks of {size}, at most {MAX_DATA}")
     return keys.cbc(key, vector, data, encrypt)
@@ -133,15 +133,15 @@ def _mac(keys: IsclKeys, key: str, sealed: bytes) -> bytes:
 
 def token_ab(keys: IsclKeys, key: str, challenge: bytes, peer: bytes) -> tuple[bytes, bytes]:
     """Return (TokenAB = eK(R_A, R_B, B), R_A): the client's answer to the server's challenge R_B (ISO/IEC 9798-2 three pass)."""
-    _sized(challenge, NONCE, "challenge")
+    sized(challenge, NONCE, "challenge")
     nonce = keys.random(NONCE)
-    return seal(keys, key, nonce + challenge + _name(peer)), nonce
+    return seal(keys, key, nonce + challenge + side_name(peer)), nonce
 
 
 def token_ba(keys: IsclKeys, key: str, key_ab: str, challenge: bytes, own: bytes, token: bytes) -> bytes:
     """Check TokenAB against the server's challenge and name; return TokenBA = eK(R_B, R_A). Raises `KeyServiceError`."""
     plain = unseal(keys, key_ab, token)
-    if not hmac.compare_digest(plain[NONCE:], _sized(challenge, NONCE, "challenge") + _name(own)):
+    if not hmac.compare_digest(plain[NONCE:], sized(challenge, NONCE, "challenge") + side_name(own)):
         raise KeyServiceError(Code.KEYS_ISCL_REFUSED, "another challenge or another name")
     return seal(keys, key, challenge + plain[:NONCE])
 
@@ -166,13 +166,15 @@ def _named(pattern: re.Pattern[str], name: bytes, expected: str) -> str:
     return text
 
 
-def _name(name: bytes) -> bytes:
+def side_name(name: bytes) -> bytes:
+    """Return the name of one side. Raises `KeyServiceError` where it is empty or too long."""
     if not 0 < len(name) <= MAX_NAME:
         raise KeyServiceError(Code.KEYS_WIRE, f"a name has 1 to {MAX_NAME} bytes")
     return name
 
 
-def _sized(value: bytes, size: int, what: str) -> bytes:
+def sized(value: bytes, size: int, what: str) -> bytes:
+    """Return `value`. Raises `KeyServiceError` where it has another length."""
     if len(value) != size:
         raise KeyServiceError(Code.KEYS_WIRE, f"{what} of {len(value)} bytes, it has {size}")
     return value

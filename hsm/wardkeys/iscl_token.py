@@ -67,6 +67,18 @@ class TokenKeys:
         """What EXTERNAL AUTHENTICATE does on a card."""
         iscl.verify(self, key, challenge, response)
 
+    def token_ab(self, key: str, challenge: bytes, peer: bytes) -> tuple[bytes, bytes]:
+        """Return (TokenAB, own nonce)."""
+        return iscl.token_ab(self, key, challenge, peer)
+
+    def token_ba(self, key: str, key_ab: str, challenge: bytes, own: bytes, token: bytes) -> bytes:
+        """Judge TokenAB, return TokenBA."""
+        return iscl.token_ba(self, key, key_ab, challenge, own, token)
+
+    def check_ba(self, key: str, nonce: bytes, challenge: bytes, token: bytes) -> None:
+        """Judge TokenBA."""
+        iscl.check_ba(self, key, nonce, challenge, token)
+
     def refuse_equal(self, key: str) -> None:
         """Raise `KeyServiceError` when both keys of the pair are one: every response could be reflected."""
         other = iscl.other_of_pair(key)
@@ -154,7 +166,8 @@ def token_ab(token: AnyHolder, request: Request) -> list[bytes]:
     keys = keys_of(token, request)
     if value in request.connection.challenges:
         raise KeyServiceError(Code.KEYS_ISCL_REFLECTED, "the peer's challenge is our own")
-    made, nonce = iscl.token_ab(keys, _pair_key(token, keys, iscl.aes_key(name)), value, peer)
+    key = _pair_key(token, keys, iscl.aes_key(name))
+    made, nonce = keys.token_ab(key, iscl.sized(value, iscl.NONCE, "challenge"), iscl.side_name(peer))
     request.connection.give(nonce)
     return [made, nonce]
 
@@ -163,9 +176,9 @@ def token_ba(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_TOKEN_BA: the server's."""
     _, name, name_ab, value, own, given = request.fields
     keys = keys_of(token, request)
-    _take(request, value)
+    _take(request, iscl.sized(value, iscl.NONCE, "challenge"))
     key, key_ab = (_pair_key(token, keys, iscl.aes_key(one)) for one in (name, name_ab))
-    return [iscl.token_ba(keys, key, key_ab, value, own, given)]
+    return [keys.token_ba(key, key_ab, value, iscl.side_name(own), given)]
 
 
 def check_ba(token: AnyHolder, request: Request) -> list[bytes]:
@@ -173,7 +186,7 @@ def check_ba(token: AnyHolder, request: Request) -> list[bytes]:
     _, name, nonce, value, given = request.fields
     keys = keys_of(token, request)
     _take(request, nonce)
-    iscl.check_ba(keys, _pair_key(token, keys, iscl.aes_key(name)), nonce, value, given)
+    keys.check_ba(_pair_key(token, keys, iscl.aes_key(name)), nonce, iscl.sized(value, iscl.NONCE, "challenge"), given)
     return []
 
 

@@ -20,14 +20,16 @@ from wardkeys.iscl_client import IsclClient
 from wardkeys.pcsc import Pcsc
 
 OTHER, THIRD = bytes.fromhex("FEDCBA9876543210"), bytes.fromhex("1122334455667788")
-SOFT = SoftKeys({"auth-1-s2c": KEY, "auth-1-c2s": OTHER, "enc-2": THIRD})
+AES_S2C, AES_C2S = bytes(range(16)), bytes(range(100, 116))
+SOFT = SoftKeys({"aes-auth-3-s2c": AES_S2C, "aes-auth-3-c2s": AES_C2S, "auth-1-s2c": KEY, "auth-1-c2s": OTHER, "enc-2": THIRD})
 URI = "pkcs11:token=ward-ct1;serial=00c0ffee00000001"
 
 
 @pytest.fixture
 def service(folder: Path, slot: Slot) -> Iterator[KeyService]:
     keys = {(Purpose.TO_CLIENT, 1): KEY, (Purpose.TO_SERVER, 1): OTHER, (Purpose.ENCRYPTION, 2): THIRD}
-    load_iscl(slot.card, {place: (Kind.DES, value) for place, value in keys.items()})
+    tokens = {(Purpose.TO_CLIENT, 3): (Kind.AES128, AES_S2C), (Purpose.TO_SERVER, 3): (Kind.AES128, AES_C2S)}
+    load_iscl(slot.card, {place: (Kind.DES, value) for place, value in keys.items()} | tokens)
     slot.insert()
     until_present(slot)
     made = KeyService(folder, {})
@@ -60,6 +62,29 @@ def test_a_card_authenticates_like_a_token(service: KeyService) -> None:
     assert len(service.client.random(URI, 40)) == 40
     assert _code(lambda: service.client.sign(URI + ";object=x", "ecdsa-sha256", bytes(32))) is Code.KEYS_TOKEN_REFUSED
     assert _code(lambda: service.client.random("pkcs11:token=ward-ct1;serial=01", 8)) is Code.KEYS_TOKEN_WRONG
+
+
+def test_a_card_makes_and_takes_the_tokens_of_the_extension(service: KeyService) -> None:
+    service.start()
+    service.until_state("ward-ct1", "present")
+    s2c, c2s = "aes-auth-3-s2c", "aes-auth-3-c2s"
+    with IsclClient(str(service.socket), URI) as client, IsclClient(str(service.socket), URI) as server:
+        challenge = server.challenge(16)
+        token, nonce = client.token_ab(c2s, challenge, b"GWAY")
+        answer = server.token_ba(s2c, c2s, challenge, b"GWAY", token)
+        client.check_ba(s2c, nonce, challenge, answer)
+        assert _code(lambda: client.check_ba(s2c, nonce, challenge, answer)) is Code.KEYS_ISCL_CHALLENGE, "once"
+        challenge = server.challenge(16)
+        token, nonce = iscl.token_ab(SOFT, c2s, challenge, b"GWAY")
+        iscl.check_ba(SOFT, s2c, nonce, challenge, server.token_ba(s2c, c2s, challenge, b"GWAY", token))
+        assert _code(lambda: server.token_ba(s2c, c2s, challenge, b"GWAY", token)) is Code.KEYS_ISCL_CHALLENGE, "once"
+        challenge = server.challenge(16)
+        assert _code(lambda: server.token_ba(s2c, c2s, challenge, b"GWAY", token)) is Code.KEYS_ISCL_REFUSED, "an old token"
+        assert _code(lambda: server.token_ab(c2s, server.challenge(16), b"")) is Code.KEYS_WIRE
+        own = server.challenge(16)
+        assert _code(lambda: server.token_ab(c2s, own, b"GWAY")) is Code.KEYS_ISCL_REFLECTED
+        assert _code(lambda: server.token_ab(s2c, bytes(16), b"GWAY")) is Code.KEYS_TOKEN_REFUSED
+        assert _code(lambda: server.mac(s2c, "check", b"x")) is Code.KEYS_TOKEN_REFUSED
 
 
 def test_challenges_outlive_others_who_use_the_card(service: KeyService, slot: Slot) -> None:

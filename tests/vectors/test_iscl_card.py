@@ -134,39 +134,9 @@ def test_a_key_is_the_same_key_whatever_its_parity_bits_say() -> None:
     assert card.status("80d800890a0100" + "0022446688aaccee" + "00") == "6a80"
 
 
-# Extension 0x80000001
-
-
-def two(nonces_a: list[bytes] | None = None, nonces_b: list[bytes] | None = None) -> tuple[Raw, Raw]:
-    keys = ((0x82, 3, AES_A, 0), (0x8A, 3, AES_B, 3))
-    return card_with(*keys, nonces=nonces_a), card_with(*keys, nonces=nonces_b)
-
-
-def test_two_cards_prove_themselves_to_each_other() -> None:
-    client, server = two([b"\xaa" * 16], [b"\xbb" * 16])
-    name = b"PACS".ljust(16, b"\0")
-    challenge = server.good("0084000010")
-    token = client.good(f"0088018220{challenge.hex()}{name.hex()}00")
-    cipher = Cipher(algorithms.AES(bytes.fromhex(AES_B)), modes.CBC(bytes(16))).decryptor()
-    assert cipher.update(token) == b"\xaa" * 16 + b"\xbb" * 16 + name, "TokenAB = E(RA, RB, B)"
-    answer = server.good(f"0082018240{token.hex()}{name.hex()}00")
-    cipher = Cipher(algorithms.AES(bytes.fromhex(AES_A)), modes.CBC(bytes(16))).decryptor()
-    assert cipher.update(answer) == b"\xbb" * 16 + b"\xaa" * 16, "TokenBA = E(RB, RA)"
-    assert client.status(f"0082028220{answer.hex()}") == "9000"
-    assert client.status(f"0082028220{answer.hex()}") == "6985"
-
-
-def test_a_token_for_another_name_or_challenge_is_refused_and_counted() -> None:
-    client, server = two()
-    name, other = b"PACS".ljust(16, b"\0"), b"CT1".ljust(16, b"\0")
-    token = client.good(f"0088018220{server.good('0084000010').hex()}{other.hex()}00")
-    assert server.status(f"0082018240{token.hex()}{name.hex()}00") == "63c2"
-    old = client.good(f"0088018220{server.good('0084000010').hex()}{name.hex()}00")
-    server.good("0084000010")
-    assert server.status(f"0082018240{old.hex()}{name.hex()}00") == "63c1"
-
-
-def test_a_server_without_the_key_is_refused_by_the_client() -> None:
-    client, server = two()
-    client.good(f"0088018220{server.good('0084000010').hex()}{'00' * 16}00")
-    assert client.status(f"0082028220{'5a' * 32}") == "6300"
+def test_a_key_of_tokens_answers_no_bare_challenge() -> None:
+    """It would give E(K, "ISCL 9798-2 MAC1") to whoever asks, and with that the key of every token's MAC."""
+    card = card_with((0x82, 3, AES_A, 0))
+    assert card.status("0088008210" + b"ISCL 9798-2 MAC1".hex() + "00") == "6985"
+    card.good("0084000010")
+    assert card.status("0082008210" + "00" * 16) == "6985"

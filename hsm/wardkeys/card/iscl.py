@@ -20,6 +20,7 @@ _SELECT, _VERIFY, _CHALLENGE, _INTERNAL, _EXTERNAL = 0xA4, 0x20, 0x84, 0x88, 0x8
 _DERIVE, _PUT_KEY, _DELETE_KEY, _LIST, _UNBLOCK = 0x8A, 0xD8, 0xE4, 0xCA, 0x2C
 _PROPRIETARY: Final = 0x80
 _MAX_DRAWS: Final = 16
+_MAX_NAME: Final = 128
 
 
 class Purpose(Enum):
@@ -86,7 +87,7 @@ class IsclCard:
     # Profile R1 (docs/iscl.md 7.3)
 
     def challenge(self, length: int = 8) -> bytes:
-        """Draw a challenge, 8 or 16 bytes, that the next `external` or `token_ba` is about."""
+        """Draw a challenge, 8 or 16 bytes, that the next `external` is about."""
         answer = self._channel.command(_CHALLENGE, 0x00, 0x00, le=length)
         if len(answer) != length:
             raise CardError(Code.CARD_ANSWER, "a challenge of the wrong length")
@@ -120,21 +121,28 @@ class IsclCard:
             raise refused(status)
         return answer
 
-    # Extension 0x80000001: ISO/IEC 9798-2 mechanism 4, AES. B is the server and begins.
+    # Extension 0x80000001: ISO/IEC 9798-2 mechanism 4, AES. B is the server and begins. Names have 1 to 128 bytes.
 
-    def token_ab(self, slot: int, challenge: bytes, name: bytes) -> bytes:
-        """Client: answer the server's challenge; `name` is the server's, 16 bytes. `check_token_ba` judges what comes back."""
-        return self._channel.command(_INTERNAL, 0x01, reference(Purpose.TO_CLIENT, slot), challenge + name)
+    def token_ab(self, slot: int, challenge: bytes, name: bytes) -> tuple[bytes, bytes]:
+        """Client: return (TokenAB, own nonce) for the server's 16-byte challenge and its name."""
+        answer = self._channel.command(_INTERNAL, 0x01, reference(Purpose.TO_CLIENT, slot), challenge + name)
+        if len(answer) <= NONCE_BYTES:
+            raise CardError(Code.CARD_ANSWER, "a token that is cut short")
+        return answer[NONCE_BYTES:], answer[:NONCE_BYTES]
 
-    def token_ba(self, slot: int, token: bytes, name: bytes) -> bytes:
-        """Server: judge the client's token against our challenge and our name, return the answer. CARD_PEER_REFUSED."""
-        answer, status = self._channel.exchange(_EXTERNAL, 0x01, reference(Purpose.TO_CLIENT, slot), token + name)
-        self._judge(status)
+    def token_ba(self, slot: int, challenge: bytes, name: bytes, token: bytes) -> bytes:
+        """Server: judge TokenAB against our challenge and our name, return TokenBA. CARD_PEER_REFUSED."""
+        if not 0 < len(name) <= _MAX_NAME:
+            raise CardError(Code.CARD_INPUT, f"a name has 1 to {_MAX_NAME} bytes")
+        data = challenge + bytes((len(name),)) + name + token
+        answer, status = self._channel.exchange(_EXTERNAL, 0x01, reference(Purpose.TO_CLIENT, slot), data)
+        self._judge_token(status)
         return answer
 
-    def check_token_ba(self, slot: int, token: bytes) -> None:
-        """Client: judge the server's token. CARD_PEER_REFUSED."""
-        self._judge(self._channel.exchange(_EXTERNAL, 0x02, reference(Purpose.TO_CLIENT, slot), token, le=None)[1])
+    def check_token_ba(self, slot: int, nonce: bytes, challenge: bytes, token: bytes) -> None:
+        """Client: judge TokenBA against our nonce and the server's challenge. CARD_PEER_REFUSED."""
+        data = nonce + challenge + token
+        self._judge_token(self._channel.exchange(_EXTERNAL, 0x02, reference(Purpose.TO_CLIENT, slot), data, le=None)[1])
 
     # Administration
 
@@ -167,6 +175,9 @@ class IsclCard:
         if len(answer) % 4:
             raise CardError(Code.CARD_ANSWER, "a list of keys that is cut short")
         return [_row(answer[at : at + 4]) for at in range(0, len(answer), 4)]
+
+    def _judge_token(self, status: int) -> None:
+        self._judge(0x6300 if status == 0x6A80 else status)  # a length that no token has: the peer's fault
 
     @staticmethod
     def _judge(status: int) -> None:
