@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from cryptography import x509
 
 from support.card import CardFile, Slot, until_present
 from support.processes import run
+from wardkeys.pcsc import Pcsc
 from wardtools.pki import DAY, Leaf, Pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,8 +256,40 @@ def test_secrets_are_typed_without_echo_and_the_serial_number_confirms(desk: Des
     assert "nothing was changed" in typed(["init"], [("Type ", "yes")])
 
 
-def typed(words: list[str], dialogue: list[tuple[str, str]]) -> str:
-    """Run the tool on a terminal; answer each prompt in turn; return what was shown."""
+def test_others_use_the_card_while_a_person_types(desk: Desk) -> None:
+    """The PIN of a box that is up is asked for at its reader: its signatures must not wait for that."""
+
+    def meanwhile() -> str:
+        assert "PIN 3 tries left" in desk.good("list")
+        with Pcsc() as pcsc, pcsc.connect(desk.slot.name) as shared:
+            shared.disconnect(reset=True)
+        return "123456"
+
+    dialogue: list[tuple[str, str | Callable[[], str]]] = [("PIN: ", meanwhile), ("new PIN: ", "471108"), ("once more: ", "471108")]
+    assert "PIN changed" in typed(["set-pin"], dialogue)
+    assert desk.card.state.pin.value == b"471108"
+
+
+def test_a_card_that_is_swapped_while_a_person_types_is_not_touched(desk: Desk) -> None:
+    other = CardFile(desk.folder / "other", serial=bytes.fromhex("00c0ffee00000002"), label="other")
+
+    def swapped() -> str:
+        desk.slot.remove()
+        until_present(desk.slot, False)
+        desk.slot.card = other
+        desk.slot.insert()
+        until_present(desk.slot)
+        return SERIAL
+
+    dialogue: list[tuple[str, str | Callable[[], str]]] = [("Type ", swapped), ("new PIN: ", "471108"), ("once more: ", "471108")]
+    shown = typed(["init"], [*dialogue, ("new PUK: ", "31415926"), ("once more: ", "31415926")])
+    assert "WG773" in shown and "wiped" not in shown, shown
+    assert other.state.pin.value == b"123456"
+
+
+def typed(words: list[str], dialogue: Sequence[tuple[str, str | Callable[[], str]]]) -> str:
+    """Run the tool on a terminal; answer each prompt in turn, with text or what a function returns; return what was shown."""
+    dialogue = list(dialogue)
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(PATH)
@@ -275,7 +308,8 @@ def typed(words: list[str], dialogue: list[tuple[str, str]]) -> str:
             shown += data
         if dialogue and (found := shown.find(dialogue[0][0].encode(), at)) >= 0:
             at = found + len(dialogue[0][0])
-            os.write(terminal, dialogue.pop(0)[1].encode() + b"\n")
+            answer = dialogue.pop(0)[1]
+            os.write(terminal, (answer if isinstance(answer, str) else answer()).encode() + b"\n")
     os.close(terminal)
     os.waitpid(pid, 0)
     assert not dialogue, (dialogue, shown)

@@ -23,7 +23,9 @@ def iscl_key(work: Work, options: argparse.Namespace) -> int:
     held = [row for row in card.loaded() if (row.purpose, row.slot) == (purpose, slot)]
     if held and not options.unblock:
         what = f"{options.purpose} slot {slot} of the card {card.serial.hex()} has a key. It will be destroyed."
-        desk.confirm(what, card.serial.hex(), yes=options.yes)
+        with work.aside():
+            desk.confirm(what, card.serial.hex(), yes=options.yes)
+        card = work.iscl()
     card.authenticate(desk.stored_key(options.management_key))
     if options.delete:
         card.delete_key(purpose, slot)

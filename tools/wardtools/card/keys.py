@@ -30,8 +30,8 @@ def new_key(work: Work, options: argparse.Namespace) -> int:
     management = desk.stored_key(options.management_key)
     if not work.surely_empty(slot):
         what = f"Slot {options.slot} of the card in {work.reader} has a key or certificate{_subject_of(work, slot)}. It will be destroyed."
-        desk.confirm(what, work.name(), yes=options.yes)
-    pin = desk.secret("PIN", options.pin_file) if slot is not Slot.CARD_AUTHENTICATION else b""
+        _confirmed(work, what, options)
+    pin = _pin(work, slot, options)
     if pin:
         work.piv.verify(pin)  # a wrong one is found out before anything is destroyed
     work.piv.authenticate(management)
@@ -65,7 +65,7 @@ def csr(work: Work, options: argparse.Namespace) -> int:
     if held is None:
         raise CardError(Code.CARD_EMPTY, f"slot {options.slot} has no certificate; make a key with new-key")
     public = _public_of(held)
-    pin = desk.secret("PIN", options.pin_file) if slot is not Slot.CARD_AUTHENTICATION else b""
+    pin = _pin(work, slot, options)
     _again(work, slot, pin)
     if not work.proves(slot, public):
         raise CardError(
@@ -88,16 +88,16 @@ def install_cert(work: Work, options: argparse.Namespace) -> int:
     slot = SLOTS[options.slot]
     certificate = _certificate(options)
     public = _public_of(certificate)
-    pin = desk.secret("PIN", options.pin_file) if slot is not Slot.CARD_AUTHENTICATION else b""
-    _again(work, slot, pin)
-    if not work.proves(slot, public):
-        raise CardError(Code.CARD_MISMATCH, f"the key in slot {options.slot} did not sign for the certificate's public key")
     if certificate.not_valid_after_utc <= datetime.now(UTC):
         raise CardError(Code.CARD_INPUT, f"the certificate expired {certificate.not_valid_after_utc:%Y-%m-%d}")
     held = work.certificate(slot)
     if held is not None and held.issuer != held.subject and held != certificate:
         what = f"Slot {options.slot} has a certificate{_subject_of(work, slot)}. It will be replaced."
-        desk.confirm(what, work.name(), yes=options.yes)
+        _confirmed(work, what, options)
+    pin = _pin(work, slot, options)
+    _again(work, slot, pin)
+    if not work.proves(slot, public):
+        raise CardError(Code.CARD_MISMATCH, f"the key in slot {options.slot} did not sign for the certificate's public key")
     work.piv.authenticate(desk.stored_key(options.management_key))
     work.piv.put_certificate(slot, certificate.public_bytes(serialization.Encoding.DER))
     if work.certificate(slot) != certificate:
@@ -107,6 +107,19 @@ def install_cert(work: Work, options: argparse.Namespace) -> int:
         f"slot {options.slot}: {certificate.subject.rfc4514_string()}, issued by {certificate.issuer.rfc4514_string()}, valid until {until}"
     )
     return 0
+
+
+def _confirmed(work: Work, what: str, options: argparse.Namespace) -> None:
+    name = work.name()
+    with work.aside():
+        desk.confirm(what, name, yes=options.yes)
+
+
+def _pin(work: Work, slot: Slot, options: argparse.Namespace) -> bytes:
+    if slot is Slot.CARD_AUTHENTICATION:
+        return b""
+    with work.aside():
+        return desk.secret("PIN", options.pin_file)
 
 
 def _again(work: Work, slot: Slot, pin: bytes) -> None:

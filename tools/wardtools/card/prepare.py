@@ -29,12 +29,14 @@ def init(work: Work, options: argparse.Namespace) -> int:
     """
     held = [f"{slot:02x}{_name(work, slot)}" for slot in Slot if not work.surely_empty(slot)]
     what = f"All keys and certificates on the card in {work.reader} will be destroyed." + (f" It has: {', '.join(held)}." if held else "")
-    desk.confirm(what, work.name(), yes=options.yes)
-    if options.management_key_out is not None and options.management_key_out.exists():
-        raise FileExistsError(f"{options.management_key_out} is there already")
-    pin = desk.secret("new PIN", options.new_pin_file, new=True)
-    puk = desk.secret("new PUK", options.new_puk_file, new=True)
-    _judge(pin, puk)
+    name = work.name()
+    with work.aside():
+        desk.confirm(what, name, yes=options.yes)
+        if options.management_key_out is not None and options.management_key_out.exists():
+            raise FileExistsError(f"{options.management_key_out} is there already")
+        pin = desk.secret("new PIN", options.new_pin_file, new=True)
+        puk = desk.secret("new PUK", options.new_puk_file, new=True)
+        _judge(pin, puk)
     key = ManagementKey(_AES_128, os.urandom(16))
     wiped = _wipe(work)
     if held and not wiped and not options.keep_keys:
@@ -58,13 +60,15 @@ def init(work: Work, options: argparse.Namespace) -> int:
 def set_pin(work: Work, options: argparse.Namespace) -> int:
     """Change the PIN, change the PUK, or set a new PIN by the PUK."""
     if options.puk:
-        old, new = desk.secret("PUK", options.puk_file), desk.secret("new PUK", options.new_puk_file, new=True)
+        with work.aside():
+            old, new = desk.secret("PUK", options.puk_file), desk.secret("new PUK", options.new_puk_file, new=True)
         _judge(FACTORY_PIN + b"0", new)
         work.piv.change(PUK, old, new)
         print("PUK changed")
         return 0
     if options.unblock:
-        puk, new = desk.secret("PUK", options.puk_file), desk.secret("new PIN", options.new_pin_file, new=True)
+        with work.aside():
+            puk, new = desk.secret("PUK", options.puk_file), desk.secret("new PIN", options.new_pin_file, new=True)
         _judge(new, puk)
         work.piv.unblock(puk, new)
         print("PIN set, all its tries are back")
@@ -72,7 +76,8 @@ def set_pin(work: Work, options: argparse.Namespace) -> int:
     left = work.piv.tries()
     if left is not None:
         sys.stderr.write(f"{left} tries left\n")
-    old, new = desk.secret("PIN", options.pin_file), desk.secret("new PIN", options.new_pin_file, new=True)
+    with work.aside():
+        old, new = desk.secret("PIN", options.pin_file), desk.secret("new PIN", options.new_pin_file, new=True)
     _judge(new, FACTORY_PUK + b"0")
     work.piv.change(PIN, old, new)
     print("PIN changed")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 
 from cryptography import x509
@@ -31,6 +31,8 @@ class Work(NamedTuple):
     reader: str
     channel: Channel
     piv: Piv
+    # While a person reads or types nobody is kept from the card: it ends the transaction and begins another, with PIV selected.
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def iscl(self) -> IsclCard:
         """Select the ISCL application. Raises `CardError`."""
@@ -89,11 +91,27 @@ def on_card(wanted: str) -> Iterator[Work]:
     """Connect to the card in the reader that has `wanted` in its name; without it to the only card there is. Raises `CardError`."""
     with Pcsc() as pcsc:
         reader = _choose(pcsc.look(), wanted)
-        with pcsc.connect(reader) as connection, connection.transaction():
+        with pcsc.connect(reader) as connection, ExitStack() as transaction:
             channel = Channel(connection.transmit)
             piv = Piv(channel)
-            piv.select()
-            yield Work(reader, channel, piv)
+
+            def begin() -> None:
+                transaction.enter_context(connection.transaction())
+                piv.select()
+
+            @contextmanager
+            def aside() -> Iterator[None]:
+                piv.select()
+                name = work.name()
+                transaction.close()
+                yield
+                begin()  # one that was swapped in meanwhile fails here, for the connection is to this card
+                if work.name() != name:
+                    raise CardError(Code.CARD_REMOVED, "another card is there")
+
+            work = Work(reader, channel, piv, aside)
+            begin()
+            yield work
 
 
 def _choose(readers: list[Reader], wanted: str) -> str:
