@@ -305,9 +305,9 @@ def test_keys_in_a_token_are_read_and_no_longer_unsafe() -> None:
     config = parsed(text.replace("[limits]", '[keys]\nsocket = "keys.sock"\non_removal = "cut"\nsign_seconds = 3\n[limits]'))
     peer = config.links[0].peers[0]
     assert peer.tls is not None and isinstance(peer.tls.certificates[0].key, TokenKey)
-    assert peer.tls.certificates[0].key.token == "token=ward-ct1"
+    assert peer.tls.certificates[0].key.token == "ward-ct1"
     assert config.custody.key == "pkcs11:serial=%30x;id=%01" and isinstance(config.custody.key, TokenKey)
-    assert config.custody.key.attributes == {"serial": b"0x", "id": b"\x01"}
+    assert (config.custody.key.uri.serial, config.custody.key.uri.id) == ("0x", b"\x01")
     assert config.keys == Keys(Path("/etc/wardgate/keys.sock"), OnRemoval.CUT, 3)
     assert config.unsafe == () and config.token_keys == {TOKEN, "pkcs11:serial=%30x;id=%01"}
     again = from_json(to_json(config))
@@ -321,13 +321,13 @@ def test_keys_in_a_token_are_read_and_no_longer_unsafe() -> None:
         ("pkcs11:object=tls-ec", "which token"),
         ("pkcs11:token=t", "which key"),
         ("pkcs11:token=t;object=k;type=cert", "type=private"),
-        ("pkcs11:token=t;object=k;pin-value=4711", "no attribute"),
-        ("pkcs11:token=t;object=k?pin-value=4711", "no query"),
-        ("pkcs11:token=t;object=k;object=l", "only once"),
-        ("pkcs11:token=t;object", "name=value"),
-        ("pkcs11:token=t;object=a b", "escapes"),
-        ("pkcs11:token=t;object=%4", "hex digits"),
-        ("pkcs11:token=t;object=%zz", "hex digits"),
+        ("pkcs11:token=t;object=k;pin-value=4711", "pin-value is not taken"),
+        ("pkcs11:token=t;object=k?pin-value=4711", "pin-value is not taken"),
+        ("pkcs11:token=t;object=k;object=l", "twice"),
+        ("pkcs11:token=t;object", "without a value"),
+        ("pkcs11:token=t;object=a b", "%xx"),
+        ("pkcs11:token=t;object=%4", "%xx"),
+        ("pkcs11:token=t;object=%zz", "%xx"),
         ("pkcs11:token=t;object=" + "x" * 600, "512"),
     ],
 )

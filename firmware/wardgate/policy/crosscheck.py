@@ -7,11 +7,12 @@ from typing import Any
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
-from wardgate.policy.keyref import is_token, shown
+from wardgate.policy.keyref import shown
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 from wardgate.policy.witnesses import check_witnesses
+from wardgate.token.naming import is_uri
 
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
 _LONGEST_SOCKET = "/custody.sock"
@@ -56,7 +57,7 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
 
 def _shakes_with_token(links: list[dict[str, Any]]) -> bool:
     parties = [party for link in links for party in (link.get("modality", {}), *link.get("peer", []))]
-    return any(is_token(pair.get("key", "")) for party in parties for pair in (party.get("tls") or {}).get("certificates", []))
+    return any(is_uri(pair.get("key", "")) for party in parties for pair in (party.get("tls") or {}).get("certificates", []))
 
 
 def _keys(keys: dict[str, Any], limits: dict[str, Any], with_token: bool, mistakes: list[Mistake]) -> None:
@@ -137,7 +138,7 @@ def _party(party: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
 
 def _tls(tls: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
     for index, pair in enumerate(tls.get("certificates", [])):
-        if is_token(pair.get("chain", "")):
+        if is_uri(pair.get("chain", "")):
             expected = "a PEM file: the chain is public, has the issuing CA's certificate too and is needed while the token is out"
             mistakes.append(Mistake(f"{place}.certificates[{index}].chain", expected, shown(pair["chain"]), Code.CONFIG_VALUE))
     profile = tls.get("profile")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wardgate.codes import Code
-from wardgate.policy.keyref import is_token
 from wardgate.policy.mistakes import Mistake
+from wardgate.token.naming import is_uri
 
 _MAX_BYTES = 64 << 20  # CRLs are the largest
 
@@ -71,7 +71,7 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _directory(Path(hold["directory"]), "hold.directory", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
-            if "chain" in pair and not is_token(pair["chain"]):
+            if "chain" in pair and not is_uri(pair["chain"]):
                 _file(pair["chain"], f"{place}.certificates[{index}].chain", mistakes)
             if "key" in pair:
                 _key(pair["key"], f"{place}.certificates[{index}].key", mistakes)
@@ -92,7 +92,7 @@ def _tls_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _absolute(text: str, base: Path) -> str:
     """Return the path; a key in a token is none."""
-    return text if is_token(text) else os.path.abspath(base / text)
+    return text if is_uri(text) else os.path.abspath(base / text)
 
 
 def _file(path: str, place: str, mistakes: list[Mistake]) -> os.stat_result | None:
@@ -117,7 +117,7 @@ def _file(path: str, place: str, mistakes: list[Mistake]) -> os.stat_result | No
 
 
 def _key(path: str, place: str, mistakes: list[Mistake]) -> None:
-    if is_token(path):
+    if is_uri(path):
         return  # whether it is there, the key service knows
     status = _file(path, place, mistakes)
     if status is not None and status.st_mode & 0o077:

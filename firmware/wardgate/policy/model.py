@@ -14,8 +14,9 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
-from wardgate.policy.keyref import KeyReference, TokenKey, is_token, key_reference
+from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
 from wardgate.policy.plant import Plant, build_plant
+from wardgate.token.naming import is_uri
 
 Network = IPv4Network | IPv6Network
 ANY: Final = "*"
@@ -315,7 +316,7 @@ def _unsafe(config: Config) -> Iterator[str]:
 
 def _unsafe_iscl(where: str, iscl: Iscl) -> Iterator[str]:
     yield f"{where}: legacy ISCL-style channel, reconstruction profile R1: retired, no conformance claim, never on an uncontrolled network"
-    if not is_token(iscl.keys):
+    if not is_uri(iscl.keys):
         yield f"{where}: iscl.keys in a file, {iscl.keys} (laboratory)"
     if iscl.encryption == "none":
         yield f"{where}: iscl.encryption = none (no privacy)"

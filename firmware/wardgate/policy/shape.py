@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.endpoint import parse_endpoint
-from wardgate.policy.keyref import is_token, shown, token_key
+from wardgate.policy.keyref import shown, token_key
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.schema import MAX_ITEMS, Kind, Need, Word
 from wardgate.policy.tables import TABLES
+from wardgate.token.naming import is_uri
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
@@ -158,7 +159,7 @@ def _endpoint(text: str, _word: Word) -> str | None:
 
 
 def _key(text: str, word: Word) -> str | None:
-    if not is_token(text):
+    if not is_uri(text):
         return _PROBLEMS[Kind.PATH](text, word)
     try:
         token_key(text)
@@ -168,7 +169,7 @@ def _key(text: str, word: Word) -> str | None:
 
 
 def _path_or_token(text: str, word: Word) -> str | None:
-    if not is_token(text):
+    if not is_uri(text):
         return _PROBLEMS[Kind.PATH](text, word)
     try:
         token_key(f"{text};object=iscl")  # the key's name follows from slot and direction

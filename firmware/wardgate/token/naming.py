@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 SCHEME = "pkcs11:"
-_TOKEN_ATTRIBUTES = ("token", "serial", "model")
 
 
 def is_uri(text: str) -> bool:
@@ -35,25 +34,10 @@ class Name:
 
 def name_in(uri: str) -> Name:
     """Return the token that `uri` means. The configuration was checked before: what cannot be read asks for nothing."""
-    found = {}
-    for part in uri[len(SCHEME) :].partition("?")[0].split(";"):
-        word, _, value = part.partition("=")
-        if word in _TOKEN_ATTRIBUTES:
-            found[word] = unquote(value)
-    return Name(found.get("token", ""), found.get("serial", ""), found.get("model", ""))
+    from wardkeys.uri import UriError, parse  # a box without keys in a token does without it
 
-
-def unquote(text: str) -> str:
-    """Return `text` with its percent escapes replaced (RFC 3986 2.1); `urllib` would cost the master a megabyte."""
-    out = bytearray()
-    rest = text.encode("utf-8", "replace")
-    while rest:
-        head, mark, rest = rest.partition(b"%")
-        out += head
-        if mark:
-            try:
-                out.append(int(rest[:2].decode("ascii"), 16))
-                rest = rest[2:]
-            except ValueError:
-                out += mark
-    return out.decode("utf-8", "replace")
+    try:
+        found = parse(uri)
+    except UriError:
+        return Name()
+    return Name(found.token or "", found.serial or "", found.model or "")

@@ -29,7 +29,7 @@ from wardgate.iscl.tokens import (
     TokenBA,
     Verify,
 )
-from wardgate.policy.keyref import is_token
+from wardgate.token.naming import is_uri
 
 if TYPE_CHECKING:
     from wardgate.iscl.settings import Settings
@@ -64,7 +64,7 @@ class Token(Protocol):
 
 def check_keys(iscl: Iscl, settings: Settings) -> None:
     """Raise `KeysUnusable` when a key file cannot serve. Keys in a token are the key service's business."""
-    if is_token(iscl.keys):
+    if is_uri(iscl.keys):
         if settings.key_id != SESSION_KEY:
             raise KeysUnusable("key_id = 16: a static key does not leave the token", f"key_id = {settings.key_id}")
         return
@@ -110,7 +110,7 @@ class TokenOpener:
         check_keys(iscl, settings)
         self._wide = settings.wide
         self._socket = socket
-        self._uri = iscl.keys if is_token(iscl.keys) else ""
+        self._uri = iscl.keys if is_uri(iscl.keys) else ""
         self._soft: SoftToken | None = None
         if not self._uri:
             keys = read_keys(iscl.keys)
