@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from wardgate.codes import Code
@@ -34,6 +35,7 @@ _MEANINGS: Final = {
     **dict.fromkeys(_GONE, Code.KEYS_TOKEN_ABSENT),
 }
 _CONDITIONS: Final = 0x6985
+_WRONG_DATA: Final = 0x6A80
 
 
 class CardKeys:
@@ -59,7 +61,8 @@ class CardKeys:
             return self._card.derive(int(slot), data)
         if kind == "aes":
             raise _cannot()
-        return self._card.internal(_PURPOSES[way[0]], int(slot), data)
+        with _reflection():
+            return self._card.internal(_PURPOSES[way[0]], int(slot), data)
 
     def verify(self, key: str, challenge: bytes, response: bytes) -> None:
         """EXTERNAL AUTHENTICATE, or a comparison with what the card itself would answer."""
@@ -77,7 +80,8 @@ class CardKeys:
 
     def token_ab(self, key: str, challenge: bytes, peer: bytes) -> tuple[bytes, bytes]:
         """INTERNAL AUTHENTICATE with P1 = 01."""
-        return self._card.token_ab(_tokens(key, "c2s"), challenge, peer)
+        with _reflection():
+            return self._card.token_ab(_tokens(key, "c2s"), challenge, peer)
 
     def token_ba(self, key: str, key_ab: str, challenge: bytes, own: bytes, token: bytes) -> bytes:
         """EXTERNAL AUTHENTICATE with P1 = 01. Both keys are of one slot."""
@@ -100,6 +104,17 @@ class CardKeys:
 
     def refuse_equal(self, key: str) -> None:
         """The card refused that when the key was loaded."""
+
+
+@contextmanager
+def _reflection() -> Iterator[None]:
+    """What the card says to a challenge of the right length: it is the one that it drew last."""
+    try:
+        yield
+    except CardError as error:
+        if error.status != _WRONG_DATA:
+            raise
+        raise KeyServiceError(Code.KEYS_ISCL_REFLECTED, "the card drew this challenge itself") from error
 
 
 def _tokens(key: str, way: str) -> int:
