@@ -19,7 +19,7 @@ from wardkeys.card.errors import CardError
 from wardkeys.card.iscl import IsclCard, Kind, Purpose
 from wardkeys.card.piv import Algorithm, Piv
 from wardkeys.card.publickey import algorithm_of, to_sign
-from wardkeys.pcsc import NOTIFICATIONS, Pcsc
+from wardkeys.pcsc import NOTIFICATIONS, Connection, Pcsc
 from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +100,61 @@ def test_a_pulled_card_fails_the_next_command_at_once_and_works_after_its_return
             piv = Piv(Channel(connection.transmit))
             piv.select()
             assert piv.tries() == 3
+
+
+def test_who_lets_go_of_a_card_that_was_pulled_leaves_the_next_one_alone(slot: Slot) -> None:
+    """pcscd 1.9.9 may reset the next card instead and call the reader empty; not each time, so what is asked of it is looked at too."""
+    slot.insert()
+    until_present(slot)
+    with Pcsc() as pcsc:
+        connection = pcsc.connect(slot.name)
+        asked = _dispositions(connection)
+        Piv(Channel(connection.transmit)).select()
+        slot.remove()
+        with pytest.raises(CardError):
+            Piv(Channel(connection.transmit)).select()
+        connection.disconnect(reset=True)
+        connection.disconnect(reset=True)
+        assert asked == [0], "SCARD_LEAVE_CARD, once"
+        slot.insert()
+        until_present(slot)
+        (reader,) = [one for one in pcsc.look() if one.name == slot.name]
+        assert reader.present
+        with pcsc.connect(slot.name) as again:
+            Piv(Channel(again.transmit)).select()
+
+
+def _dispositions(connection: Connection) -> list[int]:
+    """Note what SCardDisconnect is told from now on; everything goes to the real library."""
+    told: list[int] = []
+    library = connection._library
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(library, name)
+
+        def SCardDisconnect(self, handle: object, disposition: int) -> int:
+            told.append(disposition)
+            return int(library.SCardDisconnect(handle, disposition))
+
+    connection._library = Watched()  # type: ignore[assignment]
+    return told
+
+
+def test_who_lets_go_of_a_card_takes_its_verified_pin_along_unless_told_otherwise(slot: Slot) -> None:
+    slot.insert()
+    until_present(slot)
+    with Pcsc() as pcsc:
+        for reset, left in ((False, None), (True, 3)):
+            connection = pcsc.connect(slot.name)
+            piv = Piv(Channel(connection.transmit))
+            piv.select()
+            piv.verify(b"123456")
+            connection.disconnect(reset=reset)
+            with pcsc.connect(slot.name) as again:
+                piv = Piv(Channel(again.transmit))
+                piv.select()
+                assert piv.tries() == left
 
 
 def test_a_card_pulled_while_it_signs_ends_the_command(slot: Slot, pki: Pki) -> None:
