@@ -11,6 +11,7 @@ import pytest
 from support import datasets, peers
 from support.isclboxes import TwoBoxes
 from support.keyservice import KeyService
+from support.processes import until
 from support.softhsm import SoftHsm
 from wardtools.pki import Pki
 
@@ -24,12 +25,14 @@ OTHER = {**DES, "auth-1-s2c": bytes.fromhex("1032547698badcfe")}
 def service() -> Iterator[KeyService]:
     with tempfile.TemporaryDirectory(prefix="wk-") as name:
         hsm = SoftHsm(Path(name))
-        for label, keys in (("box-a", {**DES, **AES}), ("box-b", {**DES, **AES}), ("stranger", OTHER)):
+        tokens: dict[str, dict[str, bytes]] = {"box-a": {**DES, **AES}, "box-b": {**DES, **AES}, "stranger": OTHER, "empty": {}}
+        for label, keys in tokens.items():
             hsm.new_token(label)
             hsm.provision(label, secrets={f"iscl-{key}": value for key, value in keys.items()})
         made = KeyService(Path(name), hsm.env)
-        for label in ("box-a", "box-b", "stranger"):
+        for label in tokens:
             made.add_token(label, hsm.module)
+        made.hsm = hsm  # type: ignore[attr-defined]
         made.start()
         yield made
         made.stop()
@@ -68,11 +71,38 @@ def test_a_box_whose_token_has_another_key_is_refused_and_named(folder: Path, pk
         boxes.close()
 
 
+def test_a_token_that_cannot_answer_is_a_card_error(folder: Path, pki: Pki, service: KeyService) -> None:
+    boxes = TwoBoxes(folder, pki, ("pkcs11:token=empty", "pkcs11:token=box-b"), key_socket=service.socket)
+    try:
+        boxes.start()
+        assert boxes.echo().returncode != 0
+        boxes.a.wait_code("ISCL_CARD_ERROR")
+    finally:
+        boxes.close()
+
+
 def test_a_party_whose_token_is_not_there_is_not_served(folder: Path, pki: Pki, service: KeyService) -> None:
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=nobody", "pkcs11:token=box-b"), key_socket=service.socket)
     try:
         boxes.start()
         assert boxes.echo().returncode != 0
         boxes.a.wait_code("TOKEN_IS_ABSENT", "TOKEN_HAS_FAILED", "TOKEN_IS_ANOTHER")
+    finally:
+        boxes.close()
+
+
+def test_a_token_that_is_out_refuses_the_modality_and_serves_it_when_it_is_back(folder: Path, pki: Pki, service: KeyService) -> None:
+    boxes = TwoBoxes(folder, pki, ("pkcs11:token=box-a", "pkcs11:token=box-b"), key_socket=service.socket)
+    hsm: SoftHsm = service.hsm  # type: ignore[attr-defined]
+    try:
+        boxes.start()
+        assert boxes.echo().returncode == 0
+        hsm.remove()
+        boxes.a.wait_code("TOKEN_IS_ABSENT")
+        done = boxes.echo()
+        assert done.returncode != 0 and "Temporary Congestion" in done.stdout, done.stdout
+        assert "REFUSED: WG740 token box-a: absent" in boxes.a.status().stdout
+        hsm.put_back()
+        until(lambda: boxes.echo().returncode == 0, "served again", 60)
     finally:
         boxes.close()
