@@ -109,7 +109,7 @@ def test_a_card_whose_certificate_has_expired_is_refused_by_name(folder: Path, p
         made.pacs()
         made.start()
         made.box.wait_code("TOKEN_HAS_EXPIRED", seconds=60)
-        until(lambda: refused(made), "refused", 20)
+        until(lambda: refused(made), "refused")
         made.has_recorded("refused WG743")
     finally:
         made.close()

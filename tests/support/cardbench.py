@@ -105,7 +105,7 @@ class CardBench(Bench):
             found = iter(token_records(self.plan.log_dir))
             return all(word in found for word in wanted)
 
-        until(there, f"records {wanted}: {token_records(self.plan.log_dir)}", 20)
+        until(there, f"records {wanted}: {token_records(self.plan.log_dir)}")
 
 
 def block(card: CardFile) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from support.config import Plan
-from support.processes import Program, alive, children, listens, run, until
+from support.processes import READY_SECONDS, Program, alive, children, listens, run, until
 
 ROOT = Path(__file__).resolve().parents[2]
 _ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools"))}
@@ -98,7 +98,7 @@ class Gateway:
         """Return the codes of its log, in order (`WG201`)."""
         return re.findall(r"\b(WG\d{3})\b", self.log)
 
-    def wait_code(self, *names: str, seconds: float = 10.0) -> None:
+    def wait_code(self, *names: str, seconds: float = READY_SECONDS) -> None:
         """Wait until its log carries one of the codes of these names (`Code` members)."""
         from wardgate.codes import Code
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 
 _given: set[int] = set()
 

@@ -11,7 +11,7 @@ from support.bench import Bench
 from support.config import Plan
 from support.gateway import Gateway
 from support.keyservice import KeyService
-from support.processes import run, until
+from support.processes import READY_SECONDS, run, until
 from support.softhsm import PIN, SoftHsm
 from support.tokenkit import need_provider
 from wardgate.codes import Code
@@ -88,7 +88,7 @@ def in_token(plan: Plan, service: KeyService) -> None:
     plan.keys = {"socket": service.socket}
 
 
-def knows(box: Gateway, refusal: str = "", seconds: float = 20.0) -> None:
+def knows(box: Gateway, refusal: str = "", seconds: float = READY_SECONDS) -> None:
     """Wait until every worker of `box` has taken up that it refuses with the code of this name, or that it serves."""
     wanted = str(Code[refusal]) if refusal else str(Code.TOKEN_IS_BACK)
     workers = len(box.workers())
