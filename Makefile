@@ -60,8 +60,9 @@ types: setup ## mypy --strict over the firmware
 	$(PY) -m mypy
 
 .PHONY: soak
-soak: setup ## 10,000 handshakes with the key in a SoftHSM token, over 8 threads and 4 workers (minutes)
+soak: setup ## 10,000 handshakes with the key in a SoftHSM token; 1,000 pulls of a token (a quarter of an hour)
 	WARDGATE_SOAK=1 $(PY) -m pytest -rs -s tests/hardware/test_soak_token.py
+	WARD_PULLS=334 $(PY) -m pytest -rs -s tests/fault/test_card_pulled_often.py
 
 .PHONY: bench
 bench: ## ratios against stunnel and HAProxy on this machine

@@ -220,11 +220,11 @@ def test_keys_of_one_token_are_one_need() -> None:
 
 
 def test_a_uri_names_its_token_by_label_serial_and_model_whatever_else_it_says() -> None:
-    name = name_in("pkcs11:object=a%3Bb;token=My%20card;serial=%41b;model=x;type=private?module-name=y")
+    name = name_in("pkcs11:object=a%3Bb;token=My%20card;serial=%41b;model=x;type=private;manufacturer=y")
     assert (name.label, name.serial, name.model) == ("My card", "Ab", "x")
     assert is_uri("pkcs11:object=x") and not is_uri("/etc/key.pem")
     assert name_in("pkcs11:object=x").key == "any token"
-    assert name_in("pkcs11:token=100%").label == "100%"
+    assert name_in("pkcs11:token=100%").key == "any token"
 
 
 def test_labels_are_compared_without_their_padding() -> None:
