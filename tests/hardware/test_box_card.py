@@ -100,6 +100,8 @@ def test_a_blocked_card_is_refused_by_name(box: CardBench) -> None:
     block(box.first)
     box.insert(box.first, "TOKEN_IS_BLOCKED")
     assert refused(box)
+    status = box.box.status().stdout
+    assert "REFUSED: WG744" in status and ", 0 tries" in status, status
     box.has_recorded("refused WG744")
 
 

@@ -141,6 +141,17 @@ def test_master_loads_nothing_heavy() -> None:
     assert process.stdout.strip() == "[]"
 
 
+def test_a_box_with_its_keys_in_files_does_without_the_key_service(folder: Path, pki: Pki) -> None:
+    path = plan(folder, pki).write()
+    program = (
+        "import sys; from wardgate.policy.check import check; from wardgate.relay import worker;"
+        f"check({str(path)!r}, sys.stderr); print([name for name in sys.modules if name.startswith('wardkeys')])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert process.stdout.splitlines()[-1] == "[]"
+
+
 def test_page_of_codes_is_up_to_date() -> None:
     assert (ROOT / "docs" / "codes.md").read_text() == codes_page.page(), "run: make codes"
 
