@@ -106,7 +106,7 @@ def test_a_blocked_card_is_refused_by_name(box: CardBench) -> None:
 
 
 def test_a_card_whose_certificate_has_expired_is_refused_by_name(folder: Path, pki: Pki, slot: Slot) -> None:
-    made = CardBench(folder, pki, slot, datetime.now(UTC) + timedelta(seconds=12))
+    made = CardBench(folder, pki, slot, datetime.now(UTC) + timedelta(seconds=4))
     try:
         made.pacs()
         made.start()
