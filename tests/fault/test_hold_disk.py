@@ -71,7 +71,7 @@ def test_a_disk_filled_by_others_costs_the_sender_a700_and_no_instance(bench: Be
         # The room was there when the request came; it is gone before its data set is.
         parts = wire.store_pdus(series[1])
         client.send(*parts[:4])
-        until(lambda: any(path.stat().st_size for path in (small_disk / "queue").glob("*.part")), "it is being written")
+        until(lambda: any(held.size(path) for path in (small_disk / "queue").glob("*.part")), "it is being written")
         with (small_disk / "ballast").open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, _free(small_disk) - 8192)
         client.send(*parts[4:])

@@ -71,13 +71,13 @@ def test_what_was_delivered_before_a_kill_is_not_asked_again(holding: Bench) -> 
 
 
 def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holding: Bench) -> None:
-    series = datasets.generate(holding.folder / "in", 300, 128)
+    series = datasets.generate(holding.folder / "in", 600, 128)
+    (worker,) = holding.box.workers()
     words = ["storescu", "-v", "-R", "-aet", MODALITY, "-aec", PACS, LOOPBACK, str(holding.plan.listen)]
     sender = holding.add(Program([*words, *(one.path for one in series)], holding.folder / "storescu.log"))
     until(lambda: len(held.files(holding)) > 20, f"the study is under way\n{holding.box.log[-1000:]}")
-    (worker,) = holding.box.workers()
     os.kill(worker, signal.SIGKILL)
-    sender.wait(30)
+    sender.wait(60)
     count = len(re.findall(r"Received Store Response \(Success\)", sender.log))
     assert 0 < count < len(series)
     with held.pacs(holding) as pacs:
@@ -86,7 +86,7 @@ def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holdi
     for one in series[:count]:
         assert arrived[one.sop_instance] == one.sha256
         holding.assert_recorded(one)
-    until(lambda: not any(path.stat().st_size for path in held.files(holding, "*.part")), "what was cut is removed", 30)
+    until(lambda: not any(held.size(path) for path in held.files(holding, "*.part")), "what was cut is removed", 60)
     holding.assert_log_verifies()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import relaykit
+from support import held, relaykit
 from support.command_sets import CT, command_set, element, us
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
@@ -56,7 +56,7 @@ def waiting(folder: Path) -> list[str]:
 
 
 def unfinished(folder: Path) -> list[str]:
-    return [path.name for path in (folder / "hold" / "queue").glob("*.part") if path.stat().st_size]
+    return [path.name for path in (folder / "hold" / "queue").glob("*.part") if held.size(path)]
 
 
 def test_success_comes_only_after_the_record_and_the_instance_is_on_the_disk_by_then(relay: Relay, folder: Path) -> None:

@@ -24,11 +24,19 @@ def files(bench: Bench, pattern: str = "*.held", folder: str = "queue") -> list[
     return sorted((bench.plan.hold_dir / folder).glob(pattern))
 
 
+def size(path: Path) -> int:
+    """Its bytes; 0 when it is gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def instance_of(path: Path) -> str:
     """The SOP Instance UID in the head of a queue file."""
     content = path.read_bytes()
-    size = head_size(content[:PREFIX_BYTES])
-    return decode_header(content[PREFIX_BYTES : PREFIX_BYTES + size]).sop_instance
+    end = PREFIX_BYTES + head_size(content[:PREFIX_BYTES])
+    return decode_header(content[PREFIX_BYTES:end]).sop_instance
 
 
 def waiting(bench: Bench) -> set[str]:
