@@ -8,38 +8,15 @@ from typing import Any
 
 import pytest
 
+from support import plantconfig
 from wardgate.codes import Code
 from wardgate.policy.loader import config_from
 from wardgate.policy.mistakes import ConfigErrors, Mistake
 from wardgate.policy.model import Config, from_json, to_json
 from wardgate.policy.plant import MacRule, Ports, Side, Way
 
-GATEWAY = """
-[box]
-name = "ward-ct1"
-[custody]
-log = "log"
-origin = "ward-ct1.example.org/custody"
-key = "custody.pem"
-[[link]]
-name = "ct1"
-sop_classes = ["*"]
-directions = ["to-hospital", "to-modality"]
-[link.modality]
-ae_titles = ["CT1"]
-addresses = ["192.0.2.10", "2001:db8::10"]
-listen = ["192.0.2.20:104"]
-connect = "192.0.2.10:104"
-transport = "plain"
-[[link.peer]]
-name = "pacs"
-ae_titles = ["PACS"]
-addresses = ["192.0.2.20"]
-connect = "*:2762"
-listen = ["192.0.2.10:11112"]
-transport = "plain"
-unsafe_allow_clear_hospital = true
-"""
+# The one modality listener whose text the mistakes below replace.
+GATEWAY = plantconfig.GATEWAY.replace(', "[2001:db8::20]:104"', "").replace(', "2001:db8::20"]', "]")
 PLANT = """
 [plant]
 ports = "bridge"

@@ -6,7 +6,6 @@ import fcntl
 import gc
 import os
 import random
-import signal
 import socket
 import sys
 import time
@@ -29,6 +28,7 @@ from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.keyref import TokenKey
 from wardgate.policy.model import Config, Link, Party, Transport, build
+from wardgate.relay.child import CONTROL_BYTES, begin
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate
@@ -40,8 +40,6 @@ SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
 LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
-CONTROL_BYTES: Final = 1 << 20
-START_SECONDS: Final = 30.0
 POKE_BYTES: Final = 2048
 _MAX_POKES: Final = 4096
 
@@ -389,32 +387,14 @@ def _poke_socket(path: str) -> socket.socket:
     return sock
 
 
-def main() -> int:
-    """Take the start message from the control socket, serve, leave."""
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
-        sys.stderr.write("usage: python -m wardgate.hold.forwarder CONTROL_FD   (started by wardgate run)\n")
-        return 2
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.settimeout(START_SECONDS)
-    try:
-        start = decode(control.recv(CONTROL_BYTES))
-    except (OSError, ControlError) as error:
-        sys.stderr.write(f"no start message from the master: {error}\n")
-        return 2
-    try:
-        forwarder = Forwarder(control, start)
-    except Exception as error:
-        code = getattr(error, "code", Code.WORKER_DEFECT)
-        control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
-        return 1
-    control.setblocking(False)
+def _settled() -> None:
     gc.collect()
     gc.freeze()
-    forwarder.run()
-    return 0
+
+
+def main() -> int:
+    """Take the start message from the control socket, serve, leave."""
+    return begin("wardgate.hold.forwarder", lambda control, start: Forwarder(control, start).run, _settled)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import socket
 import sys
 import threading
@@ -17,6 +16,7 @@ from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.admission import Admission
+from wardgate.relay.child import CONTROL_BYTES, begin
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate, Post
@@ -24,9 +24,7 @@ from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
 from wardgate.relay.tokens import Out, Tokens, outs_in
 
-START_SECONDS: Final = 30.0
 COLLECT_SECONDS: Final = 60.0
-CONTROL_BYTES: Final = 1 << 20
 THREAD_STACK_BYTES: Final = 256 << 10
 
 
@@ -206,37 +204,18 @@ def _party(link: Link, name: str) -> Party:
     return next(party for party in link.parties if party.name == name)
 
 
-def main() -> int:
-    """Take the start message from the control socket, serve, leave."""
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
-        sys.stderr.write("usage: python -m wardgate.relay.worker CONTROL_FD   (started by wardgate run)\n")
-        return 2
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal's; the master decides what a reload is
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.stack_size(THREAD_STACK_BYTES)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.settimeout(START_SECONDS)
-    try:
-        data = control.recv(CONTROL_BYTES)
-        start = decode(data)
-    except (OSError, ControlError) as error:
-        sys.stderr.write(f"no start message from the master: {error}\n")
-        return 2
-    try:
-        worker = Worker(control, start)
-    except Exception as error:
-        code = getattr(error, "code", Code.WORKER_DEFECT)
-        control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
-        return 1
-    control.setblocking(False)
+def _settled() -> None:
     # What is here now stays for ever. Associations are the only garbage in cycles: `Worker` looks for it when some have ended, not after
     # every so many allocations.
     gc.collect()
     gc.freeze()
     gc.disable()
-    worker.run()
-    return 0
+
+
+def main() -> int:
+    """Take the start message from the control socket, serve, leave."""
+    threading.stack_size(THREAD_STACK_BYTES)
+    return begin("wardgate.relay.worker", lambda control, start: Worker(control, start).run, _settled)
 
 
 if __name__ == "__main__":

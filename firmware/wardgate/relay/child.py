@@ -1,0 +1,48 @@
+"""How a process that the master starts begins: the start message comes over the control socket, its own `serve` is made from it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from wardgate.codes import Code
+from wardgate.master.control import ControlError, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START_SECONDS: Final = 30.0
+CONTROL_BYTES: Final = 1 << 20
+
+
+def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[[], None]], settled: Callable[[], None]) -> int:
+    """Take the start message from the descriptor in `sys.argv`, serve, leave; return the exit status.
+
+    `make(control, start)` returns what serves until the master says stop; when it raises, the master is told and the status is 1.
+    `settled` is called in between, when everything that stays for ever is there.
+    """
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.stderr.write(f"usage: python -m {module} CONTROL_FD   (started by wardgate run)\n")
+        return 2
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal's; the master decides what a reload is
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.settimeout(START_SECONDS)
+    try:
+        start = decode(control.recv(CONTROL_BYTES))
+    except (OSError, ControlError) as error:
+        sys.stderr.write(f"no start message from the master: {error}\n")
+        return 2
+    try:
+        serve = make(control, start)
+    except Exception as error:
+        code = getattr(error, "code", Code.WORKER_DEFECT)
+        control.send(encode({"is": "failed", "code": str(code), "detail": f"{type(error).__name__}: {error}"[:500]}))
+        return 1
+    control.setblocking(False)
+    settled()
+    serve()
+    return 0
