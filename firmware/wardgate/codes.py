@@ -5,11 +5,8 @@ Numbers are never used again for another meaning.
 
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
-    83x to 86x the plant
-    7xx keys and tokens
-    7xx keys and tokens   8xx ISCL
-    87x-89x hold
-    7xx keys and tokens
+    7xx keys, tokens    80x-82x ISCL                83x-86x the plant
+    87x-89x hold        90x-92x updates             93x-95x vault and state
 """
 
 from __future__ import annotations
