@@ -6,7 +6,7 @@ Numbers are never used again for another meaning.
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
     7xx keys, tokens    80x-82x ISCL                83x-86x the plant
-    87x-89x hold        90x-92x updates             93x-95x vault and state
+    87x-89x hold        90x-92x updates             93x-95x the box: what hangs, state, vault, time
 """
 
 from __future__ import annotations
@@ -1297,6 +1297,15 @@ class Code(Enum):
     )
     NETD_DEFECT = _row(852, Side.BOX, Level.ERROR, "a defect in netd; the rules in the kernel go on", "report it with the line")
     PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
+
+    # 93x-95x the box: processes that hang, state, vault, time
+    PROCESS_HUNG = _row(
+        930,
+        Side.BOX,
+        Level.ERROR,
+        "a process did not answer for too long and is killed; another takes its place",
+        "report it with the lines before",
+    )
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

@@ -15,6 +15,7 @@ _SECTIONS = {
     6: "Custody",
     7: "Keys and tokens",
     8: "ISCL, the plant, hold",
+    9: "The box",
 }
 _HEAD = """\
 # Failure codes

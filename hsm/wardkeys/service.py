@@ -18,6 +18,7 @@ from typing import Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
+from wardgate.notify import Notifier
 from wardkeys import wire
 from wardkeys.baton import Baton
 from wardkeys.config import Config
@@ -50,6 +51,7 @@ class Service:
         self._connections: dict[int, Connection] = {}
         self._gathering: deque[Gather] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._notifier = Notifier()
         self._stop = False
         self._dirty = False
         self._next_tick = 0.0
@@ -81,6 +83,7 @@ class Service:
         for token in self._tokens:
             token.settled.wait(max(0.0, limit - time.monotonic()))
         self._listener.listen(128)
+        self._notifier.ready(f"{len(self._tokens)} tokens")
         self._log.event(Code.KEYS_STARTED, socket=self._config.socket, tokens=len(self._tokens))
         self._baton.start()
         self._baton.wait()
@@ -91,14 +94,16 @@ class Service:
         listener, wake = self._listener.fileno(), self._wake
         while not self._stop:
             busy = any(token.pending for token in self._tokens) or self._gathering
-            for fd, _ in self._poll.poll(_TICK_SECONDS if busy else None, 64):
+            for fd, _ in self._poll.poll(_TICK_SECONDS if busy else self._notifier.interval, 64):
                 if fd == listener:
                     self._accept()
                 elif fd == wake:
                     os.eventfd_read(wake)
                 elif (connection := self._connections.get(fd)) is not None:
                     self._receive(connection)
-            if busy and (now := time.monotonic()) > self._next_tick:
+            now = time.monotonic()
+            self._notifier.turned(now)
+            if busy and now > self._next_tick:
                 self._next_tick = now + _TICK_SECONDS
                 self._keep_deadlines(now)
             if self._dirty:
@@ -225,6 +230,7 @@ class Service:
 
     def _end(self) -> None:
         self._log.event(Code.KEYS_STOPPING)
+        self._notifier.stopping("stopping")
         for token in self._tokens:
             token.stop()
         limit = time.monotonic() + _STOP_SECONDS

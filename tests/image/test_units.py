@@ -52,11 +52,15 @@ def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
-def test_no_service_has_a_watchdog_that_nobody_pets(path: Path) -> None:
-    """No process of ours notifies systemd: with WatchdogSec= or Type=notify it would be killed or never be ready."""
+def test_a_service_that_stays_says_when_it_is_ready_and_is_ended_when_it_hangs(path: Path) -> None:
+    """One that runs once needs neither: with WatchdogSec= or Type=notify it would be killed or never be ready."""
     service = read_unit(path)["Service"]
-    assert "WatchdogSec" not in service
-    assert service["Type"][0] in ("exec", "oneshot")
+    if service["Type"][0] == "oneshot":
+        assert "WatchdogSec" not in service
+    else:
+        assert service["Type"] == ["notify"]
+        assert 30 <= int(service["WatchdogSec"][0]) <= 120
+        assert service["Restart"] == ["always"]
 
 
 def test_nothing_forwards_before_policy_and_firewall() -> None:

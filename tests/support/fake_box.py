@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from wardgate.master import weight
+from wardgate.master import pulse, weight
 from wardgate.master.programs import Programs
 from wardgate.master.supervisor import Supervisor
 
@@ -13,5 +14,6 @@ _CHILD = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
 
 if __name__ == "__main__":
     weight.LOOK_SECONDS = 0.2
+    pulse.HUNG_SECONDS = float(os.environ.get("FAKE_HUNG_SECONDS", pulse.HUNG_SECONDS))
     programs = Programs(worker=(*_CHILD, "worker"), writer=(*_CHILD, "writer"), crl_fetch=("/bin/true",))
     sys.exit(Supervisor(sys.argv[1], programs).run())

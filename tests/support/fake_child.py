@@ -56,6 +56,8 @@ def worker(fd: int) -> None:
                 (run_dir / "grow").unlink(missing_ok=True)
                 ballast += b"x" * (64 << 20)
             say({"is": "status", "id": message["id"], "status": status})
+        elif message["do"] == "ping":
+            say({"is": "alive"})
         elif message["do"] == "stop":
             sys.exit(0)
         elif message["do"] == "drain" and not (run_dir / "slow-drain").exists():

@@ -40,6 +40,7 @@ class Op(IntEnum):
     YIELD = 6
     STAT = 7
     EVENT = 8
+    PING = 9  # does the loop turn? answered at once, nothing is written
 
 
 class Status(IntEnum):

@@ -167,6 +167,8 @@ class Writer:
             self._log.event(Code.CUSTODY_YIELD)
             self._yielded = connection
             return _OK, NO_INDEX
+        if op == Op.PING:
+            return _OK, NO_INDEX
         if op == Op.STAT:
             connection.packets.append(wire.REPORT_KIND + self._report())
             return _OK, NO_INDEX

@@ -312,7 +312,9 @@ class Forwarder:
             message = decode(data)
         except ControlError:
             return
-        if message.get("do") in ("drain", "stop"):
+        if message.get("do") == "ping":
+            self._say({"is": "alive"})
+        elif message.get("do") in ("drain", "stop"):
             self._stop()
 
     def _stop(self) -> None:

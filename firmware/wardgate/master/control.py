@@ -3,8 +3,8 @@
     master -> worker  {"do":"start", "generation":g, "worker":i, "config":{...}, "listeners":[[fd,"h:p",[[link,party],...]],...],
                        "tokens":{...}}, as the next one
                       {"do":"tokens", "out":{"LINK/PARTY":["TOKEN_IS_ABSENT","detail"],...}}   who is not there is served
-                      {"do":"status","id":n}   {"do":"drain"}   {"do":"stop"}
-    worker -> master  {"is":"ready"}   {"is":"status","id":n,"status":{...}}   {"is":"drained"}
+                      {"do":"status","id":n}   {"do":"ping"}   {"do":"drain"}   {"do":"stop"}
+    worker -> master  {"is":"ready"}   {"is":"status","id":n,"status":{...}}   {"is":"alive"}   {"is":"drained"}
                       {"is":"failed","code":"WG301","detail":"..."}
 
 `config` is what `policy.model.build` takes. A status may travel in `drained` too, so that its counters are not lost.

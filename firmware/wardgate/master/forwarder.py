@@ -36,6 +36,11 @@ class Forwarder:
         """Its process id, 0 when there is none."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def processes(self) -> list[Process]:
+        """The process, while there is one."""
+        return [self._process] if self._process is not None else []
+
     def use(self, answer: dict[str, Any]) -> None:
         """Serve this configuration: start, start anew, or end when no link holds."""
         self._answer = answer if _holds(answer["config"]) else None

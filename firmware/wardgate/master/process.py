@@ -54,6 +54,7 @@ class Process:
         self._loop, self._children = loop, children
         self._on_message, self._on_exit = on_message, on_exit
         self._kill_timer: Timer | None = None
+        self._asked: float | None = None  # when it was asked for a sign of life that it has not given
         self._control, theirs = control.pair()
         try:
             self._control.send(first)
@@ -79,6 +80,13 @@ class Process:
         except OSError:
             return False
         return True
+
+    def ping(self, now: float) -> float:
+        """Ask for a sign of life, unless one is due; return for how many seconds it has been due. Whatever it says is one."""
+        if self._asked is None:
+            self._asked = now
+            self.say({"do": "ping"})
+        return now - self._asked
 
     def drain(self, seconds: float, at_timeout: Callable[[Process], None]) -> None:
         """Let it end its associations; after `seconds` call `at_timeout` and end it."""
@@ -126,6 +134,7 @@ class Process:
         except control.ControlError:
             self.kill()
             return
+        self._asked = None
         self._on_message(self, message)
 
     def _exited(self, how: str) -> None:

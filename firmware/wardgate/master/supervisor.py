@@ -18,6 +18,7 @@ from wardgate.master.generation import Generation, Phase
 from wardgate.master.listeners import ListenError, Listeners
 from wardgate.master.loop import Loop
 from wardgate.master.programs import Programs
+from wardgate.master.pulse import Pulse
 from wardgate.master.resolving import Resolving
 from wardgate.master.rounds import Rounds
 from wardgate.master.statusport import StatusPort
@@ -25,11 +26,14 @@ from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
 from wardgate.master.weight import Weight
 from wardgate.master.writer import Writer
+from wardgate.notify import Notifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from wardgate.master.process import Process
 
 _WRITER_STOP_SECONDS = 20.0
 _PRUNE_SECONDS = 3600.0
@@ -50,6 +54,7 @@ class Supervisor:
     def __init__(self, path: str, programs: Programs | None = None) -> None:
         self._path = os.path.abspath(path)
         self._programs = programs or Programs()
+        self._notifier = Notifier()
         self._loop = Loop()
         self._children = Children()
         self._events = Events("wardgate")
@@ -71,6 +76,7 @@ class Supervisor:
         self._crl_pid = 0
         self._weight = Weight(self._loop, lambda: self._generations, self._on_heavy)
         self._tokens = Tokens(self._loop, self._events, lambda: self._generations, self._tell_writer)
+        self._pulse = Pulse(self._loop, self._events, self._notifier, self._processes, lambda: self._writer)
 
     def run(self) -> int:
         """Serve. Returns 0 after a stop that was asked for, 1 when the box could not start."""
@@ -190,6 +196,8 @@ class Supervisor:
             self._events.event(Code.STARTED, generation=generation.number, endpoints=",".join(generation.endpoints))
             sys.stdout.write("READY\n")
             sys.stdout.flush()
+            self._say_ready()
+            self._pulse.start()
             self._forwarder.use(generation.answer)
             self._fetch_crls()
             self._weight.start()
@@ -198,6 +206,7 @@ class Supervisor:
             self._answer = generation.answer
             self._forwarder.use(generation.answer)
             self._events.event(Code.RELOADED, generation=generation.number)
+            self._say_ready()
             for old in self._generations:
                 if old is not generation:
                     old.drain()
@@ -211,7 +220,7 @@ class Supervisor:
         if self._stage is Stage.STARTING:
             self._give_up()
         elif self._stage is Stage.SERVING:
-            self._events.event(Code.RELOAD_REFUSED)
+            self._refuse_reload()
             self._close_unused_listeners()
 
     def _close_unused_listeners(self) -> None:
@@ -241,13 +250,14 @@ class Supervisor:
         starting = any(generation.phase in (Phase.STARTING, Phase.FAILED) for generation in self._generations)
         if self._reload_wanted and self._stage is Stage.SERVING and not self._resolving and not starting:
             self._reload_wanted = False
+            self._notifier.reloading("reading the configuration again")
             self._resolve(self._on_reload_answer)
 
     def _on_reload_answer(self, answer: dict[str, Any]) -> None:
         if self._stage is not Stage.SERVING:
             return
         if not answer["ok"]:
-            self._events.event(Code.RELOAD_REFUSED)
+            self._refuse_reload()
         else:
             now, new = self._answer["config"], answer["config"]
             fixed = [
@@ -261,11 +271,24 @@ class Supervisor:
             ]
             if fixed:
                 self._events.event(Code.NEEDS_RESTART, what=",".join(fixed))
-                self._events.event(Code.RELOAD_REFUSED)
+                self._refuse_reload()
             else:
                 self._log_warnings(answer)
                 self._new_generation(answer)
         self._reload_if_wanted()
+
+    def _refuse_reload(self) -> None:
+        self._events.event(Code.RELOAD_REFUSED)
+        self._say_ready(f"; {Code.RELOAD_REFUSED} {Code.RELOAD_REFUSED.value.sentence}")
+
+    def _say_ready(self, more: str = "") -> None:
+        """To the service manager; a reload that was refused ends with it too."""
+        newest = [generation for generation in self._generations if generation.phase is Phase.SERVING][-1]
+        self._notifier.ready(f"serving, {len(newest.workers)} workers, generation {newest.number}{more}")
+
+    def _processes(self) -> list[Process]:
+        workers = [worker for generation in self._generations for worker in generation.workers.values()]
+        return [*workers, *self._forwarder.processes]
 
     def _on_heavy(self, pid: int, size: int) -> bool:
         if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
@@ -282,6 +305,7 @@ class Supervisor:
         elif self._stage is Stage.SERVING:
             self._stage = Stage.DRAINING
             self._events.event(Code.STOPPING)
+            self._notifier.stopping("associations run to their end")
             self._close_listeners()
             for generation in list(self._generations):
                 generation.drain()
@@ -296,6 +320,8 @@ class Supervisor:
         if self._stage is Stage.STOPPING:
             return
         self._stage = Stage.STOPPING
+        last = self._events.last[-1] if self._exit_status and self._events.last else None
+        self._notifier.stopping(f"cannot start: {last[1]} {last[2]}" if last else "stopping")
         self._close_listeners()
         for generation in list(self._generations):
             generation.stop()

@@ -11,6 +11,7 @@ from collections import deque
 from wardgate.codes import Code
 from wardgate.master import control
 from wardgate.master.backoff import Backoff
+from wardgate.master.knock import Knock
 from wardgate.master.loop import IN
 from wardgate.master.process import State
 
@@ -62,6 +63,7 @@ class Writer:
         self._on_ready, self._on_failed, self._on_gone = on_ready, on_failed, on_gone
         self._socket_path = os.path.join(config["box"]["run_dir"], "custody.sock")
         self._backoff = Backoff()
+        self._knock = Knock(loop, self._socket_path)
         self._stopping = False
         self._was_ready = False
         self._control: socket.socket | None = None  # its end tells the writer that the master died
@@ -105,6 +107,14 @@ class Writer:
         pid = self.pid
         self._children.signal(pid, signal.SIGTERM)
         self._kill_timer = self._loop.after(seconds, lambda: self._children.signal(pid, signal.SIGKILL))
+
+    def ping(self, now: float) -> float:
+        """Ask for a sign of life, unless one is due; return for how many seconds it has been due."""
+        return self._knock.ask(now)
+
+    def kill(self) -> None:
+        """End it by force; another follows."""
+        self._children.signal(self.pid, signal.SIGKILL)
 
     def tell_tokens(self, out: list[str] | None, news: list[dict[str, str]]) -> None:
         """Tell why checkpoints cannot be signed (None: they can), and what to record; news are kept until they are durable."""
@@ -155,6 +165,7 @@ class Writer:
 
     def _exited(self, how: str) -> None:
         pid, self.pid, self.state = self.pid, 0, State.GONE
+        self._knock.forget()
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         if self._control is not None:

@@ -19,6 +19,7 @@ from typing import Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
+from wardgate.notify import Notifier
 from wardgate.plant import wire
 from wardgate.plant.box import Box
 from wardgate.plant.features import Features
@@ -50,6 +51,7 @@ class Netd:
         self._mirror = Mirror(time.monotonic())
         self._epoll = select.epoll()
         self._clients: dict[int, socket.socket] = {}
+        self._notifier = Notifier()
         self._running = True
         self._reload_wanted = False
 
@@ -78,6 +80,7 @@ class Netd:
         self.log.event(Code.NETD_STARTED, ports=plant.ports, enforce=plant.enforce)
         sys.stdout.write("READY\n")
         sys.stdout.flush()
+        self._say_ready()
         tick = look = time.monotonic()
         while self._running:
             for fd, _events in self._epoll.poll(_TICK_SECONDS):
@@ -88,10 +91,12 @@ class Netd:
                 except Exception as error:
                     self.log.event(Code.NETD_DEFECT, detail=f"{type(error).__name__}: {error}")
             now = time.monotonic()
+            self._notifier.turned(now)
             if now - tick >= _TICK_SECONDS:
                 tick = now
                 self._tick(now, look_too=now - look >= _LOOK_SECONDS)
                 look = now if now - look >= _LOOK_SECONDS else look
+        self._notifier.stopping("the rules stay in the kernel")
         server.close()
         plant.socket.unlink(missing_ok=True)
         self.log.event(Code.NETD_STOPPED)
@@ -117,10 +122,13 @@ class Netd:
         try:
             if self._reload_wanted:
                 self._reload_wanted = False
+                self._notifier.reloading("reading the configuration again")
                 try:
                     self._reload()
                 except ValueError as error:
                     self.log.event(Code.PLANT_RULES_REFUSED, detail=error)
+                finally:
+                    self._say_ready()
             self.box.look(now)
             self._links(now)
             if look_too:
@@ -138,6 +146,10 @@ class Netd:
                 self.log.event(mistake.code, place=mistake.place, expected=mistake.expected, found=mistake.found)
             raise ValueError("the configuration has mistakes; the old one holds") from errors
         self.box.reload(config)
+
+    def _say_ready(self) -> None:
+        plant = self.box.plant
+        self._notifier.ready(f"{plant.ports}, {'the policy holds' if plant.enforce else 'ENFORCE = FALSE'}")
 
     def _links(self, now: float) -> None:
         plant = self.box.plant

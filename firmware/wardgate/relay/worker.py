@@ -136,6 +136,8 @@ class Worker:
         what = message.get("do")
         if what == "status":
             self._say({"is": "status", "id": message.get("id"), "status": self.status()})
+        elif what == "ping":
+            self._say({"is": "alive"})
         elif what == "tokens":
             self._tokens.take(message)
         elif what == "drain":
