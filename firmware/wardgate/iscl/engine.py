@@ -105,7 +105,7 @@ class Engine:
         """When to call `expire`."""
         return min(self._line.deadlines.values(), default=None)
 
-    def take_output(self) -> list[bytes | bytearray]:
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
         """Return wire bytes to send, in order."""
         output, self._line.output = self._line.output, []
         return output

@@ -44,7 +44,7 @@ class Line:
         self.theirs = Way.TO_SERVER if role is Role.SERVER else Way.TO_CLIENT
         self.now = 0.0
         self.block_length = settings.block_length
-        self.output: list[bytes | bytearray] = []
+        self.output: list[bytes | bytearray | memoryview] = []
         self.asked: list[Ask] = []
         self.deadlines: dict[Wait, float] = {}
         self.my_challenge = b""

@@ -10,6 +10,7 @@ from wardgate.iscl.keys import MessageKeys
 from wardgate.iscl.padding import check, padded_length
 from wardgate.iscl.primitives import Cbc, Gcm
 from wardgate.iscl.reconstruction import Md5Order, OrderSign
+from wardgate.iscl.room import ROOM
 from wardgate.iscl.settings import block_step
 from wardgate.iscl.terms import GCM_TAG_BYTES, MAC_BYTES, Encryption, Mac
 
@@ -28,8 +29,7 @@ class Opener(Direction):
         self._keys = keys
         self._length = length
         self._step = block_step(settings, block_length)
-        self._plain = bytearray(padded_length(length, self.unit, settings.r1.padding))
-        self._view = memoryview(self._plain)
+        self._view = ROOM.take(padded_length(length, self.unit, settings.r1.padding))
         self._filled = 0
         self._cbc = self._gcm = None
         if settings.encryption is Encryption.AES_256_GCM:
@@ -40,7 +40,7 @@ class Opener(Direction):
     def block(self, header: bytes | memoryview, body: memoryview) -> bool:
         """Take one data block; true: it was the last. Raises `IsclError`."""
         size = len(body) - (GCM_TAG_BYTES if self._gcm is not None else 0)
-        room = len(self._plain) - self._filled
+        room = len(self._view) - self._filled
         # Blocks are as the sender likes, but none may be empty, too much, or end inside a cipher block.
         if size <= 0 or size > room or size % self.unit:
             raise IsclError(Condition.BAD_LENGTH, f"a data block of {len(body)} bytes, {room} are due")
@@ -83,7 +83,6 @@ class Opener(Direction):
     def message(self) -> memoryview:
         """Return the message and let go of it."""
         view = self._view[: self._length].toreadonly()
-        self._plain = bytearray()
         self._view = memoryview(b"")
         self._cbc = self._gcm = None
         return view

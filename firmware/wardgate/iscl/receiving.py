@@ -89,7 +89,8 @@ class Receiver:
             self._keyed(odd_parity(self._random))
         else:
             self.state = Receiving.KEY
-            line.ask(self._key_came, MessageKey(settings.slot, line.theirs, settings.key_id, self._random))
+            master = settings.r1.master(line.theirs)
+            line.ask(self._key_came, MessageKey(settings.slot, line.theirs, settings.key_id, self._random, master))
 
     def _key_came(self, results: tuple[Result, ...]) -> None:
         self._keyed(self._key(results))

@@ -6,7 +6,11 @@ None of it is ISCL V1.00, whose text is not public. The defaults are those of R1
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from wardgate.iscl.terms import Way
+
+AUTHENTICATION_KEY: Final = 0  # as master key: that of the slot named at authentication
 
 
 class ByteOrder(Enum):
@@ -83,7 +87,13 @@ class Reconstruction(NamedTuple):
     order_b_as_message: bool = True  # the digest of order B is encrypted when the message is
     des_mac_key: DesMacKey = DesMacKey.MESSAGE
     derivation: Derivation = Derivation.ENCRYPT
+    master_to_server: int = AUTHENTICATION_KEY  # K of E(K, RND), client to server: else the encryption slot, 1 to 8
+    master_to_client: int = AUTHENTICATION_KEY
     message_unit: MessageUnit = MessageUnit.PDU
+
+    def master(self, way: Way) -> int:
+        """Return which key makes the keys of messages that go `way`: `AUTHENTICATION_KEY`, or an encryption slot."""
+        return self.master_to_server if way is Way.TO_SERVER else self.master_to_client
 
 
 R1 = Reconstruction()

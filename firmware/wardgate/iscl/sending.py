@@ -31,7 +31,7 @@ class Sender:
         self.born = line.now
         self.warned = False
         self.queued_bytes = 0
-        self._queue: deque[tuple[bytearray, int]] = deque()
+        self._queue: deque[tuple[bytearray | memoryview, int]] = deque()
         self._stock: MessageKeys | None = None  # a card takes its time: one key is made ahead
         self._asked = False
         self._draws = 0
@@ -49,9 +49,7 @@ class Sender:
         longest = self.line.settings.max_message
         for start in range(0, len(view), longest):
             piece = view[start : start + longest]
-            buffer = bytearray(piece)
-            buffer.extend(bytes(self.sealer.padded(len(piece)) - len(piece)))
-            self._queue.append((buffer, len(piece)))
+            self._queue.append((self.sealer.laid_out(piece, self.line.block_length), len(piece)))
             self.queued_bytes += len(piece)
 
     def begin(self) -> None:
@@ -132,7 +130,7 @@ class Sender:
             self._take(line.primitives.random(RANDOM_BYTES), b"")
             return
         self._asked = True
-        line.ask(self._made, MessageKey(settings.slot, line.mine, settings.key_id, None))
+        line.ask(self._made, MessageKey(settings.slot, line.mine, settings.key_id, None, settings.r1.master(line.mine)))
 
     def _made(self, results: tuple[Result, ...]) -> None:
         self._asked = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from wardgate.iscl.reconstruction import R1, Derivation, Md5Order, Padding, Reconstruction
+from wardgate.iscl.reconstruction import AUTHENTICATION_KEY, R1, Derivation, Md5Order, Padding, Reconstruction
 from wardgate.iscl.terms import (
     BLOCK_BYTES,
     GCM_TAG_BYTES,
@@ -74,6 +74,13 @@ class Settings(NamedTuple):
         same_iv = self.encryption is Encryption.DES_CBC and self.mac is Mac.DES_MAC
         return same_iv and self.r1.des_mac_key.value == "message"
 
+    @property
+    def keys_for_the_asking(self) -> bool:
+        """Can a recorded message be read by who sends its random number as a challenge? The response is E(K, challenge), and with the
+        same K the message's key is E(K, random)."""
+        own_keys = self.key_id == SESSION_KEY and not self.derived and self.r1.derivation is Derivation.ENCRYPT
+        return own_keys and AUTHENTICATION_KEY in (self.r1.master_to_server, self.r1.master_to_client)
+
 
 def problems(settings: Settings) -> Iterator[tuple[str, str]]:
     """Give (word, what is expected) for all that cannot be."""
@@ -95,6 +102,11 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "method", "an extension method with extension algorithms, the base method without: their keys differ"
     if s.derived and s.key_id != SESSION_KEY:
         yield "key_id", "16 with extension algorithms"
+    masters = (s.r1.master_to_server, s.r1.master_to_client)
+    if any(master and master not in SLOTS for master in masters):
+        yield "r1", "0 or 1 to 8 as master_to_server and master_to_client"
+    if any(masters) and (s.derived or s.key_id != SESSION_KEY or s.r1.derivation is Derivation.CLEAR):
+        yield "r1", "no master key but 0 where message keys are not made as E(K, random)"
     if s.r1.shared_register and not s.r1.half_duplex:
         yield "shared_register", "half_duplex beside it: two senders cannot share a register"
     if not MIN_BLOCK_BYTES <= s.block_length <= MAX_BLOCK_BYTES:

@@ -40,7 +40,7 @@ class KeyPair(NamedTuple):
 
 
 class SoftToken:
-    """`slots`: authentication keys; `static`: encryption keys 1 to 8, where static keys are in use."""
+    """`slots`: authentication keys; `static`: encryption keys 1 to 8, where they are in use."""
 
     def __init__(self, primitives: Primitives, slots: dict[int, KeyPair], static: dict[int, KeyPair] | None = None) -> None:
         self._primitives = primitives
@@ -110,7 +110,8 @@ class SoftToken:
         if operation.key_id != SESSION_KEY:
             return b"", _of(self._static[operation.key_id], operation.way)
         random = operation.random if operation.random is not None else self._primitives.random(8)
-        return random, odd_parity(self._des(_of(self._slots[operation.slot], operation.way), random))
+        masters = self._static[operation.master] if operation.master else self._slots[operation.slot]
+        return random, odd_parity(self._des(_of(masters, operation.way), random))
 
     def _des(self, key: bytes, block: bytes) -> bytes:
         out = bytearray(len(block))

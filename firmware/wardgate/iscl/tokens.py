@@ -35,8 +35,9 @@ class Verify(NamedTuple):
 
 
 class MessageKey(NamedTuple):
-    """The key of one message. `key_id` 0x10: odd parity of E(K of `slot`, random); `random` None: draw it. 1 to 8: that static key.
+    """The key of one message. `key_id` 0x10: odd parity of E(K, random); `random` None: draw it. 1 to 8: that static key.
 
+    K: the authentication key of `slot` for `way`, or that of the encryption slot `master` when it is not 0.
     Result: (random, key), 8 bytes each; random empty for a static key.
     """
 
@@ -44,6 +45,7 @@ class MessageKey(NamedTuple):
     way: Way
     key_id: int
     random: bytes | None
+    master: int = 0
 
 
 class TokenAB(NamedTuple):

@@ -214,6 +214,8 @@ class IsclR1(NamedTuple):
     order_b_as_message: bool = True
     des_mac_key: str = "message"
     derivation: str = "encrypt"
+    master_to_server: int = 0
+    master_to_client: int = 0
     message_unit: str = "pdu"
 
 
@@ -338,6 +340,11 @@ def _unsafe_iscl(where: str, iscl: Iscl) -> Iterator[str]:
         yield f"{where}: iscl.encryption = none (no privacy)"
     if iscl.encryption == "des-cbc" and iscl.mac == "des-mac" and iscl.r1.des_mac_key == "message":
         yield f"{where}: des-cbc with des-mac under one key: the first message of each direction can be changed unseen"
+    if iscl.method == "three-pass-four-way" and iscl.key_id == 16 and 0 in (iscl.r1.master_to_server, iscl.r1.master_to_client):
+        yield (
+            f"{where}: message keys are made with the authentication key: who recorded a message has its key for a challenge"
+            " (iscl.r1.master_to_server and master_to_client = 0)"
+        )
     if iscl.r1.derivation == "clear":
         yield f"{where}: iscl.r1.derivation = clear (message keys travel in clear)"
 

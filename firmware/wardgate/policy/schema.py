@@ -312,6 +312,18 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             "what becomes of the random number; `clear`: it is the key (laboratory)",
             choices=("encrypt", "clear"),
         ),
+        *(
+            Word(
+                f"master_to_{way}",
+                Kind.INTEGER,
+                0,
+                f"what makes the keys of messages to the {way}: 0 the authentication key, with which the key of a recorded message can be"
+                " had for a challenge; 1 to 8 an encryption slot (key `enc-N`), another one for each way",
+                0,
+                8,
+            )
+            for way in ("server", "client")
+        ),
         Word("message_unit", Kind.CHOICE, "pdu", "what one message holds; `write` is faster between two boxes", choices=("pdu", "write")),
     ),
 }

@@ -56,10 +56,10 @@ class Channel(Protocol):
     def open(self, wire: bytes | memoryview, into: memoryview) -> int:
         """Take wire bytes, put data into `into`, return how many."""
 
-    def to_send(self) -> bytes | bytearray:
+    def to_send(self) -> bytes | bytearray | memoryview:
         """Return wire bytes that the protocol itself wants sent."""
 
-    def close(self) -> bytes | bytearray:
+    def close(self) -> bytes | bytearray | memoryview:
         """Take leave; return wire bytes."""
 
     def tick(self) -> None:

@@ -124,12 +124,12 @@ class IsclChannel:
         self._engine.hold(on, time.monotonic())
         self._work()
 
-    def to_send(self) -> bytes | bytearray:
+    def to_send(self) -> bytes | bytearray | memoryview:
         """Return wire bytes that are due."""
         output = self._engine.take_output()
         return output[0] if len(output) == 1 else b"".join(output)  # a long message is one piece: not copied
 
-    def close(self) -> bytes | bytearray:
+    def close(self) -> bytes | bytearray | memoryview:
         """Ask the peer to close, after what is queued; see `over`."""
         if self._engine.state is not State.OPEN:
             return b""

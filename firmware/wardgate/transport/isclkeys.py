@@ -64,7 +64,11 @@ class Token(Protocol):
 
 def check_keys(iscl: Iscl, settings: Settings) -> None:
     """Raise `KeysUnusable` when a key file cannot serve. Keys in a token are the key service's business."""
+    masters = {Way.TO_SERVER: iscl.r1.master_to_server, Way.TO_CLIENT: iscl.r1.master_to_client}
     if is_uri(iscl.keys):
+        if masters[Way.TO_SERVER] and len(set(masters.values())) == 1 and not iscl.unsafe_allow_equal_keys:
+            # One key both ways: a message could be sent back to who said it.
+            raise KeysUnusable("another slot for master_to_client than for master_to_server, or unsafe_allow_equal_keys = true", "one slot")
         if settings.key_id != SESSION_KEY:
             raise KeysUnusable("key_id = 16: a static key does not leave the token", f"key_id = {settings.key_id}")
         return
@@ -72,6 +76,14 @@ def check_keys(iscl: Iscl, settings: Settings) -> None:
     wanted = [(f"{'aes-' if settings.wide else ''}auth-{settings.slot}", (16, 32) if settings.wide else (8,))]
     if settings.key_id != SESSION_KEY:
         wanted.append((f"enc-{settings.key_id}", (8,)))
+    master_keys = []
+    for way, master in masters.items():
+        key = keys.get(f"enc-{master}-{_WAYS[way]}", keys.get(f"enc-{master}", b""))
+        if master and len(key) != 8:
+            raise KeysUnusable(f"enc-{master} of 8 bytes, hex", f"{iscl.keys} without it")
+        master_keys.append(key)
+    if all(masters.values()) and master_keys[0] == master_keys[1] and not iscl.unsafe_allow_equal_keys:
+        raise KeysUnusable("another master key for each way, or unsafe_allow_equal_keys = true", "equal keys")
     for name, sizes in wanted:
         pair = [keys.get(f"{name}-{way}", keys.get(name, b"")) for way in _WAYS.values()]
         if any(len(key) not in sizes for key in pair):
@@ -186,6 +198,8 @@ class ServiceToken:
         if isinstance(operation, Respond):
             return client.respond(key, operation.challenge)
         if isinstance(operation, MessageKey):
+            if operation.master:
+                key = f"enc-{operation.master}"
             if operation.random is None:
                 random, made = client.new_session_key(key)
                 return random, bytes(made)
