@@ -16,7 +16,10 @@ from support.softhsm import SoftHsm
 from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu"), reason="DCMTK is not installed")
-DES = {"auth-1-c2s": bytes.fromhex("0123456789abcdef"), "auth-1-s2c": bytes.fromhex("fedcba9876543210")}
+DES = {
+    "auth-1-c2s": bytes.fromhex("0123456789abcdef"), "auth-1-s2c": bytes.fromhex("fedcba9876543210"),
+    "enc-1": bytes.fromhex("2345678998badcef"), "enc-2": bytes.fromhex("98badcef23456789"),
+}  # fmt: skip
 AES = {"aes-auth-1-c2s": bytes(range(16)), "aes-auth-1-s2c": bytes(range(16, 32))}
 OTHER = {**DES, "auth-1-s2c": bytes.fromhex("1032547698badcfe")}
 
@@ -40,13 +43,14 @@ def service() -> Iterator[KeyService]:
 
 SUITES = [
     {},
+    {"r1": {"master_to_server": 1, "master_to_client": 2}},
     {"encryption": "none", "mac": "des-mac"},
     {"method": "iso-9798-2", "encryption": "aes-128-cbc", "mac": "aes-cmac", "unsafe_allow_des": False},
     {"method": "iso-9798-4", "encryption": "aes-256-gcm", "mac": "integrated", "unsafe_allow_des": False},
 ]
 
 
-@pytest.mark.parametrize("words", SUITES, ids=["des-cbc-md5", "des-mac", "iso-9798-2", "iso-9798-4"])
+@pytest.mark.parametrize("words", SUITES, ids=["des-cbc-md5", "master-keys", "des-mac", "iso-9798-2", "iso-9798-4"])
 def test_a_series_passes_with_keys_that_never_leave_their_tokens(
     folder: Path, pki: Pki, service: KeyService, words: dict[str, object]
 ) -> None:

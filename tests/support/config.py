@@ -164,6 +164,8 @@ def _value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_value(one)}" for name, one in value.items()) + " }"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_value(one) for one in value) + "]"
     return json.dumps(str(value))

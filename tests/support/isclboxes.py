@@ -13,7 +13,14 @@ from support.gateway import Gateway
 from support.processes import Program
 from wardtools.pki import Pki
 
-KEYS = ("auth-1-c2s 0123456789abcdef", "auth-1-s2c fedcba9876543210", "aes-auth-1-c2s " + "11" * 16, "aes-auth-1-s2c " + "22" * 16)
+SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # that a box which holds may take
+KEYS = (
+    "auth-1-c2s 0123456789abcdef",
+    "auth-1-s2c fedcba9876543210",
+    "enc-2 2345678998badcef",
+    "aes-auth-1-c2s " + "11" * 16,
+    "aes-auth-1-s2c " + "22" * 16,
+)
 
 
 def key_file(folder: Path) -> Path:
@@ -35,9 +42,10 @@ class TwoBoxes:
         *,
         key_socket: Path | None = None,
         tls_pacs: bool = False,
+        holds: str = "",
         **words: object,
     ) -> None:
-        """`keys`: the word `keys` of A and B; `words`: further words of the ISCL table of both."""
+        """`keys`: the word `keys` of A and B; `words`: further words of the ISCL table of both; `holds`: which box holds, "a" or "b"."""
         self.folder, self.pki, self._tls = folder, pki, tls_pacs
         a, b = folder / "a", folder / "b"
         a.mkdir()
@@ -48,33 +56,32 @@ class TwoBoxes:
         far_key, near_key = certs.custody_key(pki), certs.custody_key(pki)
         ours = {"name": "WARD-A", "peer_name": "WARD-B", "keys": keys[0], **shared}
         theirs = {"name": "WARD-B", "peer_name": "WARD-A", "keys": keys[1], **shared}
+        far.hold_transfer_syntaxes = SYNTAXES
         self.plan_b = Plan(b, (far,), far_key, modality_iscl=theirs, keys=service)
-        middle = PeerPlan(transport="iscl", iscl=ours, port=self.plan_b.listen)
+        middle = PeerPlan(transport="iscl", iscl=ours, port=self.plan_b.listen, hold_transfer_syntaxes=SYNTAXES)
         self.plan_a = Plan(a, (middle,), near_key, keys=service)
         self.plan_b.modality_port = middle.calls  # what the PACS opens goes back the same way
-        self.boxes: list[Gateway] = []
+        for plan, name in ((self.plan_a, "a"), (self.plan_b, "b")):
+            plan.delivery = "hold" if holds == name else "relay"
+        self.a, self.b = Gateway(self.plan_a), Gateway(self.plan_b)  # at the modality, at the PACS
         self.programs: list[Program] = []
+
+    @property
+    def boxes(self) -> tuple[Gateway, Gateway]:
+        """Both, that at the PACS first."""
+        return self.b, self.a
 
     def start(self) -> TwoBoxes:
         """Start PACS and boxes."""
-        far = self.plan_b.peers[0]
-        tls = certs.dcmtk(self.pki, "pacs-rsa") if self._tls else None
-        self.programs.append(peers.storescp(self.folder / "pacs", far.port, ae="PACS", tls=tls))
-        for plan in (self.plan_b, self.plan_a):
-            box = Gateway(plan)
-            self.boxes.append(box)
+        self.pacs()
+        for box in self.boxes:
             box.start()
         return self
 
-    @property
-    def b(self) -> Gateway:
-        """The box at the PACS."""
-        return self.boxes[0]
-
-    @property
-    def a(self) -> Gateway:
-        """The box at the modality."""
-        return self.boxes[1]
+    def pacs(self) -> None:
+        """Start the PACS."""
+        tls = certs.dcmtk(self.pki, "pacs-rsa") if self._tls else None
+        self.programs.append(peers.storescp(self.folder / "pacs", self.plan_b.peers[0].port, ae="PACS", tls=tls))
 
     def send(self, samples: Iterable[Sample]) -> CompletedProcess[str]:
         """C-STORE of the modality, one association."""

@@ -17,6 +17,7 @@ DES_KEY = bytes.fromhex("0123456789abcdef")
 OTHER_DES_KEY = bytes.fromhex("fedcba9876543210")
 SAME = KeyPair(DES_KEY, DES_KEY)  # as in the vectors; a laboratory's pair
 PAIR = KeyPair(DES_KEY, OTHER_DES_KEY)
+MASTER = KeyPair(bytes.fromhex("2345678998badcef"), bytes.fromhex("98badcef23456789"))  # static slots 2 and 3
 AES_PAIR = KeyPair(bytes(range(32)), bytes(range(32, 64)))
 SERVER = Settings(b"GWAY", b"PACS")
 CLIENT = Settings(b"PACS", b"GWAY")
@@ -39,7 +40,7 @@ class Scripted(SoftToken):
     """A token whose random numbers are told."""
 
     def __init__(self, primitives: Primitives, pair: KeyPair, randoms: list[bytes]) -> None:
-        super().__init__(primitives, {1: pair}, {1: pair})
+        super().__init__(primitives, {1: pair}, {1: pair, 2: MASTER, 3: MASTER})
         self.randoms = randoms
 
     def _one(self, operation: Operation) -> Result:

@@ -69,6 +69,8 @@ CHOICES = {
     "order_sign": OrderSign,
     "des_mac_key": DesMacKey,
     "message_unit": MessageUnit,
+    "master_to_server": (2,),
+    "master_to_client": (3,),
     **dict.fromkeys(("swap_64bit", "strict_zero", "chain_mac", "chain_messages", "order_b_as_message"), (False, True)),
 }
 

@@ -154,10 +154,14 @@ class Calling:
 
     def tick(self, now: float) -> None:
         """End what took too long."""
+        leg = self.leg
+        channel = leg.channel if leg is not None else None
+        if leg is not None and channel is not None and channel.talks and not self._ended:
+            leg.tick()
         if now < self.deadline or self._ended:
             return
-        leg = self.leg
-        moved = leg is not None and (leg.fed or leg.full)
+        # A channel that waits for its turn has a deadline of its own.
+        moved = leg is not None and (leg.fed or leg.full or (channel is not None and channel.busy))
         if leg is not None:
             leg.fed = False
         if self.phase is Phase.ENDING:
@@ -309,13 +313,19 @@ class Calling:
         secure = self.gate.party(self.link, self.party)
         if leg.state is State.HANDSHAKE and secure is not None:
             secure.forget()
-        code = {State.CONNECTING: Code.CONNECT_FAILED, State.HANDSHAKE: Code.TLS_ENDED_IN_HANDSHAKE}.get(leg.state, Code.LEG_LOST)
+        code = Code.CONNECT_FAILED if leg.state is State.CONNECTING else Code.LEG_LOST
+        if leg.channel is not None and leg.state is State.HANDSHAKE:
+            code = leg.channel.ended_early_code
+        elif leg.channel is not None and leg.truncated:
+            code = leg.channel.truncated_code
         self._fail(code, detail=reason)
 
     def broken(self, leg: Leg, error: Exception) -> None:
         """The called side sent what ends the association, or a defect of ours did."""
         if self._ended:
             return
+        if getattr(error, "dead", False):  # after an integrity failure not a word more
+            leg.close()
         code = Code.WORKER_DEFECT if isinstance(error, LocalError) else getattr(error, "code", Code.WORKER_DEFECT)
         where = {"where": traceback_of(error)} if code is Code.WORKER_DEFECT else {}
         self._fail(code, detail=str(error), kind=type(error).__name__, **where)

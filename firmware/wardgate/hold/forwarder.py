@@ -352,7 +352,13 @@ class Forwarder:
             gc.collect()
 
     def _secure_parties(self, config: Config) -> None:
-        """Build the TLS contexts towards the peers, as a worker does. Raises what transport raises."""
+        """Build the TLS contexts towards the peers and their ISCL sides, as a worker does. Raises what transport raises."""
+        for link in config.links:
+            for peer in link.peers:
+                if peer.transport is Transport.ISCL and peer.connect:
+                    from wardgate.relay.iscl import IsclParty
+
+                    self.gate.secure[(link.name, peer.name)] = IsclParty(link, peer, str(config.keys.socket))
         wanted = [(link, peer) for link in config.links for peer in link.peers if peer.transport is Transport.TLS and peer.connect]
         if not wanted:
             return

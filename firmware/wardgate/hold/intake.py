@@ -22,7 +22,6 @@ from wardgate.relay.defects import traceback_of
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.stores import Store
-from wardgate.transport.errors import TlsFailure
 from wardgate.upperlayer.errors import LocalError, PduError
 from wardgate.upperlayer.machine import Effect, Event, event_of
 from wardgate.upperlayer.pdu import Abort, AssociateRQ, accepted_contexts, decode
@@ -115,6 +114,8 @@ class HeldAssociation:
 
     def tick(self, now: float) -> None:
         """End what took too long."""
+        if self.acceptor.channel is not None and self.acceptor.channel.talks:
+            self.acceptor.tick()
         if now < self.deadline or self._pending:
             return
         moved, self.acceptor.fed = self.acceptor.fed, False
@@ -134,7 +135,7 @@ class HeldAssociation:
         self.gate.event(code, self.titles, link=self.link.name, phase=self.phase.value, at=self.acceptor.address, **fields)
         leg = self.acceptor
         if leg.state is State.OPEN:
-            if dead or code in (Code.LEG_LOST, Code.TLS_TRUNCATED):
+            if dead:
                 leg.close()
             elif self._machine.state not in (Sta.Sta1, Sta.Sta13):
                 self._machine.handle(Event.ABORT_REQUEST)
@@ -395,7 +396,8 @@ class HeldAssociation:
             leg.finish(close_notify=self._machine.state is Sta.Sta13)
             self._over("released")
         else:
-            self.fail(Code.TLS_TRUNCATED if leg.truncated else Code.LEG_LOST, leg, detail=reason)
+            truncated = leg.channel.truncated_code if leg.truncated and leg.channel is not None else Code.LEG_LOST
+            self.fail(truncated, leg, dead=True, detail=reason)
 
     def broken(self, leg: Leg, error: Exception) -> None:
         """The caller sent what ends the association, or a defect of ours did."""
@@ -409,7 +411,7 @@ class HeldAssociation:
         reason = getattr(error, "reason", None)
         if not isinstance(reason, AbortReason):
             reason = AbortReason.NOT_SPECIFIED
-        self.fail(code, leg, reason, dead=isinstance(error, TlsFailure), detail=str(error), kind=type(error).__name__, **where)
+        self.fail(code, leg, reason, dead=getattr(error, "dead", False), detail=str(error), kind=type(error).__name__, **where)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase

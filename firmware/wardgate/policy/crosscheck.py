@@ -43,11 +43,6 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
                 Mistake(f"link[{index}].delivery", "a table [hold], because this link holds", link["delivery"], Code.CONFIG_MISSING)
             )
         for number, peer in enumerate(link.get("peer", [])):
-            if peer.get("transport") == "iscl" and link.get("delivery") in ("hold", "relay-then-hold"):
-                place = f"link[{index}].peer[{number}].transport"
-                mistakes.append(
-                    Mistake(place, "a peer with tls or plain: the hold forwarder does not speak ISCL yet", "iscl", Code.CONFIG_NOT_BUILT)
-                )
             if "*" in peer.get("hold_transfer_syntaxes", []):
                 place = f"link[{index}].peer[{number}].hold_transfer_syntaxes"
                 mistakes.append(Mistake(place, "transfer syntax UIDs: what is held is never transcoded", "*", Code.CONFIG_VALUE))
