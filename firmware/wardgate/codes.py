@@ -806,6 +806,53 @@ class Code(Enum):
     CUSTODY_PRUNE_CLOCK = _row(
         654, Side.BOX, Level.WARN, "the clock is not synchronised: nothing is pruned by age", "see that the box reaches its time server"
     )
+    COMMITMENT_TAKEN = _row(
+        655, Side.BOX, Level.INFO, "a storage commitment message is on the disk and was answered; what it means follows", "nothing"
+    )
+    COMMITMENT_ASKED = _row(656, Side.BOX, Level.INFO, "the destination was asked for storage commitment of what was forwarded", "nothing")
+    COMMITMENT_TOLD = _row(657, Side.BOX, Level.INFO, "the modality was told what is committed", "nothing")
+    COMMITMENT_NOT_DONE = _row(
+        658,
+        Side.HOSPITAL,
+        Level.WARN,
+        "the destination does not do storage commitment: nothing can be claimed of what it was sent",
+        'switch it on there, or set commitment = "stored" or "off" for that peer',
+    )
+    COMMITMENT_UNASKED = _row(
+        659,
+        Side.HOSPITAL,
+        Level.WARN,
+        "the destination reports storage commitment that the box did not ask for; it is not believed",
+        "look whether it mixes up its callers",
+    )
+    COMMITMENT_LATE = _row(
+        660,
+        Side.HOSPITAL,
+        Level.WARN,
+        "no storage commitment report, or none to be had, for a transaction; it is asked again, three times in all",
+        "look why the destination does not report: it must be able to call the box (directions, listen)",
+    )
+    COMMITMENT_NOT_HEARD = _row(
+        661,
+        Side.MODALITY,
+        Level.WARN,
+        "the modality does not take a storage commitment report; it is tried again",
+        "look whether it listens for reports where link.modality.connect says",
+    )
+    COMMITMENT_JOURNAL = _row(
+        662,
+        Side.BOX,
+        Level.ERROR,
+        "the journal of storage commitment is damaged or cannot be written; nothing new is claimed meanwhile",
+        "check space and health of the disk under hold.directory",
+    )
+    COMMITMENT_NOT_TAKEN = _row(
+        663,
+        Side.BOX,
+        Level.ERROR,
+        "a storage commitment message could not be kept; it was answered with a failure",
+        "check space and health of the disk under hold.directory",
+    )
     CUSTODY_EXPORT_FAILED = _row(653, Side.BOX, Level.ERROR, "the custody log could not be exported", "read the detail")
     # 7xx keys and tokens (700-739: the key service, hsm/wardkeys)
     KEYS_STARTED = _row(700, Side.BOX, Level.INFO, "the key service listens", "nothing")

@@ -29,6 +29,7 @@ class PeerPlan:
     extra: dict[str, object] = field(default_factory=dict)
     iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
     hold_transfer_syntaxes: tuple[str, ...] = ()
+    commitment: str = "off"  # where it matters, tests say so
 
 
 @dataclass(slots=True)
@@ -137,6 +138,7 @@ class Plan:
             "listen": (f"{LOOPBACK}:{peer.calls}",),
             "transport": peer.transport,
             "hold_transfer_syntaxes": peer.hold_transfer_syntaxes,
+            "commitment": peer.commitment,
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]

@@ -116,6 +116,13 @@ class Calling:
         """Is there no other association to the party?"""
         return True
 
+    def stop(self) -> None:
+        """Begin nothing more."""
+        if self.phase is Phase.ESTABLISHED:
+            self._release()
+        elif self.phase not in (Phase.RELEASING, Phase.ENDING):
+            self._over("stopped", failed=False)
+
     # --- life
 
     def begin(self) -> None:

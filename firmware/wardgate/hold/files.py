@@ -23,11 +23,22 @@ class Files:
         """Make a new file of mode 0600 and return its descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    def open(self, path: str) -> int:
+        """Open a file that is there to write in it; return its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
     def write(self, fd: int, data: bytes | memoryview) -> None:
         """Write all of `data` at the end of what was written before."""
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+
+    def write_at(self, fd: int, data: bytes, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(fd, view, offset)
+            view, offset = view[count:], offset + count
 
     def sync(self, fd: int) -> None:
         """Make what was written durable."""

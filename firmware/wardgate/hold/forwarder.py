@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from wardgate.codes import Code
+from wardgate.hold.commitment.desk import Desk
+from wardgate.hold.commitment.post import WORD
 from wardgate.hold.keeper import poke_path
 from wardgate.hold.memory import Answer, ContextMemory, Pair
 from wardgate.hold.pause import Pauses
@@ -76,8 +78,10 @@ class Forwarder:
         self._settling: Settling | None = None
         self._unrecorded: dict[str, Entry] = {}
         self._removing: set[str] = set()
+        self._kept: dict[str, Entry] = {}  # answered and recorded, not committed yet
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
+        self.desk = Desk(self)
         self._lock = -1
         self._scan_at = 0.0
         self._count_at = 0.0
@@ -112,8 +116,10 @@ class Forwarder:
                 self._log.event(Code.HOLD_LOCKED)
             return
         self._lock = fd
+        self.desk.scribe.open()
         self._port.listen()
         self._scan()
+        self.desk.repair()
         self._log.event(Code.HOLD_STARTED, waiting=len(self.queue), quarantined=len(self.store.quarantined()))
 
     def _scan(self) -> None:
@@ -131,7 +137,9 @@ class Forwarder:
 
     def _found(self, entry: Entry) -> None:
         if entry.status >= 0:
-            if entry.stem not in self._removing:
+            if self.desk.keeps(entry.stem):
+                self._kept.setdefault(entry.stem, entry)
+            elif entry.stem not in self._removing and entry.stem not in self._kept:
                 self._unrecorded.setdefault(entry.stem, entry)
             return
         if self.queue.knows(entry.stem):
@@ -156,6 +164,9 @@ class Forwarder:
                 words = self._poke.recv(POKE_BYTES).decode("utf-8", "replace").split("\0")
             except BlockingIOError:
                 break
+            if words[0] == WORD:
+                self.desk.poked(words)
+                continue
             entry = self.store.entry(words[0])
             if self._lock >= 0 and entry is not None and entry.status < 0 and len(words) == 7:
                 # Only where it belongs and what it needs; what is sent is read from its file.
@@ -205,15 +216,46 @@ class Forwarder:
         if self._stop_at:
             self._leave_if_done()
 
-    def settled(self, done: list[Entry], failed: list[Entry]) -> None:
+    def settled(self, done: list[tuple[Entry, Pair, str, str]], failed: list[Entry]) -> None:
         """Records of an earlier life were written, or not."""
         self._settling = None
-        for entry in done:
-            self.remove(entry)
+        for entry, pair, sop_class, instance in done:
+            self.delivered(entry, pair, sop_class, instance)
         for entry in failed:
             self.unrecorded(entry)
         if self._stop_at:
             self._leave_if_done()
+
+    def delivered(self, entry: Entry, pair: Pair, sop_class: str, instance: str) -> None:
+        """Its answer and its record are durable: keep it until it is committed, or remove it."""
+        self._kept[entry.stem] = entry
+        self.desk.delivered(pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem))
+
+    def release_kept(self, stem: str) -> None:
+        """Remove a file that was kept."""
+        entry = self._kept.pop(stem, None)
+        if entry is not None:
+            self.remove(entry)
+
+    def set_aside_kept(self, stem: str, why: dict[str, Any]) -> None:
+        """Put a file that was kept into quarantine."""
+        entry = self._kept.pop(stem, None)
+        if entry is not None:
+            self._log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
+            self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
+
+    def route(self, link: str, peer: str) -> tuple[Link, Party] | None:
+        """Return the configuration of a destination."""
+        return self._routes.get((link, peer))
+
+    def sends_to(self, where: tuple[str, str]) -> bool:
+        """Does something wait for that destination, or is being sent to it?"""
+        return any((lane.pair.link, lane.pair.peer) == where and (len(lane) or lane.busy) for lane in self.queue.lanes.values())
+
+    def waits_before(self, where: tuple[str, str], number: int) -> bool:
+        """Does something with a lower number wait for that destination?"""
+        heads = (lane.head() for lane in self.queue.lanes.values() if (lane.pair.link, lane.pair.peer) == where)
+        return any(head is not None and head.number < number for head in heads)
 
     def remove(self, entry: Entry) -> None:
         """Its answer and its record are durable: remove it, beside the loop."""
@@ -250,6 +292,7 @@ class Forwarder:
                 self._log.event(Code.HOLD_REQUEUED, file=stem)
             for destination in self.queue.destinations.values():
                 destination.pauses.worked()
+            self.desk.retry()
             self._no_route.clear()
             self._scan()
             return {"ok": True}
@@ -273,6 +316,8 @@ class Forwarder:
             "held_bytes": self.store.counters.held_bytes,
             "forwarded": self.forwarded,
             "answered_unrecorded": len(self._unrecorded),
+            "kept": len(self._kept),
+            "commitment": self.desk.status(),
             "key": self.store.wrapper.name,
             "destinations": [
                 {
@@ -324,10 +369,12 @@ class Forwarder:
         self._stop_at = time.monotonic() + STOP_SECONDS
         for sending in list(self.sendings):
             sending.stop()
+        self.desk.stop()
         self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        if (not self.sendings and self._settling is None and not self._custodian.unanswered) or time.monotonic() > self._stop_at:
+        idle = not self.sendings and not self.desk.busy and self._settling is None and not self._custodian.unanswered
+        if idle or time.monotonic() > self._stop_at:
             if self._lock >= 0:
                 self._log.event(Code.HOLD_STOPPED, waiting=len(self.queue))
             self._say({"is": "drained"})
@@ -337,6 +384,8 @@ class Forwarder:
         now = self.loop.now
         for sending in list(self.sendings):
             sending.tick(now)
+        if self._lock >= 0:
+            self.desk.tick(bool(self._stop_at))
         if self._stop_at:
             self._leave_if_done()
             return
@@ -352,14 +401,14 @@ class Forwarder:
             gc.collect()
 
     def _secure_parties(self, config: Config) -> None:
-        """Build the TLS contexts towards the peers and their ISCL sides, as a worker does. Raises what transport raises."""
+        """Build the TLS contexts towards all parties and their ISCL sides, as a worker does. Raises what transport raises."""
         for link in config.links:
-            for peer in link.peers:
+            for peer in link.parties:
                 if peer.transport is Transport.ISCL and peer.connect:
                     from wardgate.relay.iscl import IsclParty
 
                     self.gate.secure[(link.name, peer.name)] = IsclParty(link, peer, str(config.keys.socket))
-        wanted = [(link, peer) for link in config.links for peer in link.peers if peer.transport is Transport.TLS and peer.connect]
+        wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS and party.connect]
         if not wanted:
             return
         from wardgate.transport.context import TlsContexts

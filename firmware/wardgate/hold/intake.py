@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Final
 from wardgate.codes import Code
 from wardgate.custody.record import Flow as SentBy
 from wardgate.custody.record import Outcome
+from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
 from wardgate.hold import offer, scp
+from wardgate.hold.commitment.service import Service
 from wardgate.hold.fragments import COMMAND, fragment_size, fragments
 from wardgate.hold.header import Header
 from wardgate.hold.memory import Pair
 from wardgate.hold.scp import What
 from wardgate.hold.space import STEP_BYTES
 from wardgate.hold.wrap import WrapError
+from wardgate.policy.model import Direction
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
@@ -97,8 +100,13 @@ class HeldAssociation:
         self._pending = 0
         self._ended = ""
         self._release_asked = False
-        ac = offer.answer(request, choices)
+        reports = a.direction is Direction.TO_MODALITY
+        ac = offer.answer(request, choices, reports)
         self._contexts = accepted_contexts(request, ac)
+        self._service: Service | None = None
+        if any(accepted[0] == COMMITMENT for accepted in self._contexts.values()):
+            pair = Pair(self.link.name, a.caller.name, self._called, self._calling) if reports else self._pair
+            self._service = Service(self, keeper.post(), pair, a.direction)
         a.acceptor.owner = self
         a.acceptor.other = None
         self._walker.follow(self)
@@ -178,6 +186,8 @@ class HeldAssociation:
             raise PduError(0, "9.2", "P-DATA-TF after the release request", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
         if accepted is None or self._ended:
             raise NotAccepted(f"context {context}")
+        if self._service is not None and accepted[0] == COMMITMENT:
+            return self._service.command(context, command)
         verdict = scp.judge(accepted[0], command)
         self._walker.expects_data = verdict.command.has_data_set
         if verdict.what is What.STORE:
@@ -196,6 +206,8 @@ class HeldAssociation:
         if self._reply is not None:
             reply, self._reply = self._reply, None
             self._say(*reply)
+        if self._service is not None and self._service.data_set(context, self._contexts[context][1]):
+            return
         incoming, self._current = self._current, None
         if incoming is None:
             return
@@ -333,9 +345,39 @@ class HeldAssociation:
         self.acceptor.resume(Pause.RECORD)
         self._release_if_done()
 
-    def _say(self, context: int, command: bytes) -> None:
+    def _say(self, context: int, command: bytes, data: bytes | None = None) -> None:
         if not self._ended and self.acceptor.state is State.OPEN:
             self.acceptor.send(fragments(context, COMMAND, command, self._fragment))
+            if data is not None:
+                self.acceptor.send(fragments(context, 0, data, self._fragment))
+
+    # --- what the storage commitment service asks
+
+    @property
+    def established(self) -> bool:
+        """May something be said that the caller has not asked for?"""
+        return self.phase is Phase.ESTABLISHED and not self._release_asked and not self._ended and self.acceptor.state is State.OPEN
+
+    def say(self, context: int, command: bytes, data: bytes | None = None) -> None:
+        """Send a message."""
+        self._say(context, command, data)
+
+    def expects_data(self, follows: bool) -> None:
+        """A data set follows the command set that came."""
+        self._walker.expects_data = follows
+
+    def transfer_syntax(self, context: int) -> str:
+        """Return that of a context."""
+        return self._contexts[context][1]
+
+    def more_pending(self) -> None:
+        """Something is on its way to the disk: nothing is read meanwhile."""
+        self._pending += 1
+        self.acceptor.pause(Pause.RECORD)
+
+    def less_pending(self) -> None:
+        """It is there."""
+        self._done()
 
     # --- the end
 
@@ -369,6 +411,8 @@ class HeldAssociation:
             self._finish()
 
     def _finish(self) -> None:
+        if self._service is not None:
+            self._service.end()
         self.ledger.end(self._ended)
         if self.acceptor.state is not State.PARTING:
             self.acceptor.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from wardgate.hold.commitment.post import Post
     from wardgate.hold.header import Header
     from wardgate.hold.store import Body
     from wardgate.policy.model import Config, Link, Party
@@ -44,6 +45,9 @@ class Keeper:
         self.syncer = Syncer(self.store.files, self.store.queue, loop.call)
         self._teacher = Syncer(self.store.files, self.store.contexts, loop.call, threads=1)
         self._event = event
+        self._loop = loop
+        self._run_dir = config.box.run_dir
+        self._post: Post | None = None
         self._full = False
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -54,10 +58,22 @@ class Keeper:
 
     def poke(self, name: str, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
         """Tell the forwarder what came; it looks for itself too, now and then."""
+        self.tell_forwarder(name, *pair, abstract_syntax, transfer_syntax)
+
+    def tell_forwarder(self, *words: str) -> None:
+        """Say something to the forwarder; it may not hear."""
         try:
-            self._poke.sendto("\0".join((name, *pair, abstract_syntax, transfer_syntax)).encode("utf-8", "replace"), self._poke_path)
+            self._poke.sendto("\0".join(words).encode("utf-8", "replace"), self._poke_path)
         except OSError:
             pass
+
+    def post(self) -> Post:
+        """Return what storage commitment needs; made when it is needed first. Raises `OSError`."""
+        if self._post is None:
+            from wardgate.hold.commitment.post import Post
+
+            self._post = Post(self, str(self._run_dir), self._loop)
+        return self._post
 
     def begin(self, header: Header) -> Body:
         """Make the file of a new instance, from those laid in. Raises `OSError`, `WrapError`."""
@@ -70,6 +86,8 @@ class Keeper:
     def close(self) -> None:
         """The worker ends: finish what the disk is to do, remove the empty files."""
         self.syncer.close(CLOSE_SECONDS)
+        if self._post is not None:
+            self._post.close()
         self._teacher.close(CLOSE_SECONDS)
         self.store.put_away()
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from wardgate.dimse.commitment import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
 from wardgate.policy.model import ANY
 from wardgate.upperlayer.items import PresentationContextAC, PresentationContextRQ
 from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ
-from wardgate.upperlayer.subitems import ImplementationClassUid, ImplementationVersionName, MaximumLength
+from wardgate.upperlayer.subitems import ImplementationClassUid, ImplementationVersionName, MaximumLength, RoleSelection
 from wardgate.upperlayer.terms import ContextResult
 from wardgate.upperlayer.userinfo import UserInformation
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
-IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 MAXIMUM_LENGTH: Final = 131072  # of a P-DATA-TF that the box takes: what DCMTK sends at most
 IMPLEMENTATION_CLASS: Final = "2.25.114954216837421943471789586239802257027"  # PS3.5 B.2: from a UUID
 IMPLEMENTATION_VERSION: Final = "WARDGATE_1"
@@ -46,10 +47,37 @@ def is_storage(sop_class: str, sop_classes: frozenset[str]) -> bool:
 
 
 def choose(
-    request: AssociateRQ, known: Mapping[str, Sequence[str]], listed: Sequence[str], sop_classes: frozenset[str], refused: frozenset[int]
+    request: AssociateRQ,
+    known: Mapping[str, Sequence[str]],
+    listed: Sequence[str],
+    sop_classes: frozenset[str],
+    refused: frozenset[int],
+    commitment: bool = False,
 ) -> list[Choice]:
-    """Answer each proposed context: `known` of the destination, `listed` in the configuration, `refused` by policy."""
-    return [_one(context, known, listed, sop_classes, context.id in refused) for context in request.contexts]
+    """Answer each proposed context: `known` of the destination, `listed` in the configuration, `refused` by policy.
+
+    `commitment`: storage commitment is taken in the destination's place.
+    """
+    return [
+        _commitment(context)
+        if commitment and context.abstract_syntax == COMMITMENT and context.id not in refused
+        else _one(context, known, listed, sop_classes, context.id in refused)
+        for context in request.contexts
+    ]
+
+
+def reports_only(request: AssociateRQ) -> bool:
+    """Does a destination call to report storage commitment, and for nothing else but perhaps an echo?"""
+    classes = {context.abstract_syntax for context in request.contexts}
+    return COMMITMENT in classes and classes <= {COMMITMENT, VERIFICATION}
+
+
+def _commitment(context: PresentationContextRQ) -> Choice:
+    """Take a transfer syntax in which its messages are read."""
+    for syntax in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
+        if syntax in context.transfer_syntaxes:
+            return Choice(context, ContextResult.ACCEPTANCE, syntax)
+    return Choice(context, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED, context.transfer_syntaxes[0])
 
 
 def _one(
@@ -83,7 +111,13 @@ def user_information() -> UserInformation:
     )
 
 
-def answer(request: AssociateRQ, choices: list[Choice]) -> AssociateAC:
-    """Return the A-ASSOCIATE-AC."""
+def answer(request: AssociateRQ, choices: list[Choice], reports: bool = False) -> AssociateAC:
+    """Return the A-ASSOCIATE-AC. `reports`: a destination calls to report storage commitment."""
     contexts = tuple(PresentationContextAC.of(each.context.id, each.result, each.transfer_syntax) for each in choices)
-    return AssociateAC.of(request, contexts, user_information())
+    # PS3.7 D.3.3.4, PS3.4 J.3: who asks for commitment is its SCU, who reports it is its SCP. Other roles are left as they are.
+    roles = tuple(
+        RoleSelection(role.raw_uid, 0 if reports else role.scu_role, role.scp_role if reports else 0)
+        for role in request.user_information.items
+        if isinstance(role, RoleSelection) and role.uid == COMMITMENT
+    )
+    return AssociateAC.of(request, contexts, UserInformation((*user_information().items, *roles)))

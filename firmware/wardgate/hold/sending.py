@@ -253,7 +253,7 @@ class Sending(Calling):
 
         def recorded(durable: bool) -> None:
             if durable:
-                forwarder.remove(entry)
+                forwarder.delivered(entry, self.lane.pair, out.store.sop_class, out.store.instance)
             else:
                 forwarder.unrecorded(entry)
             self._settled()

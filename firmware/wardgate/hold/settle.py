@@ -13,6 +13,7 @@ from wardgate.custody.record import Flow, Outcome, Scope
 from wardgate.custody.record import Leg as LegScope
 from wardgate.custody.wire import Status
 from wardgate.dimse.command import CommandError, parse
+from wardgate.hold.memory import Pair
 from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
@@ -35,7 +36,7 @@ class Settling:
         self._entries, rest = every[:BATCH], every[BATCH:]
         for entry in rest:
             forwarder.unrecorded(entry)
-        self._done: list[Entry] = []
+        self._done: list[tuple[Entry, Pair, str, str]] = []
         self._failed: list[Entry] = []
         self._left = len(self._entries)
         box = forwarder.config.box.name
@@ -56,23 +57,27 @@ class Settling:
             self._record(entry)
 
     def _record(self, entry: Entry) -> None:
-        def done(durable: bool) -> None:
-            (self._done if durable else self._failed).append(entry)
-            self._one_less()
-
         try:
-            store = self._read(entry)
+            store, pair = self._read(entry)
         except FileNotFoundError:
             self._one_less()
             return
         except (Damaged, WrapError, CommandError, ValueError, OSError) as error:  # it was delivered: what is left of it is not needed
             self._forwarder.gate.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
-            self._done.append(entry)
+            self._forwarder.remove(entry)
             self._one_less()
             return
+
+        def done(durable: bool) -> None:
+            if durable:
+                self._done.append((entry, pair, store.sop_class, store.instance))
+            else:
+                self._failed.append(entry)
+            self._one_less()
+
         self._ledger.store(store, entry.status, Outcome.STATUS, Flow.ACCEPTOR, done)
 
-    def _read(self, entry: Entry) -> Store:
+    def _read(self, entry: Entry) -> tuple[Store, Pair]:
         reader = self._forwarder.store.read(entry.name)
         try:
             header = reader.header
@@ -83,7 +88,7 @@ class Settling:
             store.whole = True
         finally:
             reader.close()
-        return store
+        return store, Pair(header.link, header.peer, header.calling, header.called)
 
     def _one_less(self) -> None:
         self._left -= 1

@@ -52,6 +52,14 @@ class Delivery(StrEnum):
     RELAY_THEN_HOLD = "relay-then-hold"
 
 
+class Commitment(StrEnum):
+    """On a link that holds: what the box claims when the modality asks for storage commitment (PS3.4 annex J)."""
+
+    DESTINATION = "destination"  # what the peer itself has committed: the box asks it
+    STORED = "stored"  # what the peer has answered with success: for one that does not do storage commitment
+    OFF = "off"
+
+
 class StatusRule(StrEnum):
     """What the link does about SOP Instance Status (PS3.15 A.1): nothing, or what rule f asks of who passes instances on."""
 
@@ -140,6 +148,7 @@ class Hold(NamedTuple):
     associations_per_peer: int = 4
     retry_seconds: int = 300
     attempts: int = 20
+    commitment_seconds: int = 21600
 
 
 class Limits(NamedTuple):
@@ -255,6 +264,7 @@ class Party(NamedTuple):
     iscl: Iscl | None = None
     hold_transfer_syntaxes: tuple[str, ...] = ()
     sop_instance_status: Conformance = Conformance.NONE
+    commitment: Commitment = Commitment.DESTINATION
 
 
 class Link(NamedTuple):
@@ -432,6 +442,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         iscl=Iscl(**{**data["iscl"], "r1": IsclR1(**data["iscl"]["r1"])}) if data.get("iscl") else None,
         hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
         sop_instance_status=Conformance(data.get("sop_instance_status", Conformance.NONE)),
+        commitment=Commitment(data.get("commitment", Commitment.DESTINATION)),
     )
 
 

@@ -166,6 +166,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("keep_free_bytes", Kind.INTEGER, 1 << 30, "space that the queue leaves free on its disk, bytes", 1 << 20, 1 << 44),
         Word("associations_per_peer", Kind.INTEGER, 4, "associations at once to one peer", 1, 64),
         _seconds("retry_seconds", 300, 86400, "longest pause before a destination is tried again"),
+        _seconds("commitment_seconds", 21600, 2592000, "wait for a destination's storage commitment report before it is asked again"),
         Word("attempts", Kind.INTEGER, 20, "sends that a destination may answer with a failure that could pass, then quarantine", 1, 1000),
     ),
     "link": (
@@ -207,6 +208,14 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             [],
             "transfer syntaxes that it accepts for every storage SOP class of the link, for holding before it was ever seen",
             many=True,
+        ),
+        Word(
+            "commitment",
+            Kind.CHOICE,
+            "destination",
+            "on a link that holds, what the box may tell the modality to be committed: `destination`: what this peer has committed (the"
+            " box asks it after forwarding); `stored`: what it has answered with success, for a peer without storage commitment",
+            choices=("destination", "stored", "off"),
         ),
     ),
     "tls": (

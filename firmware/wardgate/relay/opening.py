@@ -17,7 +17,7 @@ from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
-from wardgate.policy.model import Delivery, Direction, Transport
+from wardgate.policy.model import Commitment, Delivery, Direction, Transport
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
@@ -135,6 +135,8 @@ class Opening:
         if a.link.delivery is Delivery.HOLD and a.direction is Direction.TO_HOSPITAL and not self._holds():
             self._not_held()
             return
+        if a.link.delivery is not Delivery.RELAY and a.direction is Direction.TO_MODALITY:
+            self._reported_to()
         self._open(calling, called)
 
     def _choose_caller(self, calling: str) -> None:
@@ -426,18 +428,30 @@ class Opening:
 
     def _holds(self) -> bool:
         """Find what the box may accept in the destination's place; false when that is nothing."""
+        from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
         from wardgate.hold.offer import choose
 
         a = self._a
         keeper = self._gate.keeper
         assert keeper is not None and a.request is not None and a.callee is not None
         known = keeper.recall(a.link, a.callee, a.request)
-        choices = choose(a.request, known, a.callee.hold_transfer_syntaxes, a.link.sop_classes, a.left_out)
+        commits = a.callee.commitment is Commitment.STORED or (a.callee.commitment is Commitment.DESTINATION and COMMITMENT in known)
+        choices = choose(a.request, known, a.callee.hold_transfer_syntaxes, a.link.sop_classes, a.left_out, commits)
         self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
         unknown = sum(choice.result > ContextResult.USER_REJECTION for choice in choices)
         if self._choices is not None and unknown:
             self._gate.event(Code.HOLD_CONTEXT_UNKNOWN, a.titles, link=a.link.name, contexts=unknown, of=len(choices))
         return self._choices is not None
+
+    def _reported_to(self) -> None:
+        """A destination that calls for nothing but to report storage commitment reports to the box, which may have asked."""
+        from wardgate.hold.offer import choose, reports_only
+
+        a = self._a
+        assert a.request is not None
+        if a.caller.commitment is Commitment.DESTINATION and reports_only(a.request):
+            choices = choose(a.request, {}, (), a.link.sop_classes, a.left_out, True)
+            self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
 
     def _not_held(self) -> None:
         self._reject(Code.HOLD_FIRST_CONTACT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
