@@ -2,7 +2,7 @@
 
 PY := .venv/bin/python
 WHAT ?= tests
-export BUILDROOT_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN
+export BUILDROOT_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN STATE_ANCHORS
 
 .PHONY: menu
 menu: ## print this menu

@@ -1353,6 +1353,79 @@ class Code(Enum):
         "a process did not answer for too long and is killed; another takes its place",
         "report it with the lines before",
     )
+    STATE_NOT_SIGNED = _row(
+        931, Side.BOX, Level.ERROR, "the state partition has no manifest", "sign it (wardtool state sign) and bring it to the box again"
+    )
+    STATE_SIGNATURE_WRONG = _row(
+        932, Side.BOX, Level.ERROR, "the manifest of the state is not signed by a key of this image", "sign it with the provisioning key"
+    )
+    STATE_CHANGED = _row(
+        933,
+        Side.BOX,
+        Level.ERROR,
+        "the state is not what was signed",
+        "find out who changed it; then sign what it should be (wardtool state sign)",
+    )
+    STATE_ROLLED_BACK = _row(
+        934,
+        Side.BOX,
+        Level.ERROR,
+        "the state is older than one that this box has seen",
+        "bring the newest, or sign this one with a new number",
+    )
+    STATE_NO_ANCHOR = _row(
+        935,
+        Side.BOX,
+        Level.WARN,
+        "this image trusts no key for its state: whoever writes the disk writes the policy",
+        "build the image with STATE_ANCHORS=FILE",
+    )
+    STATE_HOLDS = _row(936, Side.BOX, Level.INFO, "the state is as it was signed", "nothing")
+    STATE_UNREADABLE = _row(
+        937, Side.BOX, Level.ERROR, "the state cannot be read, or holds what it may not", "remove what is named, sign again"
+    )
+    STATE_REFUSED = _row(
+        938, Side.BOX, Level.ERROR, "the state was refused, so nothing is served", "do what the code says that stands beside it"
+    )
+    KEPT_NO_ROOM = _row(
+        939,
+        Side.BOX,
+        Level.ERROR,
+        "an event could not be kept for the custody log",
+        "let the vault open; the log then says how many are lost",
+    )
+    KEPT_RECORDED = _row(940, Side.BOX, Level.INFO, "an event that was kept stands in the custody log", "nothing")
+    KEPT_NOT_RECORDED = _row(
+        941, Side.BOX, Level.WARN, "what is kept for the custody log could not be given to it; tried again", "look at the custody writer"
+    )
+    CLOCK_BELOW_FLOOR = _row(
+        942,
+        Side.BOX,
+        Level.ERROR,
+        "the clock says a time that has passed for certain; certificates are judged by the later one",
+        "set the clock (NTP), or replace its battery",
+    )
+    FLOOR_RAISED = _row(943, Side.BOX, Level.INFO, "the time floor was raised to a synchronised clock", "nothing")
+    STATE_NUMBER_NOT_KEPT = _row(
+        944, Side.BOX, Level.WARN, "the number of the state could not be kept: an older one would be taken", "look at the state partition"
+    )
+    VAULT_CLOSED = _row(
+        945,
+        Side.BOX,
+        Level.ERROR,
+        "the vault is closed, so nothing is forwarded",
+        "insert the token; after a change of board or boot chain open it with the recovery key (docs/vault.md)",
+    )
+    VAULT_NOT_MADE = _row(946, Side.BOX, Level.ERROR, "there is no vault and none could be made", "do what the detail says; docs/vault.md")
+    VAULT_LOST = _row(
+        947,
+        Side.BOX,
+        Level.ERROR,
+        "the vault that was made here is gone or is another one; none is made in its place",
+        "find out what happened to the disk; docs/vault.md says how to begin again",
+    )
+    VAULT_MADE = _row(948, Side.BOX, Level.INFO, "the vault was made", "keep its recovery key")
+    VAULT_OPENED = _row(949, Side.BOX, Level.INFO, "the vault is open", "nothing")
 
     def __str__(self) -> str:
         return f"WG{self.value.number:03d}"

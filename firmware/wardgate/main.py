@@ -10,6 +10,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate status -c FILE [--json]  show what the running gateway does
        wardgate custody export DIR -c FILE  copy the custody log, whole and checked, for read-only media
        wardgate hold list|retry|release|export -c FILE ...   manage what is held; wardgate hold help
+       wardgate state verify|show|keep ...  the signed state, named states, events kept for the log
        wardgate codes                    list the failure codes
        wardgate plant|observe|break-glass ...    the two ports; each alone prints its words
 """
@@ -26,6 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
         from wardgate.hold.command import main as hold
 
         return hold(rest, sys.stdout, sys.stderr)
+    if command == "state":
+        from wardgate.provision.command import main as state
+
+        return state(rest)
     if command in ("plant", "observe", "break-glass"):
         return _plant(words)
     as_json = command == "status" and "--json" in rest

@@ -36,3 +36,5 @@ grubenv=
 [ "$(word bootloader)" != grub ] || grubenv=grubenv=/efi/grubenv
 sed -e "s|@COMPATIBLE@|$(word compatible)|" -e "s|@BOOTLOADER@|$(word bootloader)|" -e "s|@GRUBENV@|$grubenv|" \
     "$common/rauc/system.conf.in" >"$root/etc/rauc/system.conf"
+
+"$common/built.sh" "$root"

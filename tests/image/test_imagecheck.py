@@ -75,14 +75,14 @@ def test_a_mistake_is_named(copy: Path, path: str, old: str, new: str, word: str
 
 @pytest.mark.parametrize("mode", [0o666, 0o644 | 0o4000, 0o755])
 def test_a_wrong_permission_in_the_overlay_is_named(copy: Path, mode: int) -> None:
-    (copy / "image/common/overlay/etc/crypttab").chmod(mode)
+    (copy / "image/common/overlay/usr/lib/sysctl.d/90-wardgate.conf").chmod(mode)
     status, told = _run(copy)
     assert status == 1
-    assert "etc/crypttab: mode" in told
+    assert "90-wardgate.conf: mode" in told
 
 
 def test_a_private_key_in_the_overlay_is_named(copy: Path) -> None:
-    (copy / "image/common/overlay/etc/box.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    (copy / "image/common/overlay/usr/share/wardgate/box.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
     assert "a private key" in _run(copy)[1]
 
 

@@ -53,6 +53,7 @@ class Plan:
     custody: dict[str, object] = field(default_factory=dict)  # further words of that table
     modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
     more: str = ""  # further tables, TOML
+    box: dict[str, object] = field(default_factory=dict)  # further words of that table
     delivery: str = "relay"
     sop_instance_status: str = "pass"
     hold: dict[str, object] = field(default_factory=dict)  # further keys of [hold], there when `delivery` holds
@@ -87,7 +88,7 @@ class Plan:
     def text(self) -> str:
         """Return the configuration, TOML."""
         parts = [
-            _table("box", name="ward-ct1", run_dir=self.run_dir, workers=self.workers),
+            _table("box", name="ward-ct1", run_dir=self.run_dir, workers=self.workers, **self.box),
             _table(
                 "custody",
                 log=self.log_dir,

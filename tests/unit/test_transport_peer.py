@@ -266,3 +266,12 @@ def test_memory_of_chains_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     check.check(second[0], [], True, time.time())
     with pytest.raises(PeerRefused):
         check.check(first[0], [], True, time.time())
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_expired_certificate_good_again() -> None:
+    chain, tls = chain_of("pacs-ecdsa"), make_tls()
+    now = time.time()
+    PeerChecker(tls, CrlStore(tls.crls), now).check(chain[0], chain, False, now - 3600, TlsRole.CLIENT)
+    with pytest.raises(PeerRefused) as refused:
+        PeerChecker(tls, CrlStore(tls.crls), now + 20 * 365 * DAY).check(chain[0], chain, False, now, TlsRole.CLIENT)
+    assert refused.value.code is Code.CERTIFICATE_EXPIRED

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "iscl": ("wardtools.iscl", "read the legacy ISCL-style channel off a capture and say which reconstruction fits"),
     "card": ("wardtools.card.cli", "personalise a smartcard: PIN, keys made on it, certificates, ISCL keys"),
     "custody": ("wardtools.custody", "verify, show and prove what a custody log holds"),
+    "state": ("wardtools.state", "sign the state partition of a box: policy, anchors, addresses"),
     "witness": ("wardtools.witness.main", "run a witness for custody logs, elsewhere than the box"),
 }
 

@@ -102,6 +102,8 @@ class Stretch:
         if record.type == "token":
             self._token(place, record)
             return
+        if record.type == "box":
+            return
         if self.last_time > record.time:
             self.backwards += 1
         self.last_time = record.time

@@ -29,6 +29,10 @@ def describe(record: Record) -> str:
         detail = f" ({record.text('detail')})" if record.text("detail") else ""
         signing = "" if record.text("signing") == "in" else f", {record.text('unsigned')} records not signed"
         return f"{record.text('event').upper()}{code} {record.text('token')}{serial}{detail}, used by {record.text('users')}{signing}"
+    if record.type == "box":
+        code = f" {record.text('code')}" if record.text("code") else ""
+        detail = f" ({record.text('detail')})" if record.text("detail") else ""
+        return f"{record.text('event').upper()}{code}{detail}, happened {record.text('happened')[:23]} ({record.text('happened_quality')})"
     if record.type == "tombstone":
         return f"records before {record.text('below')} were pruned: {record.text('policy')}"
     pairs = [f"{name} {value}" for name, value in record.fields.items() if isinstance(value, str | int)]

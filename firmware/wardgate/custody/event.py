@@ -30,17 +30,17 @@ def tombstone_record(time_ns: int, quality: Quality, below: int, policy: str) ->
     return event_record(TOMBSTONE, time_ns, quality, {"below": below, "policy": policy[:200]})
 
 
-def append(path: str | os.PathLike[str], record: bytes, seconds: float) -> int:
+def append(path: str | os.PathLike[str], record: bytes, seconds: float, ident: bytes | None = None) -> int:
     """Have the writer at `path` make an event record durable; return its index. Blocks at most `seconds`.
 
     Raises `WriterGone` when it does not answer, `OSError` when it cannot (disk full, broken). Asked again after a lost answer, the
-    record may stand in the log twice.
+    record may stand in the log twice, unless `ident` (16 random bytes) is the same: the writer knows the last 1024.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as sock:
         sock.settimeout(seconds)
         try:
             sock.connect(os.fspath(path))
-            sock.send(wire.encode_item(Op.EVENT, 1, os.urandom(16), 0, record))
+            sock.send(wire.encode_item(Op.EVENT, 1, ident or os.urandom(16), 0, record))
             packet = sock.recv(MAX_PACKET)
         except OSError as error:
             raise WriterGone(f"no answer from the custody writer at {os.fspath(path)}: {error}") from error

@@ -16,6 +16,7 @@ _ASSOCIATION: Final = re.compile(r"[0-9a-f]{32}")
 _STATUS: Final = re.compile(r"[0-9A-F]{4}")
 _UID: Final = re.compile(r"[0-9.?]{0,64}")
 _HEX: Final = re.compile(r"[0-9a-f]+")
+_WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,47}")
 _SERIAL: Final = re.compile(r"(?:[0-9a-f]{64})?")
 _SCOPED: Final = ("box", "link", "direction", "association", "acceptor", "requestor")
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -26,6 +27,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "close": ("association", "stores", "ended", "outcome", "after"),
     "tombstone": ("below", "policy"),
+    "box": ("box", "id", "event", "happened", "happened_quality", "code", "detail"),
     "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
@@ -94,6 +96,9 @@ def parse_record(data: bytes) -> Record:
     if kind == "tombstone":
         _count(fields["below"], "below")
         return Record(kind, time, quality, True, fields)
+    if kind == "box":
+        _check_box(fields)
+        return Record(kind, time, quality, True, fields)
     if kind == "token":
         _check_token(fields)
         return Record(kind, time, quality, True, fields)
@@ -155,6 +160,17 @@ def _check_close(fields: dict[str, object]) -> None:
         _count(fields["after"], "after")
     elif fields["outcome"] != "complete" or fields["after"] is not None:
         raise RecordError(f"outcome is {str(fields['outcome'])[:80]!r}, after {str(fields['after'])[:20]}")
+
+
+def _check_box(fields: dict[str, object]) -> None:
+    """What happened outside of the log's own time: `happened` is then, the record's time is when the log could take it."""
+    _match(_ASSOCIATION, fields["id"], "id")
+    _match(_TIME, fields["happened"], "happened")
+    _one_of(Quality, fields["happened_quality"], "happened_quality")
+    _match(_WORD, fields["event"], "event")
+    for name in ("box", "code", "detail"):
+        if not isinstance(fields[name], str):
+            raise RecordError(f"{name} is no text")
 
 
 def _check_token(fields: dict[str, object]) -> None:

@@ -411,6 +411,7 @@ class Forwarder:
         wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS and party.connect]
         if not wanted:
             return
+        from wardgate.provision.floor import read_floor
         from wardgate.transport.context import TlsContexts
         from wardgate.transport.crl import CrlStore
         from wardgate.transport.peer import PeerChecker
@@ -426,7 +427,8 @@ class Forwarder:
             # would do without it is kept.
             tokens = any(isinstance(pair.key, TokenKey) for pair in peer.tls.certificates)
             out = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if tokens else None
-            secure = SecureParty(link, caller, contexts, PeerChecker(peer.tls, crls), crls, sessions, out)
+            checker = PeerChecker(peer.tls, crls, read_floor(config.box.state).seconds)
+            secure = SecureParty(link, caller, contexts, checker, crls, sessions, out)
             self.gate.secure[(link.name, peer.name)] = secure
 
 

@@ -10,7 +10,7 @@ _MODULE = (sys.executable, "-P", "-m")  # -P: never import from the folder the m
 class Programs:
     """Command lines.
 
-    `resolve`, `crl_fetch`, `witnessing` and `pruning` get the file's path appended, the others their control descriptor.
+    `resolve`, `crl_fetch`, `witnessing`, `pruning` and `keeping` get the file's path appended, the others their control descriptor.
     """
 
     def __init__(
@@ -21,6 +21,7 @@ class Programs:
         crl_fetch: tuple[str, ...] = (*_MODULE, "wardgate.transport.crlfetch"),
         witnessing: tuple[str, ...] = (*_MODULE, "wardgate.custody.witnessing"),
         pruning: tuple[str, ...] = (*_MODULE, "wardgate.custody.pruning"),
+        keeping: tuple[str, ...] = (*_MODULE, "wardgate.provision.keeping"),
         forwarder: tuple[str, ...] = (*_MODULE, "wardgate.hold.forwarder"),
     ) -> None:
         self.resolve = resolve
@@ -29,4 +30,5 @@ class Programs:
         self.crl_fetch = crl_fetch
         self.witnessing = witnessing
         self.pruning = pruning
+        self.keeping = keeping
         self.forwarder = forwarder

@@ -33,11 +33,13 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     try:
         status = ask_master(os.path.join(run_dir, "status.sock"))
     except (OSError, ValueError) as error:
+        out.writelines(f"STATE {line}\n" for line in standing(str(config.box.state)))
         code = Code.STATUS_UNREACHABLE
         err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
         return 1
     status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
     status["witnesses"] = witnesses(config)
+    status["standing"] = standing(str(config.box.state))
     if status.get("forwarder") is not None:
         status["hold"] = ask_forwarder(os.path.join(run_dir, "hold.sock"))
     if config.plant.ports != "none":
@@ -100,6 +102,13 @@ def ask_netd(path: str) -> dict[str, Any] | None:
     return answer if answer.get("ok") else None
 
 
+def standing(state: str) -> list[str]:
+    """Return the named states that hold, a line each."""
+    from wardgate.provision.standing import Places, look
+
+    return [one.line for one in look(Places(state=state))]
+
+
 def _plant(answer: dict[str, Any] | None) -> str:
     if answer is None:
         return "plant: netd does not answer"
@@ -113,6 +122,7 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     glass = (status.get("plant") or {}).get("break_glass", {})
     if glass.get("lasts"):
         yield f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {printable(glass['reason'])}"
+    yield from (f"STATE {line}" for line in status.get("standing", []))
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
     for text in status["unsafe"]:
         yield f"UNSAFE: {text}"

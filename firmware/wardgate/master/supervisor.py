@@ -27,6 +27,7 @@ from wardgate.master.totals import add
 from wardgate.master.weight import Weight
 from wardgate.master.writer import Writer
 from wardgate.notify import Notifier
+from wardgate.provision.due import is_floor_old, is_waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _WRITER_STOP_SECONDS = 20.0
 _PRUNE_SECONDS = 3600.0
+_KEEP_SECONDS = 5.0
+_FLOOR_SECONDS = 900.0
 
 
 class Stage(Enum):
@@ -397,6 +400,13 @@ class Supervisor:
             lambda: _PRUNE_SECONDS,
             lambda: is_serving() and bool(custody("retention_days") or custody("retention_mebibytes")),
         ).start()
+
+        def state() -> str:
+            return str(self._answer["config"]["box"]["state"])
+
+        keeping = (*self._programs.keeping, self._path)
+        Rounds(*tools, "keeping", keeping, lambda: _KEEP_SECONDS, lambda: is_serving() and is_waiting(state())).start()
+        Rounds(*tools, "keeping", keeping, lambda: _FLOOR_SECONDS, lambda: is_serving() and is_floor_old(state())).start()
 
     def _ask(self, answer: Callable[[dict[str, Any]], None]) -> None:
         def done(generations: list[dict[str, Any]], totals: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from wardgate.codes import Code, Level
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.model import Config, CrlPolicy, Iscl, Party
+from wardgate.provision.floor import read_floor
 
 SOON_DAYS: Final = 30
 _OURS: Final = "WARDGATE_OPENSSL_CONF"  # set by us in a process that was started again with its OPENSSL_CONF
@@ -123,7 +124,7 @@ def _tls(config: Config, party: Party, place: str, mistakes: list[Mistake], file
     from wardgate.transport.judge import judge_party
 
     assert party.tls is not None
-    for error in judge_party(party, time.time(), keys=config.keys):
+    for error in judge_party(party, read_floor(config.box.state).time(time.time()), keys=config.keys):
         if error.code is Code.OWN_CERTIFICATE_EXPIRED or error.code.value.level is not Level.ERROR:
             continue  # `expired` and `Config.unsafe` tell
         if isinstance(error, CrlError):

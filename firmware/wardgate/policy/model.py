@@ -111,6 +111,7 @@ class Box(NamedTuple):
     workers: int = 0
     hash_threads: int = 0
     crl_refresh_seconds: int = 900
+    state: Path = Path("/state")
 
 
 class CustodyWitness(NamedTuple):

@@ -92,6 +92,7 @@ class Worker:
         wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS]
         if not wanted:
             return
+        from wardgate.provision.floor import read_floor
         from wardgate.transport.context import TlsContexts
         from wardgate.transport.crl import CrlStore
         from wardgate.transport.peer import PeerChecker
@@ -101,7 +102,7 @@ class Worker:
         for link, party in wanted:
             assert party.tls is not None
             crls = CrlStore(party.tls.crls, config.box.run_dir / "crl")
-            checker = PeerChecker(party.tls, crls)
+            checker = PeerChecker(party.tls, crls, read_floor(config.box.state).seconds)
             # Parties that share a port share its handshake; whose certificate it was is judged party by party.
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
             more = sorted(others - {party.tls.anchors})

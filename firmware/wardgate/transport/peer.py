@@ -65,8 +65,9 @@ class _Known:
 class PeerChecker:
     """Judges the certificates of one party. Remembers verified chains by leaf, for sessions that are resumed without one."""
 
-    def __init__(self, tls: Tls, crls: CrlStore) -> None:
-        """Raise `ProfileNotMet` when the profile or the anchors cannot be used."""
+    def __init__(self, tls: Tls, crls: CrlStore, floor: float = 0.0) -> None:
+        """Raise `ProfileNotMet` when the profile or the anchors cannot be used. `floor`: Unix seconds that have passed for certain."""
+        self._floor = floor
         self._tls = tls
         self._crls = crls
         self._profile = profile_named(tls.profile, allow_retired=tls.unsafe_allow_retired_profile)
@@ -96,6 +97,7 @@ class PeerChecker:
         elif known is None:
             raise PeerRefused(Code.RESUMED_UNKNOWN, f"certificate {fingerprint[:16]}")
         self._known.move_to_end(fingerprint)
+        now = max(now, self._floor)  # a clock that was set back must not make a certificate good again
         if not known.not_before <= now <= known.not_after:
             raise _out_of_date(known, now)
         self._judge_usage(known.facts[0], role)

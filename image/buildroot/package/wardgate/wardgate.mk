@@ -33,6 +33,7 @@ endef
 define WARDGATE_USERS
 	wardgate -1 wardgate -1 * /var/lib/wardgate - - Wardgate gateway
 	wardkeys -1 wardkeys -1 * /var/lib/wardkeys - - Wardgate key service
+	wardvault -1 wardvault -1 * - - - Wardgate vault
 	wardnet -1 wardnet -1 * - - - Wardgate firewall
 endef
 

@@ -1,0 +1,170 @@
+"""The vault before it is opened: what lies on its partition, what is to be done about it, and with which commands. Runs nothing.
+
+A vault is LUKS2 with a random key that is kept nowhere: it is enrolled to the TPM, to a token, or both, and once as a recovery key for
+people. A partition is made into one only while it is blank, and only once: what is not blank is never written over.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from enum import Enum
+from typing import Final, NamedTuple
+
+MAPPED: Final = "vault"
+HEAD: Final = 1 << 20  # how much of the partition is looked at
+KEY_BYTES: Final = 64
+_MAGIC: Final = b"LUKS\xba\xbe"
+_VERSION: Final = slice(6, 8)  # LUKS2 On-Disk Format 2.1: big-endian u16 behind the magic
+_UUID: Final = slice(168, 208)
+_URI: Final = re.compile(r"auto|pkcs11:[A-Za-z0-9;=%._~:@!$&'()*+,?/-]{1,400}")
+
+
+class Content(Enum):
+    """What lies on the partition."""
+
+    BLANK = "blank"
+    VAULT = "vault"
+    FOREIGN = "foreign"
+
+
+class Act(Enum):
+    """What is to be done."""
+
+    OPEN = "open"
+    MAKE = "make"
+    LOST = "lost"  # one was made here and this is not it: nobody but a person goes on from here
+    FOREIGN = "foreign"
+
+
+class Recovery(Enum):
+    """Where the recovery key goes, once."""
+
+    CONSOLE = "console"
+    NONE = "none"
+
+
+class Unlock(Enum):
+    """What opens the vault."""
+
+    TPM2 = "tpm2"
+    PKCS11 = "pkcs11"
+
+
+class PolicyError(Exception):
+    """vault.toml has a mistake."""
+
+
+class Policy(NamedTuple):
+    """`STATE/wardgate/vault.toml`. PCR 7 is the Secure Boot state."""
+
+    unlock: tuple[Unlock, ...] = (Unlock.TPM2,)
+    tpm2_pcrs: tuple[int, ...] = (7,)
+    pkcs11_uri: str = "auto"
+    recovery: Recovery = Recovery.CONSOLE
+
+
+class Marker(NamedTuple):
+    """What the state partition remembers: `uuid` of the vault made here, or that the making was begun and not finished."""
+
+    uuid: str = ""
+    is_making: bool = False
+
+
+class Step(NamedTuple):
+    """One command. `word`: what it does; `keeps`: its output is the recovery key; `stdin`: what it reads."""
+
+    word: str
+    argv: tuple[str, ...]
+    is_secret: bool = False
+    stdin: str = ""
+
+
+def parse_policy(text: str) -> Policy:
+    """Return the policy. Raises `PolicyError`."""
+    try:
+        said = tomllib.loads(text)
+        unknown = said.keys() - set(Policy._fields)
+        if unknown:
+            raise PolicyError(f"unknown word {sorted(unknown)[0]}")
+        default = Policy()
+        policy = Policy(
+            tuple(Unlock(word) for word in said.get("unlock", [way.value for way in default.unlock])),
+            tuple(int(pcr) for pcr in said.get("tpm2_pcrs", default.tpm2_pcrs)),
+            str(said.get("pkcs11_uri", default.pkcs11_uri)),
+            Recovery(said.get("recovery", default.recovery.value)),
+        )
+    except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
+        raise PolicyError(str(error)) from error
+    if not policy.unlock or len(set(policy.unlock)) != len(policy.unlock):
+        raise PolicyError("unlock names tpm2, pkcs11 or both")
+    if not all(0 <= pcr < 24 for pcr in policy.tpm2_pcrs) or not policy.tpm2_pcrs:
+        raise PolicyError("tpm2_pcrs are numbers of 0 to 23, at least one")
+    if not _URI.fullmatch(policy.pkcs11_uri):
+        raise PolicyError("pkcs11_uri is auto or an RFC 7512 URI")
+    return policy
+
+
+def content(head: bytes) -> tuple[Content, str]:
+    """Return what a partition with these first bytes holds, and its UUID when it is a vault."""
+    if head.startswith(_MAGIC) and int.from_bytes(head[_VERSION], "big") == 2:
+        return Content.VAULT, head[_UUID].split(b"\0")[0].decode("ascii", "replace")
+    if not head.strip(b"\0"):
+        return Content.BLANK, ""
+    return Content.FOREIGN, ""
+
+
+def decide(found: Content, uuid: str, marker: Marker) -> Act:
+    """Return what to do. A making that was cut short is done again: nothing was ever put into that vault."""
+    if marker.is_making and found in (Content.BLANK, Content.VAULT):
+        return Act.MAKE
+    if found is Content.VAULT:
+        return Act.OPEN if not marker.uuid or marker.uuid == uuid else Act.LOST
+    if marker.uuid:
+        return Act.LOST
+    return Act.MAKE if found is Content.BLANK else Act.FOREIGN
+
+
+def grow_steps(disk: str, number: int) -> list[Step]:
+    """Return what makes the last partition reach to the end of its disk, as the image was made for a smaller one."""
+    return [
+        Step("put the second partition table at the end", ("sfdisk", "--quiet", "--no-reread", "--relocate", "gpt-bak-std", disk)),
+        Step("grow the partition", ("sfdisk", "--quiet", "--no-reread", "--force", "-N", str(number), disk), stdin=", +\n"),
+        Step("tell the kernel", ("partx", "--update", "--nr", str(number), disk)),
+    ]
+
+
+def make_steps(device: str, policy: Policy, key_file: str) -> list[Step]:
+    """Return what makes the vault. `key_file`: `KEY_BYTES` random bytes, in memory; its slot is gone at the end.
+
+    The key is random, so no time is spent to slow down guessing (pbkdf2 with the least iterations; argon2 would need the box's memory).
+    """
+    secret = ("--batch-mode", "--key-file", key_file)
+    format_words = ("--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--label", "wardgate-vault")
+    cipher = ("--cipher", "aes-xts-plain64", "--key-size", "512")
+    enroll = ("systemd-cryptenroll", f"--unlock-key-file={key_file}")
+    steps = [Step("make the vault", ("cryptsetup", "luksFormat", *secret, *format_words, *cipher, device))]
+    steps += [
+        Step("open it", ("cryptsetup", "open", "--type", "luks2", *secret, device, f"{MAPPED}-new")),
+        Step("make its file system", ("mkfs.ext4", "-q", "-L", "vault", f"/dev/mapper/{MAPPED}-new")),
+        Step("close it", ("cryptsetup", "close", f"{MAPPED}-new")),
+    ]
+    for way in policy.unlock:
+        if way is Unlock.TPM2:
+            pcrs = "+".join(map(str, policy.tpm2_pcrs))
+            steps.append(Step("enrol the TPM", (*enroll, "--tpm2-device=auto", f"--tpm2-pcrs={pcrs}", device)))
+        else:
+            steps.append(Step("enrol the token", (*enroll, f"--pkcs11-token-uri={policy.pkcs11_uri}", device)))
+    if policy.recovery is not Recovery.NONE:
+        steps.append(Step("make the recovery key", (*enroll, "--recovery-key", device), is_secret=True))
+    return [*steps, Step("throw the first key away", ("systemd-cryptenroll", f"--unlock-key-file={key_file}", "--wipe-slot=0", device))]
+
+
+def open_steps(program: str, device: str, policy: Policy) -> list[Step]:
+    """Return the ways to open it, to be tried in this order until one works; never a passphrase that somebody types."""
+    found = []
+    for way in policy.unlock:
+        means = "tpm2-device=auto" if way is Unlock.TPM2 else f"pkcs11-uri={policy.pkcs11_uri},token-timeout=10s"
+        words = f"luks,headless=true,{means}"
+        found.append(Step(f"open by {way.value}", (program, "attach", MAPPED, device, "-", words)))
+    return found

@@ -1,0 +1,225 @@
+"""Making and opening the vault: what is decided, and which commands run, with the commands stood in for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from wardgate.codes import Code
+from wardgate.log import Log
+from wardgate.provision import standing
+from wardgate.provision.vault import (
+    Act,
+    Content,
+    Marker,
+    Policy,
+    PolicyError,
+    Recovery,
+    Step,
+    Unlock,
+    content,
+    decide,
+    grow_steps,
+    make_steps,
+    open_steps,
+    parse_policy,
+)
+from wardgate.provision.vaultboot import StepFailed, VaultBoot
+
+UUID = "0f1e2d3c-0000-4000-8000-000000000001"
+
+
+def _luks(uuid: str = UUID, version: int = 2) -> bytes:
+    return (b"LUKS\xba\xbe" + version.to_bytes(2, "big")).ljust(168, b"\0") + uuid.encode().ljust(40, b"\0") + bytes(1000)
+
+
+@pytest.mark.parametrize(
+    "head, found",
+    [
+        (bytes(4096), (Content.BLANK, "")),
+        (_luks(), (Content.VAULT, UUID)),
+        (_luks(version=1), (Content.FOREIGN, "")),
+        (bytes(512) + b"x" + bytes(100), (Content.FOREIGN, "")),
+        (bytes(16384) + b"SKUL\xba\xbe", (Content.FOREIGN, "")),  # the second header alone: a vault that was damaged
+    ],
+)
+def test_what_lies_on_a_partition_is_told(head: bytes, found: tuple[Content, str]) -> None:
+    assert content(head) == found
+
+
+@pytest.mark.parametrize(
+    "found, uuid, marker, act",
+    [
+        (Content.BLANK, "", Marker(), Act.MAKE),
+        (Content.BLANK, "", Marker(UUID), Act.LOST),
+        (Content.BLANK, "", Marker(is_making=True), Act.MAKE),
+        (Content.VAULT, UUID, Marker(), Act.OPEN),
+        (Content.VAULT, UUID, Marker(UUID), Act.OPEN),
+        (Content.VAULT, "another", Marker(UUID), Act.LOST),
+        (Content.VAULT, UUID, Marker(is_making=True), Act.MAKE),
+        (Content.FOREIGN, "", Marker(), Act.FOREIGN),
+        (Content.FOREIGN, "", Marker(UUID), Act.LOST),
+        (Content.FOREIGN, "", Marker(is_making=True), Act.FOREIGN),
+    ],
+)
+def test_a_vault_is_made_on_a_blank_partition_and_only_once(found: Content, uuid: str, marker: Marker, act: Act) -> None:
+    assert decide(found, uuid, marker) is act
+
+
+def test_the_policy_names_how_it_is_opened() -> None:
+    text = 'unlock = ["pkcs11", "tpm2"]\ntpm2_pcrs = [7, 11]\npkcs11_uri = "pkcs11:token=ward"\nrecovery = "none"\n'
+    assert parse_policy(text) == Policy((Unlock.PKCS11, Unlock.TPM2), (7, 11), "pkcs11:token=ward", Recovery.NONE)
+    assert parse_policy("") == Policy()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unlock = []",
+        'unlock = ["passphrase"]',
+        'unlock = ["tpm2", "tpm2"]',
+        "tpm2_pcrs = [24]",
+        "tpm2_pcrs = []",
+        'pkcs11_uri = "auto,headless=false"',
+        'pkcs11_uri = "pkcs11:a b"',
+        'recovery = "mail"',
+        "word = 1",
+        "unlock = 5",
+        "=",
+    ],
+)
+def test_a_mistake_in_the_policy_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        parse_policy(text)
+
+
+def test_no_way_in_is_left_but_those_of_the_policy() -> None:
+    steps = make_steps("/dev/x", Policy((Unlock.TPM2, Unlock.PKCS11)), "/key")
+    assert [step.argv[0] for step in steps] == ["cryptsetup", "cryptsetup", "mkfs.ext4", "cryptsetup", *["systemd-cryptenroll"] * 4]
+    assert steps[-1].argv[-2:] == ("--wipe-slot=0", "/dev/x")  # the first key, last
+    assert [step.is_secret for step in steps].count(True) == 1
+    without = make_steps("/dev/x", Policy(recovery=Recovery.NONE), "/key")
+    assert not any(step.is_secret for step in without)
+
+
+def test_it_is_opened_without_asking_anybody() -> None:
+    steps = open_steps("/usr/bin/systemd-cryptsetup", "/dev/x", Policy((Unlock.TPM2, Unlock.PKCS11)))
+    assert all("headless=true" in step.argv[-1] and step.argv[4] == "-" for step in steps)
+    assert ["tpm2-device=auto" in step.argv[-1] for step in steps] == [True, False]
+
+
+def test_growing_moves_the_second_table_before_it_grows() -> None:
+    assert ["gpt-bak-std" in step.argv for step in grow_steps("/dev/sda", 7)] == [True, False, False]
+
+
+class Stage:
+    """A partition in a file, and a command runner that notes and obeys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.device, self.state, self.console = folder / "vault", folder / "state", folder / "console"
+        self.verdicts = folder / "verdicts"
+        for path in (self.state / "floor", self.state / "kept", self.state / "wardgate", self.verdicts):
+            path.mkdir(parents=True)
+        self.device.write_bytes(bytes(1 << 16))
+        self.ran: list[str] = []
+        self.fails = ""
+        self.key = b""
+
+    def run(self, step: Step, key: int) -> str:
+        self.ran.append(step.word)
+        if self.fails and self.fails in step.word:
+            raise StepFailed(f"{step.word}: no")
+        if "luksFormat" in step.argv:
+            self.key = os.pread(key, 100, 0)
+            self.device.write_bytes(_luks())
+        return "bcde-fghi\n" if step.is_secret else ""
+
+    def boot(self) -> int:
+        self.ran.clear()
+        return VaultBoot(str(self.device), str(self.state), str(self.console), Log("vault"), self.run, str(self.verdicts)).go()
+
+    @property
+    def verdict(self) -> dict[str, object]:
+        return standing.verdict("vault", str(self.verdicts)) or {}
+
+    @property
+    def kept(self) -> list[str]:
+        return [json.loads(path.read_text())["event"] for path in sorted((self.state / "kept").glob("*.json"))]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_the_first_boot_makes_the_vault_and_shows_the_recovery_key_once_on_the_console(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stage.boot() == 0
+    assert stage.ran[0] == "make the vault" and stage.ran[-1] == "open by tpm2"
+    assert len(stage.key) == 64 and stage.key.strip(b"\0")
+    assert stage.console.read_text().count("bcde-fghi") == 1
+    assert "bcde-fghi" not in capsys.readouterr().err
+    assert not any("bcde" in path.read_text() for path in stage.state.rglob("*") if path.is_file())
+    assert stage.kept == ["vault-made"]
+    stage.console.unlink()
+    assert stage.boot() == 0
+    assert stage.ran == ["open by tpm2"] and not stage.console.exists()
+
+
+@pytest.mark.parametrize("cut", ["make the vault", "open it", "enrol the TPM", "make the recovery key", "throw the first key away"])
+def test_a_making_that_was_cut_short_is_done_again_and_never_half_used(stage: Stage, cut: str) -> None:
+    stage.fails = cut
+    assert stage.boot() == 1
+    assert "open by tpm2" not in stage.ran
+    assert stage.verdict["good"] is False and cut in str(stage.verdict["why"])
+    stage.fails = ""
+    assert stage.boot() == 0
+    assert stage.ran[0] == "make the vault"
+
+
+def test_a_vault_that_does_not_open_is_a_named_state_and_is_kept_for_the_log_once(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stage.boot() == 0
+    stage.fails = "open by"
+    assert [stage.boot() for _ in range(3)] == [1, 1, 1]
+    assert stage.verdict["closed"] is True
+    assert stage.kept == ["vault-made", "vault-closed"]
+    assert str(Code.VAULT_CLOSED) in capsys.readouterr().err
+
+
+def test_a_token_opens_when_the_tpm_does_not(stage: Stage) -> None:
+    (stage.state / "wardgate/vault.toml").write_text('unlock = ["tpm2", "pkcs11"]')
+    assert stage.boot() == 0
+    stage.fails = "open by tpm2"
+    assert stage.boot() == 0
+    assert stage.ran == ["open by tpm2", "open by pkcs11"]
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_a_vault_that_is_gone_or_another_one_is_not_made_again(stage: Stage, blank: bool) -> None:
+    assert stage.boot() == 0
+    stage.device.write_bytes(bytes(1 << 16) if blank else _luks("another"))
+    assert stage.boot() == 1
+    assert stage.ran == [] and stage.verdict["lost"] is True
+
+
+def test_what_is_not_blank_is_never_written_over(stage: Stage) -> None:
+    stage.device.write_bytes(bytes(1080) + b"\x53\xef" + bytes(1000))  # an ext4 superblock's magic
+    before = stage.device.read_bytes()
+    assert stage.boot() == 1
+    assert stage.ran == [] and stage.device.read_bytes() == before
+
+
+def test_a_policy_with_a_mistake_makes_nothing(stage: Stage) -> None:
+    (stage.state / "wardgate/vault.toml").write_text('unlock = ["passphrase"]')
+    assert stage.boot() == 1
+    assert stage.ran == []
+
+
+def test_a_damaged_marker_makes_nothing(stage: Stage) -> None:
+    (stage.state / "floor/vault.json").write_text("{")
+    assert stage.boot() == 1
+    assert stage.ran == []
