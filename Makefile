@@ -98,6 +98,14 @@ image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_D
 image-test: setup ## build the Debian image and boot it in emulation (minutes; needs squashfs-tools and genimage)
 	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
 
+.PHONY: sbom
+sbom: setup ## bill of materials (CycloneDX, validated) in build/sbom; BOARD= with BUILDROOT_DIR=, or DEBIAN_ROOT=
+	@PYTHONPATH=tools $(PY) -m sbom build/sbom/$(or $(BOARD),qemu_x86_64).json --board $(or $(BOARD),qemu_x86_64) $(if $(DEBIAN_ROOT),--debian-root $(DEBIAN_ROOT)) $(if $(BUILDROOT_DIR),--buildroot $(BUILDROOT_DIR))
+
+.PHONY: cve-report
+cve-report: setup ## known vulnerabilities of that bill of materials, without network; FEED=files or folders (NVD JSON 2.0, OSV) LEAST=7
+	@PYTHONPATH=tools $(PY) -m cvereport build/sbom/$(or $(BOARD),qemu_x86_64).json $(FEED) --least $(or $(LEAST),0)
+
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md
