@@ -98,6 +98,10 @@ image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_D
 image-test: setup ## build the Debian image and boot it in emulation (minutes; needs squashfs-tools and genimage)
 	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
 
+.PHONY: flash
+flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB
+	@PYTHONPATH=tools $(PY) -m flash "$(IMAGE)" "$(DEVICE)" $(if $(LARGEST),--largest $(LARGEST)) $(if $(UNSAFE_ALLOW_INTERNAL),--unsafe-allow-internal)
+
 .PHONY: sbom
 sbom: setup ## bill of materials (CycloneDX, validated) in build/sbom; BOARD= with BUILDROOT_DIR=, or DEBIAN_ROOT=
 	@PYTHONPATH=tools $(PY) -m sbom build/sbom/$(or $(BOARD),qemu_x86_64).json --board $(or $(BOARD),qemu_x86_64) $(if $(DEBIAN_ROOT),--debian-root $(DEBIAN_ROOT)) $(if $(BUILDROOT_DIR),--buildroot $(BUILDROOT_DIR))

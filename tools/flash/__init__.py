@@ -1,0 +1,1 @@
+"""Writes an image to a disk: never to the wrong one, and never without reading back."""
