@@ -55,7 +55,7 @@ def test_a_disk_that_fills_is_answered_a700_and_holds_what_it_acknowledged(bench
     assert _free(small_disk) > 1 << 20, "it was refused before the disk was full"
     bench.box.wait_code("HOLD_LOW_SPACE")
     with held.pacs(bench) as pacs:
-        until(lambda: not list((small_disk / "queue").glob("*.held")), f"all that was taken arrives\n{bench.box.log[-2000:]}", 60)
+        until(lambda: not held.entries(small_disk), f"all that was taken arrives\n{bench.box.log[-2000:]}", 60)
     assert [(instance, digest) for instance, digest in pacs.taken] == [(one.sop_instance, one.sha256) for one in taken]
     bench.box.wait_code("HOLD_SPACE_AGAIN")
     again = datasets.generate(bench.folder / "again", 2, 64, study=2)
@@ -70,11 +70,11 @@ def test_a_disk_filled_by_others_costs_the_sender_a700_and_no_instance(bench: Be
         assert wire.status_of(client.read()[1]) == 0
         # The room was there when the request came; it is gone before its data set is.
         parts = wire.store_pdus(series[1])
-        client.send(*parts[:4])
-        until(lambda: any(held.size(path) for path in (small_disk / "queue").glob("*.part")), "it is being written")
+        client.send(*parts[:12])
+        until(lambda: held.unfinished(small_disk), "it is being written")
         with (small_disk / "ballast").open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, _free(small_disk) - 8192)
-        client.send(*parts[4:])
+        client.send(*parts[12:])
         assert wire.status_of(client.read()[1]) == 0xA700
         bench.box.wait_code("HOLD_WRITE_FAILED")
         (small_disk / "ballast").unlink()

@@ -86,7 +86,7 @@ def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holdi
     for one in series[:count]:
         assert arrived[one.sop_instance] == one.sha256
         holding.assert_recorded(one)
-    until(lambda: not any(held.size(path) for path in held.files(holding, "*.part")), "what was cut is removed", 60)
+    until(lambda: not held.unfinished(holding.plan.hold_dir), "what was cut is removed", 60)
     holding.assert_log_verifies()
 
 

@@ -8,6 +8,7 @@ from support import datasets, held, peers, wire
 from support.bench import MODALITY, PACS, Bench
 from support.ondisk import stores_of
 from support.processes import until
+from wardgate.hold.state import State
 
 pytestmark = pytest.mark.skipif(not peers.have("storescu"), reason="DCMTK is not installed")
 
@@ -20,7 +21,7 @@ def holding(bench: Bench) -> Bench:
 
 
 def quarantined(bench: Bench) -> list[str]:
-    return [path.stem for path in held.files(bench, folder="quarantine")]
+    return [entry.stem for entry in held.files(bench, State.QUARANTINED)]
 
 
 def test_an_instance_refused_for_good_goes_to_quarantine_and_blocks_nobody(holding: Bench) -> None:
@@ -86,10 +87,8 @@ def test_a_changed_queue_file_is_put_aside_by_name_and_the_rest_arrives(holding:
     series = datasets.generate(holding.folder / "in", 4, 64)
     assert holding.send(series).returncode == 0, holding.box.log
     queue = held.files(holding)
-    for path, at in ((queue[1], -40), (queue[2], 20)):  # in the last chunk; in the head
-        content = bytearray(path.read_bytes())
-        content[at] ^= 1
-        path.write_bytes(content)
+    held.flip(queue[1], -40)  # in the last chunk
+    held.flip(queue[2], 20)  # in the head
     with held.pacs(holding) as pacs:
         held.wait_empty(holding)
     assert [instance for instance, _ in pacs.taken] == [series[0].sop_instance, series[3].sop_instance]

@@ -20,11 +20,6 @@ SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 ENCAPSULATED = ("693_J2KR.dcm", "MR2_J2KI.dcm", "SC_rgb_jpeg_dcmtk.dcm", "JPGLosslessP14SV1_1s_1f_8b.dcm", "JPEGLSNearLossless_16.dcm")
 
 
-def queued(bench: Bench) -> list[Path]:
-    """The files of the queue that wait."""
-    return sorted((bench.plan.hold_dir / "queue").glob("*.held"))
-
-
 def delivered_in_order(pacs: Program, samples: list[Sample]) -> None:
     """The PACS was given the instances in the order in which the modality sent them."""
     seen = re.findall(r"Affected SOP Instance UID *: ([0-9.]+)", pacs.log)
@@ -49,8 +44,8 @@ def test_a_study_is_taken_while_the_pacs_is_away_and_arrives_bit_exact_and_in_or
     series = datasets.generate(bench.folder / "in", 12, 128)
     done = bench.send(series)
     assert done.returncode == 0, done.stdout + bench.box.log
-    assert len(queued(bench)) == 12
-    assert not any(path.read_bytes().find(b"Test^Phantom") >= 0 for path in queued(bench))
+    assert len(held.files(bench)) == 12
+    assert not any(b"Test^Phantom" in path.read_bytes() for path in (bench.plan.hold_dir / "queue").iterdir())
     until(lambda: "12 waiting" in bench.box.status().stdout, "the status shows what waits")
     pacs = bench.pacs("-d")
     held.wait_empty(bench)
@@ -71,7 +66,7 @@ def test_every_transfer_syntax_that_the_pacs_took_once_is_held_later_and_arrives
     shutil.rmtree(bench.folder / "pacs")
     done = peers.dcmsend(bench.plan.listen, *(one.path for one in real), calling=MODALITY, called=PACS)
     assert done.returncode == 0, done.stdout + bench.box.log
-    assert len(queued(bench)) == len(real)
+    assert len(held.files(bench)) == len(real)
     bench.pacs()
     held.wait_empty(bench)
     arrived = datasets.samples(bench.folder / "pacs")
@@ -92,7 +87,7 @@ def test_a_first_contact_without_memory_and_list_is_refused_with_its_code(bench:
     done = bench.send(datasets.generate(bench.folder / "in", 1, 16))
     assert done.returncode != 0
     bench.box.wait_code("HOLD_FIRST_CONTACT")
-    assert not queued(bench)
+    assert not held.files(bench)
 
 
 def test_a_transfer_syntax_that_the_pacs_never_took_is_not_taken_by_the_box(bench: Bench) -> None:
@@ -102,4 +97,4 @@ def test_a_transfer_syntax_that_the_pacs_never_took_is_not_taken_by_the_box(benc
     real = real_images(bench.folder)[:1]
     done = peers.dcmsend(bench.plan.listen, real[0].path, calling=MODALITY, called=PACS)
     assert "No Acceptable Presentation Contexts" in done.stdout or done.returncode != 0, done.stdout
-    assert not queued(bench)
+    assert not held.files(bench)

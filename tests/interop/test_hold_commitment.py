@@ -16,6 +16,7 @@ from support.datasets import Sample
 from support.ondisk import records
 from support.orthanc import Orthanc
 from support.processes import until
+from wardgate.hold.state import State
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_modality_that_left_is_told_on_a_new_association_by_the_scp_role(made:
         send(made, images)
         ask(made, images)
         until(lambda: len(pacs.requests) == 2, "the PACS was asked for these", 30)
-        assert len(held.files(made, "*.sent-*")) == 3, "kept until they are committed"
+        assert len(held.files(made, State.AWAITING)) == 3, "kept until they are committed"
         time.sleep(0.5)
         assert not made.box.codes().count("WG657"), "nothing is claimed before the PACS has committed"
         assert pacs.report(pacs.requests[1]) == 0
@@ -126,7 +127,7 @@ def test_failed_partial_late_and_repeated_reports_each_count_once_and_what_was_n
     assert not commitments(made, "1.2.3.999")
     for uid, outcome in ((good, "committed"), (bad, "failed"), (later, "committed")):
         assert [one["outcome"] for one in commitments(made, uid)] == [outcome, outcome]
-    until(lambda: [held.instance_of(path) for path in held.files(made, folder="quarantine")] == [bad], "what is not committed is set aside")
+    until(lambda: [held.instance_of(entry) for entry in held.files(made, State.QUARANTINED)] == [bad], "what is not committed is set aside")
     assert "not committed" in made.box.hold("list").stdout
 
 

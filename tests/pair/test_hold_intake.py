@@ -14,7 +14,8 @@ from support.command_sets import CT, command_set, element, us
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
 from wardgate.custody.wire import Op, Status
-from wardgate.hold.store import CHUNK_BYTES, Store
+from wardgate.hold.seal import CHUNK_BYTES
+from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
 from wardgate.policy.model import Delivery, Hold
 
@@ -51,12 +52,12 @@ def status(near: Wire) -> int:
     return status_of(body)
 
 
-def waiting(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "hold" / "queue").glob("*.held"))
+def waiting(folder: Path) -> list[Entry]:
+    return held.entries(folder / "hold")
 
 
-def unfinished(folder: Path) -> list[str]:
-    return [path.name for path in (folder / "hold" / "queue").glob("*.part") if held.size(path)]
+def unfinished(folder: Path) -> bool:
+    return held.unfinished(folder / "hold")
 
 
 def test_success_comes_only_after_the_record_and_the_instance_is_on_the_disk_by_then(relay: Relay, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from support.bench import Bench
@@ -9,6 +10,12 @@ from support.config import PeerPlan
 from support.pacs import Pacs
 from support.processes import until
 from wardgate.hold.header import PREFIX_BYTES, decode_header, head_size
+from wardgate.hold.mark import MARK_BYTES
+from wardgate.hold.scan import SegmentView, segments
+from wardgate.hold.seal import Damaged
+from wardgate.hold.state import State
+from wardgate.hold.store import Entry, Store
+from wardgate.hold.wrap import WrapError
 
 SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -19,22 +26,64 @@ def plan(bench: Bench, delivery: str = "hold") -> None:
     bench.plan.peers = (PeerPlan(transport="plain", hold_transfer_syntaxes=SYNTAXES),)
 
 
-def files(bench: Bench, pattern: str = "*.held", folder: str = "queue") -> list[Path]:
-    """The files of the queue, in order."""
-    return sorted((bench.plan.hold_dir / folder).glob(pattern))
+class NoKey:
+    """Stands where a key would: what tests ask of a queue lies in clear."""
+
+    name = "none"
+
+    def wrap(self, key: bytes) -> tuple[str, bytes]:
+        raise WrapError("no key")
+
+    def unwrap(self, name: str, wrapped: bytes) -> bytes:
+        raise WrapError("no key")
 
 
-def size(path: Path) -> int:
-    """Its bytes; 0 when it is gone meanwhile."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def entries(folder: Path, *states: State) -> list[Entry]:
+    """What is in the queue in one of `states` (none: what waits), in order."""
+    store = Store(folder, NoKey())
+    every = (*store.entries(), *store.quarantined())
+    store.counters.close()
+    return sorted(entry for entry in every if entry.state in (states or (State.WAITING,)))
 
 
-def instance_of(path: Path) -> str:
-    """The SOP Instance UID in the head of a queue file."""
-    content = path.read_bytes()
+def files(bench: Bench, *states: State) -> list[Entry]:
+    """The same, of a bench's queue."""
+    return entries(bench.plan.hold_dir, *states)
+
+
+def unfinished(folder: Path) -> bool:
+    """Does a segment go on behind its last whole instance?"""
+    for name in segments(str(folder / "queue")):
+        view = SegmentView(str(folder / "queue" / name))
+        try:
+            view.look()
+            if os.stat(view.path).st_size > view.end:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+def sealed(entry: Entry) -> bytes:
+    """The bytes of an instance as they lie in its segment, without the mark."""
+    with open(entry.place.path, "rb") as file:
+        file.seek(entry.place.offset + MARK_BYTES)
+        return file.read(entry.place.length - MARK_BYTES)
+
+
+def flip(entry: Entry, at: int) -> None:
+    """Change a bit of an instance's bytes; `at` counts behind the mark, or from the end when it is negative."""
+    where = entry.place.offset + (MARK_BYTES + at if at >= 0 else entry.place.length + at)
+    with open(entry.place.path, "r+b") as file:
+        file.seek(where)
+        byte = file.read(1)[0]
+        file.seek(where)
+        file.write(bytes((byte ^ 1,)))
+
+
+def instance_of(entry: Entry) -> str:
+    """The SOP Instance UID in its head."""
+    content = sealed(entry)
     end = PREFIX_BYTES + head_size(content[:PREFIX_BYTES])
     return decode_header(content[PREFIX_BYTES:end]).sop_instance
 
@@ -42,10 +91,10 @@ def instance_of(path: Path) -> str:
 def waiting(bench: Bench) -> set[str]:
     """The instances that may still be sent."""
     found = set()
-    for path in files(bench):
+    for entry in files(bench):
         try:
-            found.add(instance_of(path))
-        except FileNotFoundError:
+            found.add(instance_of(entry))
+        except (FileNotFoundError, Damaged):  # it went meanwhile
             continue
     return found
 
@@ -54,7 +103,7 @@ def wait_empty(bench: Bench, seconds: float = 60) -> None:
     """Wait until nothing is left in the queue, answered or not."""
 
     def empty() -> bool:
-        return not files(bench) and not files(bench, "*.sent-*")
+        return not files(bench, State.WAITING, State.ANSWERED, State.AWAITING)
 
     try:
         until(empty, "the queue is empty", seconds)

@@ -14,6 +14,7 @@ from wardgate.hold.offer import answer, choose, is_storage
 from wardgate.hold.outcome import Meaning, meaning
 from wardgate.hold.pause import Pauses
 from wardgate.hold.queue import Lane, Queue
+from wardgate.hold.scan import Place
 from wardgate.hold.scp import What, judge, no_room, stored
 from wardgate.hold.space import STEP_BYTES, Space
 from wardgate.hold.store import Entry
@@ -113,7 +114,7 @@ def test_pauses_double_to_their_bound_with_jitter_and_end_with_a_success() -> No
 
 def entry(number: int) -> Entry:
     stem = f"{number:016d}-{'0' * 16}"
-    return Entry(stem, f"{stem}.held", -1)
+    return Entry(stem, Place("nowhere", 0, 0))
 
 
 def pair(name: str = "CT1", peer: str = "pacs") -> Pair:

@@ -10,7 +10,7 @@ from wardgate.codes import Code
 from wardgate.hold.export import export
 from wardgate.hold.port import ask
 from wardgate.hold.seal import Damaged
-from wardgate.hold.store import STEM, Entry, Store
+from wardgate.hold.store import STEM, Entry, State, Store
 from wardgate.hold.wrap import FileWrapper, WrapError
 from wardgate.log import printable
 from wardgate.policy.model import Config
@@ -77,9 +77,9 @@ def _list(store: Store, out: TextIO) -> int:
 
 def _line(store: Store, place: str, entry: Entry) -> str:
     quarantined = place == "quarantine"
-    state = f"answered {entry.status:04X}" if entry.status >= 0 else place
+    state = {State.ANSWERED: f"answered {entry.status:04X}", State.AWAITING: entry.state.value}.get(entry.state, place)
     try:
-        reader = store.read(entry.name, quarantined)
+        reader = store.read(entry)
         header = reader.header
         reader.close()
         what = f"{header.link} {printable(header.calling)}>{printable(header.called)} {header.sop_instance} {header.transfer_syntax}"
@@ -99,19 +99,14 @@ def _export(config: Config, words: list[str], confirmed: bool, out: TextIO, err:
         return 1
     folder, names = words[0], words[1:]
     store = _store(config)
-    there = {
-        entry.stem: (entry, quarantined)
-        for quarantined, found in ((False, store.entries()), (True, store.quarantined()))
-        for entry in found
-    }
+    there = {entry.stem: entry for entry in (*store.entries(), *store.quarantined())}
     missing = [name for name in names if name not in there]
     if missing:
         err.write(f"not in the queue: {printable(missing[0])}\n")
         return 1
     os.makedirs(folder, 0o700, exist_ok=True)
     for name in names:
-        entry, quarantined = there[name]
-        out.write(f"{export(store, entry, quarantined, folder)}\n")
+        out.write(f"{export(store, there[name], folder)}\n")
     return 0
 
 

@@ -29,12 +29,12 @@ def _element(number: int, vr: bytes, text: str, padding: bytes) -> bytes:
     return _SHORT.pack(2, number, vr, len(value)) + value
 
 
-def export(store: Store, entry: Entry, quarantined: bool, folder: str) -> str:
+def export(store: Store, entry: Entry, folder: str) -> str:
     """Write one file of mode 0600 in `folder` and return its path; it bears its name only when all of it verified.
 
     Raises `Damaged`, `WrapError`, `OSError`.
     """
-    reader = store.read(entry.name, quarantined)
+    reader = store.read(entry)
     path = os.path.join(folder, f"{entry.stem}.dcm")
     temporary = path + ".tmp"
     try:

@@ -5,7 +5,15 @@ What is written is durable only after `sync`; a name only after `sync_directory`
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+from collections.abc import Sequence
+from typing import Final
+
+_PUNCH: Final = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE (linux/falloc.h)
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class Files:
@@ -24,8 +32,12 @@ class Files:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def open(self, path: str) -> int:
-        """Open a file that is there to write in it; return its descriptor."""
+        """Open a file that is there, to change it."""
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def append(self, path: str) -> int:
+        """Open a file that is there, to write at its end."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
         """Write all of `data` at the end of what was written before."""
@@ -33,16 +45,37 @@ class Files:
         while view:
             view = view[os.write(fd, view) :]
 
-    def write_at(self, fd: int, data: bytes, offset: int) -> None:
-        """Write all of `data` at `offset`."""
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(fd, view, offset)
-            view, offset = view[count:], offset + count
+    def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of `data` at a place."""
+        count = os.pwrite(fd, data, offset)
+        while count < len(data):
+            count += os.pwrite(fd, memoryview(data)[count:], offset + count)
+
+    def write_parts(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        """Write several pieces behind each other at a place."""
+        size = sum(map(len, parts))
+        count = os.pwritev(fd, parts, offset)
+        if count < size:
+            self.write_at(fd, b"".join(parts)[count:], offset + count)
+
+    def start(self, fd: int, offset: int, size: int) -> None:
+        """Let the kernel begin to write out what was written there, so that `sync` finds less to do. Nothing is durable by this."""
+        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut a file off."""
+        os.ftruncate(fd, size)
+
+    def punch(self, fd: int, offset: int, size: int) -> None:
+        """Give the space of a part of a file back; it reads as zeros. Where the file system cannot, nothing happens."""
+        if _libc.fallocate(fd, _PUNCH, offset, size):
+            code = ctypes.get_errno()
+            if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                raise OSError(code, os.strerror(code))
 
     def sync(self, fd: int) -> None:
-        """Make what was written durable."""
-        os.fsync(fd)
+        """Make what was written durable, and what is needed to find it again."""
+        os.fdatasync(fd)
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""

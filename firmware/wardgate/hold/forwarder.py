@@ -20,10 +20,11 @@ from wardgate.hold.memory import Answer, ContextMemory, Pair
 from wardgate.hold.pause import Pauses
 from wardgate.hold.port import Port
 from wardgate.hold.queue import Lane, Queue
+from wardgate.hold.scan import Place
 from wardgate.hold.seal import Damaged
 from wardgate.hold.sending import Sending
 from wardgate.hold.settle import Settling
-from wardgate.hold.store import Entry, Store
+from wardgate.hold.store import Entry, State, Store
 from wardgate.hold.syncer import Syncer
 from wardgate.hold.wrap import FileWrapper
 from wardgate.log import Log
@@ -40,6 +41,7 @@ from wardgate.relay.tokens import Out
 
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
+SYNC_SECONDS: Final = 0.5
 LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
 POKE_BYTES: Final = 2048
@@ -70,14 +72,15 @@ class Forwarder:
         self.gate = Gate(config, self.loop, self._log, self._custodian, PlainSockets())
         self._secure_parties(config)
         self.store = Store(self.hold.directory, FileWrapper(self.hold.key))
-        self.syncer = Syncer(self.store.files, self.store.queue, self.loop.call)
-        self._remover = Syncer(self.store.files, self.store.queue, self.loop.call, threads=1)
+        self.syncer = Syncer(self.loop.call, self.store.sync)
+        self._teacher = Syncer(self.loop.call, threads=1)
         self.memory = ContextMemory(self.store.contexts, self.store.files)
         self.queue = Queue(lambda: Pauses(self.hold.retry_seconds, random.random))
         self.sendings: set[Sending] = set()
         self._settling: Settling | None = None
         self._unrecorded: dict[str, Entry] = {}
-        self._removing: set[str] = set()
+        self._recording: set[str] = set()
+        self._syncing = False
         self._kept: dict[str, Entry] = {}  # answered and recorded, not committed yet
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
@@ -125,9 +128,12 @@ class Forwarder:
     def _scan(self) -> None:
         """Look what is in the directory: at the start, then now and then."""
         self._scan_at = self.loop.now + SCAN_SECONDS
-        removed = self.store.leftovers()
+        self.store.look()
+        removed, damaged = self.store.clear()
         if removed:
             self._log.event(Code.HOLD_LEFTOVER, files=removed)
+        for place in damaged:
+            self._log.event(Code.HOLD_DAMAGED, file=place, detail="no mark can be read there")
         for entry in self.store.entries():
             self._found(entry)
         if self.loop.now >= self._count_at:
@@ -136,22 +142,21 @@ class Forwarder:
         self._start_lanes()
 
     def _found(self, entry: Entry) -> None:
-        if entry.status >= 0:
+        if entry.state in (State.ANSWERED, State.AWAITING) and entry.stem not in self._recording and entry.stem not in self._kept:
             if self.desk.keeps(entry.stem):
-                self._kept.setdefault(entry.stem, entry)
-            elif entry.stem not in self._removing and entry.stem not in self._kept:
+                self._keep(entry)
+            else:
                 self._unrecorded.setdefault(entry.stem, entry)
-            return
-        if self.queue.knows(entry.stem):
+        if entry.state is not State.WAITING or self.queue.knows(entry.stem):
             return
         try:
-            reader = self.store.read(entry.name)
+            reader = self.store.read(entry)
         except FileNotFoundError:
             return
         except (Damaged, OSError) as error:
             self._log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
             why = {"code": str(Code.HOLD_DAMAGED), "reason": "damaged", "detail": str(error)[:200]}
-            self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
+            self._aside(entry, why)
             return
         reader.close()
         header = reader.header
@@ -167,10 +172,11 @@ class Forwarder:
             if words[0] == WORD:
                 self.desk.poked(words)
                 continue
-            entry = self.store.entry(words[0])
-            if self._lock >= 0 and entry is not None and entry.status < 0 and len(words) == 7:
-                # Only where it belongs and what it needs; what is sent is read from its file.
-                self.queue.add(entry, Pair(*words[1:5]), words[5], words[6])
+            if self._lock < 0 or len(words) != 10 or not (words[2] + words[3]).isdigit():
+                continue
+            entry = self.store.told(words[0], Place(words[1], int(words[2]), int(words[3])))
+            if entry is not None:  # only where it belongs and what it needs; what is sent is read from its segment
+                self.queue.add(entry, Pair(*words[4:8]), words[8], words[9])
         self._start_lanes()
 
     # --- lanes
@@ -182,6 +188,7 @@ class Forwarder:
             self._start(lane)
         if self._unrecorded and self._settling is None:
             self._settling = Settling(self, dict(self._unrecorded))
+            self._recording |= set(self._unrecorded)
             self._unrecorded.clear()
             self._settling.begin()
 
@@ -226,23 +233,38 @@ class Forwarder:
         if self._stop_at:
             self._leave_if_done()
 
+    def recording(self, entry: Entry) -> None:
+        """Its answer is written down, and its record is under way."""
+        self._recording.add(entry.stem)
+
     def delivered(self, entry: Entry, pair: Pair, sop_class: str, instance: str) -> None:
         """Its answer and its record are durable: keep it until it is committed, or remove it."""
         self._kept[entry.stem] = entry
-        self.desk.delivered(pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem))
+        self._recording.discard(entry.stem)
+        self.desk.delivered(pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem), lambda: self._keep(entry))
+
+    def _keep(self, entry: Entry) -> None:
+        """It waits for its commitment, as the journal of commitment has it."""
+        if entry.state is not State.AWAITING:
+            try:
+                entry = self.store.await_commitment(entry)
+            except OSError as error:  # the journal knows it
+                self._log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+            self._sync_soon()
+        self._kept[entry.stem] = entry
 
     def release_kept(self, stem: str) -> None:
-        """Remove a file that was kept."""
+        """Remove an instance that was kept."""
         entry = self._kept.pop(stem, None)
         if entry is not None:
             self.remove(entry)
 
     def set_aside_kept(self, stem: str, why: dict[str, Any]) -> None:
-        """Put a file that was kept into quarantine."""
+        """Put an instance that was kept into quarantine."""
         entry = self._kept.pop(stem, None)
         if entry is not None:
             self._log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
-            self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
+            self._aside(entry, why)
 
     def route(self, link: str, peer: str) -> tuple[Link, Party] | None:
         """Return the configuration of a destination."""
@@ -258,13 +280,30 @@ class Forwarder:
         return any(head is not None and head.number < number for head in heads)
 
     def remove(self, entry: Entry) -> None:
-        """Its answer and its record are durable: remove it, beside the loop."""
-        self._removing.add(entry.stem)
-        self._remover.submit(lambda: self.store.remove(entry.name), lambda _error: self._removing.discard(entry.stem), sync=False)
+        """It is not needed any more; its space comes back beside the loop."""
+        self._recording.discard(entry.stem)
+        try:
+            self.store.remove(entry)
+        except OSError as error:  # found again at the next look: its record is then written once more
+            self._log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+        self._sync_soon()
+
+    def _sync_soon(self) -> None:
+        """Make notes durable that nobody waits for, several at once."""
+        if not self._syncing:
+            self._syncing = True
+
+            def done(_error: Exception | None) -> None:
+                self._syncing = False
+
+            self.loop.at(SYNC_SECONDS, lambda: self.syncer.submit(_nothing, done))
+
+    def _aside(self, entry: Entry, why: dict[str, Any]) -> None:
+        self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
 
     def unrecorded(self, entry: Entry) -> None:
         """Its record could not be written: tried again at the next look."""
-        self.loop.at(SCAN_SECONDS, lambda: self._unrecorded.__setitem__(entry.stem, entry))
+        self._recording.discard(entry.stem)  # the next look finds it
 
     def teach(self, pair: Pair, told: list[Answer]) -> None:
         """Remember what the destination accepted."""
@@ -272,7 +311,7 @@ class Forwarder:
         def work() -> None:
             self.memory.teach(pair, told)
 
-        self._remover.submit(work, lambda _error: None, sync=False)
+        self._teacher.submit(work, lambda _error: None)
 
     # --- the person
 
@@ -444,6 +483,10 @@ def _poke_socket(path: str) -> socket.socket:
     finally:
         os.umask(mask)
     return sock
+
+
+def _nothing() -> None:
+    """Only the notes are to be made durable."""
 
 
 def _settled() -> None:

@@ -33,7 +33,7 @@ from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType
 
 if TYPE_CHECKING:
     from wardgate.hold.keeper import Keeper
-    from wardgate.hold.store import Body
+    from wardgate.hold.store import Body, Entry
     from wardgate.policy.model import Party
     from wardgate.relay.association import Association
     from wardgate.relay.ledger import Ledger
@@ -59,14 +59,14 @@ class TooManyPending(Exception):
 class Incoming:
     """One C-STORE: what comes of its data set goes into `body`, or nowhere when `refusal` says why."""
 
-    __slots__ = ("body", "context", "name", "refusal", "reserved", "store", "verdict")
+    __slots__ = ("body", "context", "entry", "refusal", "reserved", "store", "verdict")
 
     def __init__(self, context: int, verdict: scp.Verdict, store: Store) -> None:
         self.context = context
         self.verdict = verdict
         self.store = store
         self.body: Body | None = None
-        self.name = ""  # in the queue
+        self.entry: Entry | None = None  # of the queue, when it is durable
         self.refusal = ""
         self.reserved = 0
 
@@ -217,7 +217,7 @@ class HeldAssociation:
         self.acceptor.pause(Pause.RECORD)
         if incoming.body is not None:
             try:
-                incoming.body.finish(incoming.store.digest.hexdigest())
+                self.keeper.store.finish(incoming.body, incoming.store.digest.hexdigest())
             except OSError as error:
                 self._lose(incoming, error)
         self._promise(incoming, 0)
@@ -227,7 +227,7 @@ class HeldAssociation:
         body, store = incoming.body, self.keeper.store
 
         def keep() -> None:
-            incoming.name = store.keep(body)
+            incoming.entry = store.keep(body)
 
         self.keeper.syncer.submit(keep, lambda error: self._kept(incoming, error))
 
@@ -313,7 +313,8 @@ class HeldAssociation:
             counters.instances += 1
             counters.bytes += incoming.store.length
             self.keeper.held += 1
-            self.keeper.poke(incoming.name, self._pair, *self._contexts[incoming.context])
+            assert incoming.entry is not None
+            self.keeper.poke(incoming.entry, self._pair, *self._contexts[incoming.context])
             self._say(incoming.context, scp.stored(incoming.verdict.command))
         else:
             counters.not_stored += 1
@@ -332,7 +333,7 @@ class HeldAssociation:
     def _remove(self, incoming: Incoming) -> None:
         body = incoming.body
         assert body is not None
-        store, kept = self.keeper.store, bool(incoming.name)
+        store, kept = self.keeper.store, incoming.entry is not None
         self.keeper.syncer.submit(lambda: store.drop(body, kept), lambda _error: None)
 
     def _done(self) -> None:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from wardgate.hold.commitment.post import Post
     from wardgate.hold.header import Header
-    from wardgate.hold.store import Body
+    from wardgate.hold.store import Body, Entry
     from wardgate.policy.model import Config, Link, Party
     from wardgate.relay.loop import Loop
     from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ
 
 POKE_NAME: Final = "hold-poke.sock"
-SPARES: Final = 24  # empty files made ahead, while instances come
-FEW_SPARES: Final = 12
+SPARES: Final = 2  # segments made ahead, while instances come
+FEW_SPARES: Final = 1
 CLOSE_SECONDS: Final = 2.0
 
 
@@ -42,8 +42,8 @@ class Keeper:
         self.space = Space(
             hold.max_bytes, hold.keep_free_bytes, lambda: self.store.counters.held_bytes, lambda: free_bytes(self.store.directory)
         )
-        self.syncer = Syncer(self.store.files, self.store.queue, loop.call)
-        self._teacher = Syncer(self.store.files, self.store.contexts, loop.call, threads=1)
+        self.syncer = Syncer(loop.call)
+        self._teacher = Syncer(loop.call, threads=1)
         self._event = event
         self._loop = loop
         self._run_dir = config.box.run_dir
@@ -56,9 +56,10 @@ class Keeper:
         self._taught: dict[Pair, list[Answer]] = {}
         loop.each_tick(self._look)
 
-    def poke(self, name: str, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
+    def poke(self, entry: Entry, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
         """Tell the forwarder what came; it looks for itself too, now and then."""
-        self.tell_forwarder(name, *pair, abstract_syntax, transfer_syntax)
+        place = entry.place
+        self.tell_forwarder(entry.stem, place.path, str(place.offset), str(place.length), *pair, abstract_syntax, transfer_syntax)
 
     def tell_forwarder(self, *words: str) -> None:
         """Say something to the forwarder; it may not hear."""
@@ -76,15 +77,15 @@ class Keeper:
         return self._post
 
     def begin(self, header: Header) -> Body:
-        """Make the file of a new instance, from those laid in. Raises `OSError`, `WrapError`."""
+        """Begin a new instance, in a segment laid in. Raises `OSError`, `WrapError`."""
         body = self.store.begin(header)
         if self.store.spares < FEW_SPARES and not self._laying_in:
             self._laying_in = True
-            self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in, sync=False)
+            self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
         return body
 
     def close(self) -> None:
-        """The worker ends: finish what the disk is to do, remove the empty files."""
+        """The worker ends: finish what the disk is to do, let go of the segments."""
         self.syncer.close(CLOSE_SECONDS)
         if self._post is not None:
             self._post.close()
@@ -116,7 +117,7 @@ class Keeper:
             if error is not None:
                 self._taught.pop(pair, None)
 
-        self._teacher.submit(lambda: _ignore(self.memory.teach(pair, told)), done, sync=False)
+        self._teacher.submit(lambda: _ignore(self.memory.teach(pair, told)), done)
 
     def room(self) -> bool:
         """Reserve room for the first bytes of an instance; say so in the log when there is none."""

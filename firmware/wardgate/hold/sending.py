@@ -1,6 +1,6 @@
 """One association of the forwarder: as Storage SCU it sends what a lane holds, in order, and sees to what becomes of each answer.
 
-C-STORE-RSP taken   -> rename to .sent (durable) -> custody record (durable) -> remove
+C-STORE-RSP taken   -> note `answered` (durable) -> custody record (durable) -> remove, or keep until it is committed
 refused for good    -> custody record, quarantine
 could pass later    -> custody record, release, pause of the destination
 no answer           -> pause of the destination; the instance is sent again
@@ -134,7 +134,7 @@ class Sending(Calling):
 
     def _start(self, item: Item, context: int) -> None:
         try:
-            reader = self.forwarder.store.read(item.entry.name)
+            reader = self.forwarder.store.read(item.entry)
         except FileNotFoundError:
             self.forwarder.queue.remove(self.lane, item)
             return
@@ -249,6 +249,7 @@ class Sending(Calling):
         self.lane.destination.delivered += 1
         self.lane.destination.pauses.worked()
         self.lane.destination.last_code = ""
+        forwarder.recording(entry)
         self._pending += 1
 
         def recorded(durable: bool) -> None:
@@ -346,4 +347,4 @@ def _nobody_waits(_durable: bool) -> None:
 
 
 def _nothing() -> None:
-    """Only the directory is to be synced."""
+    """Only the notes are to be made durable."""

@@ -33,9 +33,7 @@ class Settling:
     def __init__(self, forwarder: Forwarder, entries: dict[str, Entry]) -> None:
         self._forwarder = forwarder
         every = list(entries.values())
-        self._entries, rest = every[:BATCH], every[BATCH:]
-        for entry in rest:
-            forwarder.unrecorded(entry)
+        self._entries, self._rest = every[:BATCH], every[BATCH:]
         self._done: list[tuple[Entry, Pair, str, str]] = []
         self._failed: list[Entry] = []
         self._left = len(self._entries)
@@ -47,6 +45,8 @@ class Settling:
 
     def begin(self) -> None:
         """Start the round; `forwarder.settled` is called at its end."""
+        for entry in self._rest:
+            self._forwarder.unrecorded(entry)
         self._ledger.begin(self._opened)
 
     def _opened(self, status: Status) -> None:
@@ -62,7 +62,11 @@ class Settling:
         except FileNotFoundError:
             self._one_less()
             return
-        except (Damaged, WrapError, CommandError, ValueError, OSError) as error:  # it was delivered: what is left of it is not needed
+        except WrapError:  # the token is out: later
+            self._failed.append(entry)
+            self._one_less()
+            return
+        except (Damaged, CommandError, ValueError, OSError) as error:  # it was delivered: what is left of it is not needed
             self._forwarder.gate.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
             self._forwarder.remove(entry)
             self._one_less()
@@ -78,7 +82,7 @@ class Settling:
         self._ledger.store(store, entry.status, Outcome.STATUS, Flow.ACCEPTOR, done)
 
     def _read(self, entry: Entry) -> tuple[Store, Pair]:
-        reader = self._forwarder.store.read(entry.name)
+        reader = self._forwarder.store.read(entry)
         try:
             header = reader.header
             store = Store(parse(bytes.fromhex(header.command)), 0, header.transfer_syntax, self._forwarder.gate.buffers)

@@ -1,9 +1,6 @@
-"""The directory of the queue. A file's name is its state; every change of state is one rename.
+"""The directory of the queue: instances in segments (see `segment`, `scan`), what becomes of each in notes (see `notes`).
 
-queue/0000-ID.part          being written; removed when its writer is gone (nobody was told that it is stored)
-queue/NUMBER-ID.held        whole and durable: waits to be sent, lowest number first
-queue/NUMBER-ID.sent-XXXX   the destination answered with status XXXX; not sent again, removed when its record is durable
-quarantine/NUMBER-ID.held   not sent until a person decides; NUMBER-ID.why says why (JSON)
+Workers write segments; the forwarder alone, under its lock, writes notes and removes.
 """
 
 from __future__ import annotations
@@ -11,32 +8,41 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from wardgate.hold.counters import Counters
 from wardgate.hold.files import Files
-from wardgate.hold.header import PREFIX_BYTES, Header, Trailer, decode_header, decode_trailer, head_size
-from wardgate.hold.seal import CHUNK_BYTES, LENGTH, Damaged, Opener, Sealer
+from wardgate.hold.header import Header, Trailer
+from wardgate.hold.index import Index
+from wardgate.hold.mark import BLOCK, aligned
+from wardgate.hold.notes import Facts, Notes
+from wardgate.hold.reader import Reader
+from wardgate.hold.scan import STEM, Place, parts
+from wardgate.hold.seal import Sealer
+from wardgate.hold.segment import Body, Segment, void
+from wardgate.hold.state import State
 from wardgate.hold.wrap import KEY_BYTES, Wrapper
 
-_NAME: Final = re.compile(r"([0-9]{16}-[0-9a-f]{16})\.(held|sent-([0-9A-F]{4}))")
-_PART: Final = re.compile(r"0{16}-[0-9a-f]{16}\.part")
-STEM: Final = re.compile(r"[0-9]{16}-[0-9a-f]{16}")
 _MAX_WHY: Final = 4096
 _FRESH_SECONDS: Final = 2.0
-_NOTHING: Final = memoryview(b"")
+__all__ = ["STEM", "Body", "Entry", "Reader", "State", "Store"]
 
 
 class Entry(NamedTuple):
-    """One file of the queue by its name. `status`: the destination's answer, -1 while it waits."""
+    """One instance of the queue. `status`: the destination's answer, -1 while there is none."""
 
     stem: str
-    name: str
-    status: int
+    place: Place
+    state: State = State.WAITING
+    status: int = -1
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.stem
 
     @property
     def number(self) -> int:
@@ -52,158 +58,254 @@ class Store:
         self.directory = os.path.abspath(directory)
         self.files = files or Files()
         self.wrapper = wrapper
-        wrapper.unwrap(wrapper.name, wrapper.wrap(bytes(KEY_BYTES)))  # it works; and its library is loaded before the first instance
-        Sealer(bytes(KEY_BYTES), b"").trailer(b"")
+        Sealer(bytes(KEY_BYTES), b"").trailer(b"")  # its library is loaded before the first instance
         self.queue = os.path.join(self.directory, "queue")
-        self.quarantine = os.path.join(self.directory, "quarantine")
+        self.quarantine = os.path.join(self.directory, "quarantine")  # of an older box: now a note says it
         self.contexts = os.path.join(self.directory, "contexts")
         for path in (self.directory, self.queue, self.quarantine, self.contexts):
             self.files.make_directory(path)
-        self._spares: deque[tuple[int, str]] = deque()
+        self._free: deque[Segment] = deque()
+        self._index = Index(self.files, self.queue, self.quarantine)
+        self._notes = Notes(self.files, self.directory, self._there)
+        self._removing: list[Entry] = []
+        self._lock = threading.Lock()
         self.counters = Counters(os.path.join(self.directory, "counters"))
-        numbers = [entry.number for entry in (*self.entries(), *self.quarantined())]
-        self.counters.at_least(max(numbers, default=0) + 1)
+        self._index.look()
+        self.counters.at_least(max((int(stem[:16]) for stem in self._index.places), default=0) + 1)
+
+    # --- intake
 
     def begin(self, header: Header) -> Body:
-        """Make the file of a new instance; `key_name` and `wrapped` of the header are filled in. Raises `OSError`, `WrapError`."""
+        """Begin a new instance; `key_name` and `wrapped` of the header are filled in. Raises `OSError`, `WrapError`."""
         key = os.urandom(KEY_BYTES)
-        head = header._replace(key_name=self.wrapper.name, wrapped=self.wrapper.wrap(key).hex()).encode()
-        fd, path = self._spares.popleft() if self._spares else self._empty()
-        body = Body(self.files, fd, path, Sealer(key, head))
+        key_name, wrapped = self.wrapper.wrap(key)
+        head = header._replace(key_name=key_name, wrapped=wrapped.hex()).encode()
         try:
-            body.write_raw(head)
+            segment = self._free.pop()
+        except IndexError:
+            segment = Segment(self.files, self.queue)
+        return Body(self.files, segment, head, Sealer(key, head))
+
+    def finish(self, body: Body, sha256: str) -> None:
+        """The data set is whole. Raises `OSError`."""
+        body.finish(Trailer(body.written, sha256).encode())
+
+    def keep(self, body: Body) -> Entry:
+        """Give the finished `body` its number and make it durable. Raises `OSError`."""
+        mark = body.keep(self.counters.take_number(), os.urandom(8))
+        self.counters.add_bytes(body.size)
+        entry = Entry(mark.stem, Place(body.segment.path, body.offset, body.size))
+        self._give_back(body.segment)
+        return entry
+
+    def drop(self, body: Body, kept: bool = False) -> None:
+        """Take back an instance that nobody was told of. `kept`: `keep` returned; then it raises `OSError`."""
+        segment = body.segment
+        if kept and body.mark is not None:
+            self.counters.add_bytes(-body.size)
+            void(self.files, segment.path, segment.generation, body.offset, body.mark)
+            return
+        try:
+            body.abandon()
         except OSError:
-            self.drop(body)
-            raise
-        return body
+            segment.broken = True
+        self._give_back(segment)
 
     def lay_in(self, count: int) -> None:
-        """Make empty files ahead: the file system may let the one who makes a file wait for a commit. Raises `OSError`."""
-        while len(self._spares) < count:
-            self._spares.append(self._empty())
+        """Make segments ahead, with durable names: then only their content is to be synced. Raises `OSError`."""
+        while len(self._free) < count:
+            segment = Segment(self.files, self.queue)
+            segment.name(self.files)
+            self._free.appendleft(segment)
 
     def put_away(self) -> None:
-        """Remove the empty files that were not needed."""
-        while self._spares:
-            fd, path = self._spares.popleft()
-            self.files.close(fd)
-            self.files.unlink(path)
+        """Close the segments; the forwarder removes them when nothing is in them any more."""
+        while self._free:
+            self._free.pop().close(self.files)
 
     @property
     def spares(self) -> int:
-        """How many empty files are ready."""
-        return len(self._spares)
+        """How many segments are ready for an instance."""
+        return len(self._free)
 
-    def _empty(self) -> tuple[int, str]:
-        path = os.path.join(self.queue, f"{0:016d}-{os.urandom(8).hex()}.part")
-        fd = self.files.create(path)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `leftovers` that its writer lives
-        except OSError:
-            self.files.close(fd)
-            self.files.unlink(path)
-            raise
-        return fd, path
-
-    def keep(self, body: Body) -> str:
-        """Give the finished `body` its name and number and make it durable; the directory is not synced yet. Returns its name.
-
-        Rename before sync: one commit of the file system's journal then carries both. A power cut between the two can leave a `.held`
-        file that is cut off; nobody was told that it is stored, and it goes to quarantine, because it looks like a damaged one.
-        """
-        number = self.counters.take_number()
-        name = f"{number:016d}-{body.path[-21:-5]}.held"
-        path = os.path.join(self.queue, name)
-        self.files.rename(body.path, path)
-        body.path = path
-        self.files.sync(body.fd)
-        self.files.close(body.fd)
-        self.counters.add_bytes(body.size)
-        return name
-
-    def drop(self, body: Body, kept: bool = False) -> None:
-        """Remove a file that nobody was told of. `kept`: `keep` returned."""
-        if kept:
-            self.counters.add_bytes(-body.size)
+    def _give_back(self, segment: Segment) -> None:
+        if segment.usable:
+            self._free.append(segment)
         else:
-            self.files.close(body.fd)
-        self.files.unlink(body.path)
+            segment.close(self.files)
+
+    # --- what is there
+
+    def look(self) -> None:
+        """Find what came since the last look. Raises `OSError`."""
+        with self._lock:
+            self._index.look()
 
     def entries(self) -> list[Entry]:
-        """Return what waits or was answered, in order."""
-        return sorted(_entries(self.queue))
-
-    def entry(self, name: str) -> Entry | None:
-        """Return the entry of a file's name; None when it is no such name."""
-        match = _NAME.fullmatch(name)
-        return Entry(match[1], name, int(match[3], 16) if match[3] else -1) if match else None
+        """Return what waits, was answered or awaits commitment, in order, after a look."""
+        return self._in(State.WAITING, State.ANSWERED, State.AWAITING)
 
     def quarantined(self) -> list[Entry]:
-        """Return what is in quarantine, in order."""
-        return sorted(_entries(self.quarantine))
+        """Return what is in quarantine, in order, after a look."""
+        return self._in(State.QUARANTINED)
 
-    def read(self, name: str, quarantined: bool = False) -> Reader:
-        """Open a file of the queue. Raises `Damaged`, `WrapError`, `OSError`."""
-        return Reader(os.path.join(self.quarantine if quarantined else self.queue, name), self.wrapper)
+    def awaiting(self) -> list[Entry]:
+        """Return what was delivered and is kept until its commitment is reported, in order, after a look."""
+        return self._in(State.AWAITING)
+
+    def told(self, stem: str, place: Place) -> Entry | None:
+        """Return the entry of an instance that a worker told of; None when it is no such thing, or not waiting."""
+        folder, name = os.path.split(place.path)
+        if not STEM.fullmatch(stem) or folder != self.queue or len(name) != 20 or place.offset < BLOCK:
+            return None
+        with self._lock:
+            self._index.add(stem, place)
+        entry = self._entry(stem, place)
+        return entry if entry.state is State.WAITING else None
+
+    def facts(self, stem: str) -> Facts:
+        """Return the notes on an instance; not to be changed."""
+        return self._notes.of(stem)
+
+    def read(self, entry: Entry) -> Reader:
+        """Open an instance. Raises `Damaged`, `WrapError`, `OSError`."""
+        return Reader(entry.place, self.wrapper)
+
+    def _in(self, *states: State) -> list[Entry]:
+        self.look()
+        found = [self._entry(stem, place) for stem, place in list(self._index.places.items())]
+        return sorted((entry for entry in found if entry.state in states), key=lambda entry: entry.stem)
+
+    def _entry(self, stem: str, place: Place) -> Entry:
+        facts = self._notes.of(stem)
+        if "state" not in facts:
+            return Entry(stem, place, place.state, place.status)
+        return Entry(stem, place, State(facts["state"]), facts.get("status", -1))
+
+    # --- the forwarder
+
+    def note(self, entry: Entry, **facts: Any) -> Entry:
+        """Write down what is known of an instance beside its bytes: JSON values; None takes a word away. Durable after `sync`.
+
+        `state` (a value of `State`) and `status` are the store's own words. Raises `OSError`.
+        """
+        self._notes.add(entry.stem, facts)
+        return self._entry(entry.stem, entry.place)
+
+    def sync(self) -> None:
+        """Make all notes durable, then give back the space of what is gone. Raises `OSError`. From any thread."""
+        with self._lock:
+            removing, self._removing = self._removing, []
+        try:
+            self._notes.sync()
+        except OSError:
+            with self._lock:
+                self._removing += removing
+            raise
+        for entry in removing:
+            self._give_space_back(entry)
 
     def answered(self, entry: Entry, status: int) -> Entry:
-        """Write down that the destination answered for good: it is not sent again. The directory is not synced yet."""
-        name = f"{entry.stem}.sent-{status & 0xFFFF:04X}"
-        self.files.rename(os.path.join(self.queue, entry.name), os.path.join(self.queue, name))
-        return Entry(entry.stem, name, status & 0xFFFF)
+        """Write down that the destination took it: it is not sent again. Durable after `sync`. Raises `OSError`."""
+        return self.note(entry, state=State.ANSWERED.value, status=status & 0xFFFF)
 
-    def remove(self, name: str) -> None:
-        """Remove a file of the queue."""
-        path = os.path.join(self.queue, name)
-        self.counters.add_bytes(-_size(path))
-        self.files.unlink(path)
+    def await_commitment(self, entry: Entry) -> Entry:
+        """The record of its answer is durable, and it is kept until it is committed. Durable after `sync`. Raises `OSError`."""
+        return self.note(entry, state=State.AWAITING.value)
+
+    def remove(self, entry: Entry) -> None:
+        """It is not needed any more. Its space comes back after the next `sync`. Raises `OSError`."""
+        self._notes.add(entry.stem, {**dict.fromkeys(self._notes.of(entry.stem)), "state": State.GONE.value})
+        self.counters.add_bytes(-entry.place.length)
+        with self._lock:
+            self._removing.append(entry)
 
     def set_aside(self, entry: Entry, why: dict[str, Any]) -> None:
-        """Put a file into quarantine with the reason. Durable when it returns."""
-        self.files.write_whole(os.path.join(self.quarantine, f"{entry.stem}.why"), json.dumps(why).encode("ascii")[:_MAX_WHY])
-        self.files.rename(os.path.join(self.queue, entry.name), os.path.join(self.quarantine, f"{entry.stem}.held"))
-        self.files.sync_directory(self.quarantine)
-        self.files.sync_directory(self.queue)
+        """Put an instance into quarantine with the reason. Durable when it returns. Raises `OSError`."""
+        text = json.dumps(why)
+        self.note(entry, state=State.QUARANTINED.value, why=why if len(text) <= _MAX_WHY else {"reason": text[:_MAX_WHY]})
+        self.sync()
 
     def put_back(self, stem: str) -> None:
-        """Put a file from quarantine back at its place in the queue. Durable when it returns."""
-        name = f"{stem}.held"
-        self.files.rename(os.path.join(self.quarantine, name), os.path.join(self.queue, name))
-        self.files.sync_directory(self.queue)
-        self.files.unlink(os.path.join(self.quarantine, f"{stem}.why"))
-        self.files.sync_directory(self.quarantine)
+        """Put an instance from quarantine back at its place in the queue. Durable when it returns. Raises `OSError`, `KeyError`."""
+        self._notes.add(stem, {"state": State.WAITING.value, "why": None, "status": None})
+        self.sync()
 
     def release(self, stem: str) -> None:
-        """Remove a file from quarantine for ever. Durable when it returns."""
-        path = os.path.join(self.quarantine, f"{stem}.held")
-        self.counters.add_bytes(-_size(path))
-        self.files.unlink(path)
-        self.files.unlink(os.path.join(self.quarantine, f"{stem}.why"))
-        self.files.sync_directory(self.quarantine)
+        """Remove an instance from quarantine for ever. Durable when it returns. Raises `OSError`, `KeyError`."""
+        self.remove(Entry(stem, self._index.places[stem]))
+        self.sync()
 
     def why(self, stem: str) -> dict[str, Any]:
-        """Return why a file is in quarantine; empty when that is not known."""
-        try:
-            with open(os.path.join(self.quarantine, f"{stem}.why"), "rb") as file:
-                found = json.loads(file.read(_MAX_WHY))
-        except (OSError, ValueError):
-            return {}
+        """Return why an instance is in quarantine; empty when that is not known."""
+        found = self._notes.of(stem).get("why")
+        if found is None:
+            try:
+                with open(os.path.join(self.quarantine, f"{stem}.why"), "rb") as file:
+                    found = json.loads(file.read(_MAX_WHY))
+            except (OSError, ValueError):
+                return {}
         return found if isinstance(found, dict) else {}
 
-    def leftovers(self) -> int:
-        """Remove unfinished files whose writer is gone; return how many of them something had been written to."""
+    def clear(self) -> tuple[int, list[str]]:
+        """Look through what has no writer any more: how many instances were never finished, and where something cannot be read.
+
+        Segments with nothing left in them are removed. Raises `OSError`.
+        """
+        with self._lock:
+            unfinished, damaged = self._index.finish(self.counters)
+            gone = {stem for stem in self._index.places if self._notes.of(stem).get("state") == State.GONE.value}
+            gone -= {entry.stem for entry in self._removing}
+            for path in self._index.spent(gone):
+                self.files.unlink(path)
+                self._index.forget(path)
+        return unfinished + self._leftovers(), damaged
+
+    def count_bytes(self) -> int:
+        """Count the bytes held and tell the other processes."""
+        with self._lock:
+            places = list(self._index.places.items())
+        size = sum(place.length for stem, place in places if self._notes.of(stem).get("state") != State.GONE.value)
+        self.counters.set_bytes(size)
+        return size
+
+    def _there(self) -> set[str]:
+        """Names that notes are kept of; the others are off the disk for good."""
+        with self._lock:
+            self._index.look()
+            for folder in (self.queue, self.quarantine):
+                self.files.sync_directory(folder)
+            return set(self._index.places)
+
+    def _give_space_back(self, entry: Entry) -> None:
+        place = entry.place
+        if not place.offset:
+            self.files.unlink(place.path)
+            self.files.unlink(os.path.join(self.quarantine, f"{entry.stem}.why"))
+            return
+        first, end = place.offset + BLOCK, aligned(place.offset + place.length)  # the mark stays: what is behind it is found by it
+        if end == first:
+            return
+        try:
+            fd = self.files.open(place.path)
+        except FileNotFoundError:
+            return
+        try:
+            self.files.punch(fd, first, end - first)
+        finally:
+            self.files.close(fd)
+
+    def _leftovers(self) -> int:
+        """Remove unfinished files of an older box whose writer is gone; return how many of them something had been written to."""
         removed = 0
-        for name in os.listdir(self.queue):
-            if not _PART.fullmatch(name):
-                continue
-            path = os.path.join(self.queue, name)
+        for path in parts(self.queue):
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                if os.path.exists(path) and time.time() - os.fstat(fd).st_mtime > _FRESH_SECONDS:  # not renamed, not just made
+                if os.path.exists(path) and time.time() - os.fstat(fd).st_mtime > _FRESH_SECONDS:
                     removed += os.fstat(fd).st_size > 0
                     self.files.unlink(path)
             except BlockingIOError:
@@ -211,136 +313,3 @@ class Store:
             finally:
                 os.close(fd)
         return removed
-
-    def count_bytes(self) -> int:
-        """Count the bytes held and tell the other processes."""
-        size = 0
-        for folder in (self.queue, self.quarantine):
-            with os.scandir(folder) as found:
-                for file in found:
-                    try:
-                        size += file.stat().st_size
-                    except FileNotFoundError:
-                        continue
-        self.counters.set_bytes(size)
-        return size
-
-
-class Body:
-    """A file being written. Bytes are gathered to chunks; `written` counts plain ones, `size` those of the file."""
-
-    __slots__ = ("_chunk", "_files", "_have", "_sealer", "fd", "path", "size", "written")
-
-    def __init__(self, files: Files, fd: int, path: str, sealer: Sealer) -> None:
-        self._files = files
-        self.fd = fd
-        self.path = path
-        self._sealer = sealer
-        self._chunk = memoryview(bytearray(CHUNK_BYTES))
-        self._have = 0
-        self.size = 0
-        self.written = 0
-
-    def write_raw(self, data: bytes | memoryview) -> None:
-        """Write bytes as they are. Raises `OSError`."""
-        self._files.write(self.fd, data)
-        self.size += len(data)
-
-    def write(self, data: memoryview) -> None:
-        """Take the next bytes of the data set. Raises `OSError`."""
-        size = len(data)
-        self.written += size
-        have = self._have
-        if have + size < CHUNK_BYTES:
-            self._chunk[have : have + size] = data
-            self._have = have + size
-            return
-        at = 0
-        while at < size:
-            piece = min(size - at, CHUNK_BYTES - self._have)
-            self._chunk[self._have : self._have + piece] = data[at : at + piece]
-            self._have += piece
-            at += piece
-            if self._have == CHUNK_BYTES:
-                self._flush()
-
-    def finish(self, sha256: str) -> None:
-        """Write the last chunk and the trailer. Raises `OSError`."""
-        if self._have:
-            self._flush()
-        self._chunk = _NOTHING
-        self.write_raw(self._sealer.trailer(Trailer(self.written, sha256).encode()))
-
-    def _flush(self) -> None:
-        sealed = self._sealer.chunk(self._chunk[: self._have])
-        self._have = 0
-        self.write_raw(sealed)
-
-
-class Reader:
-    """A file of the queue, opened: `header`, then `chunks()`, then `trailer`."""
-
-    def __init__(self, path: str, wrapper: Wrapper) -> None:
-        self.trailer: Trailer | None = None
-        self._wrapper = wrapper
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  closed by `close`
-        try:
-            prefix = self._file.read(PREFIX_BYTES)
-            text = self._file.read(head_size(prefix))
-            self.header = decode_header(text)
-        except Exception:
-            self._file.close()
-            raise
-        self._head = prefix + text
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the data set in pieces. Each has been verified; only after the last the file is known to be whole.
-
-        Raises `Damaged`, `WrapError`.
-        """
-        try:
-            wrapped = bytes.fromhex(self.header.wrapped)
-        except ValueError as error:
-            raise Damaged("the wrapped key is not hexadecimal") from error
-        opener = Opener(self._wrapper.unwrap(self.header.key_name, wrapped), self._head)
-        total = 0
-        while True:
-            length = self._file.read(LENGTH.size)
-            data = opener.open(length, _read(self._file, opener.size(length)))
-            if opener.ended:
-                break
-            total += len(data)
-            yield data
-        if self._file.read(1):
-            raise Damaged("something follows the trailer")
-        self.trailer = decode_trailer(data)
-        if self.trailer.length != total:
-            raise Damaged(f"{total} bytes of data set, the trailer says {self.trailer.length}")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def _read(file: Any, size: int) -> bytes:
-    data: bytes = file.read(size)
-    while len(data) < size:
-        more = file.read(size - len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def _entries(folder: str) -> Iterator[Entry]:
-    for name in os.listdir(folder):
-        match = _NAME.fullmatch(name)
-        if match:
-            yield Entry(match[1], name, int(match[3], 16) if match[3] else -1)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

@@ -1,4 +1,4 @@
-"""Makes files durable beside the loop, in a few threads: the file system joins what is synced at the same time into one commit."""
+"""Does what waits for the disk beside the loop, in a few threads: the file system joins what is synced at the same time into one commit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from wardgate.hold.files import Files
-
 THREADS: Final = 4
 
 Work = Callable[[], None]
@@ -16,22 +14,21 @@ Done = Callable[[Exception | None], None]
 
 
 class Syncer:
-    """`call` brings `done(error)` back to the loop; `error` is None when the work and the directory are durable.
+    """`call` brings `done(error)` back to the loop; `error` is None when the work is done and what `sync` makes durable is.
 
     With one thread, work is done in the order in which it was given.
     """
 
-    def __init__(self, files: Files, directory: str, call: Callable[[Callable[[], None]], None], threads: int = THREADS) -> None:
-        self._files = files
-        self._directory = directory
+    def __init__(self, call: Callable[[Callable[[], None]], None], sync: Work | None = None, threads: int = THREADS) -> None:
         self._call = call
+        self._sync = sync
         self._queue: queue.SimpleQueue[tuple[Work, Done, bool] | None] = queue.SimpleQueue()
         self._most = threads
         self._threads: list[threading.Thread] = []
         self._busy = 0  # jobs given and not done, counted on the loop
 
     def submit(self, work: Work, done: Done, sync: bool = True) -> None:
-        """Run `work` in a thread, then sync the directory if `sync`, then `done` on the loop."""
+        """Run `work` in a thread, then what the syncer was given for `sync`, then `done` on the loop."""
         self._busy += 1
 
         def finished(error: Exception | None) -> None:
@@ -60,8 +57,8 @@ class Syncer:
             error: Exception | None = None
             try:
                 work()
-                if sync:
-                    self._files.sync_directory(self._directory)
+                if sync and self._sync is not None:
+                    self._sync()
             except Exception as caught:
                 error = caught
             self._tell(done, error)

@@ -27,8 +27,8 @@ class Wrapper(Protocol):
 
     name: str
 
-    def wrap(self, key: bytes) -> bytes:
-        """Return a 32-byte key, encrypted. Raises `WrapError`."""
+    def wrap(self, key: bytes) -> tuple[str, bytes]:
+        """Return a 32-byte key, encrypted, and the name of the key under which it is. Raises `WrapError`."""
         ...
 
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
@@ -56,10 +56,10 @@ class FileWrapper:
         self._key = data
         self.name = "file:" + hashlib.sha256(b"wardgate hold key\0" + data).hexdigest()[:16]
 
-    def wrap(self, key: bytes) -> bytes:
+    def wrap(self, key: bytes) -> tuple[str, bytes]:
         from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-        return aes_key_wrap(self._key, key)
+        return self.name, aes_key_wrap(self._key, key)
 
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap

@@ -78,8 +78,9 @@ class Desk:
         """Is this file, which the destination has taken, kept until it is committed? Then its record is written."""
         return stem in self.book.kept
 
-    def delivered(self, pair: Pair, sop_class: str, instance: str, stem: str, remove: Callable[[], None]) -> None:
-        """The destination took an instance, and that is recorded. `remove` is called when its file is not needed any more."""
+    def delivered(self, pair: Pair, sop_class: str, instance: str, stem: str, remove: Callable[[], None], kept: Callable[[], None]) -> None:
+        """The destination took an instance, and that is recorded. Its bytes are not needed any more (`remove`), or until it is committed
+        (`kept`, when the journal has it)."""
         policy = self.policy(pair.link, pair.peer)
         where = (pair.link, pair.peer)
         if policy is Commitment.OFF or (policy is Commitment.DESTINATION and self._refused.get(where, 0.0) > self._loop.now):
@@ -88,7 +89,7 @@ class Desk:
         ask = policy is Commitment.DESTINATION
         keep = ask and SOP_CLASS in self._forwarder.memory.recall(pair)
         entries = self.book.sent(pair, sop_class, instance, stem if keep else "", ask)
-        self.write(entries, (lambda: None) if keep else remove)
+        self.write(entries, kept if keep else remove)
 
     def poked(self, words: list[str]) -> None:
         """A worker says that something came, or that it cannot tell."""

@@ -28,7 +28,7 @@ class Scribe:
         self._gate = gate
         self.book = Book(time.monotonic)
         self._journal = Journal(os.path.join(store.directory, FOLDER, "journal"), store.files)
-        self._writer = Syncer(store.files, store.directory, gate.loop.call, threads=1)
+        self._writer = Syncer(gate.loop.call, threads=1)
         self._pending: list[tuple[list[Entry], Callable[[], None]]] = []
         self._writing = False
         self._retry_at = 0.0
