@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 CHUNK: Final = 4 << 20
 _BLKFLSBUF: Final = 0x1261  # linux/fs.h: forget what is cached of the device
@@ -33,7 +33,7 @@ def chunks(image: Path) -> Iterator[bytes]:
 
 def _opened(image: Path) -> IO[bytes]:
     if image.suffix == ".gz":
-        return gzip.open(image)
+        return cast(IO[bytes], gzip.open(image))
     return lzma.open(image) if image.suffix == ".xz" else image.open("rb")
 
 
