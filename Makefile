@@ -1,7 +1,12 @@
 # Everything a person runs here. Bare `make` prints this menu; every target does the set-up it needs.
 
 PY := .venv/bin/python
-WHAT ?= tests
+# Test processes at a time. Most of a test is waiting for a process or a deadline, so more than there are cores.
+JOBS ?= 4
+PARALLEL := -n $(JOBS) --dist loadgroup
+export JOBS
+# Each test starts a box of several Python processes: without compiled modules on the disk each of them compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 export BUILDROOT_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN STATE_ANCHORS
 
 .PHONY: menu
@@ -35,12 +40,13 @@ demo-cable: setup ## the box in the cable, in network namespaces: captured on ei
 	@PYTHONPATH=firmware:tools:tests $(PY) -m demo.cable
 
 .PHONY: test
-test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason)
-	$(PY) -m pytest -rs tests
+test: lint types test-py313 ## lint, types, every test group (those that cannot run here are named with the reason); JOBS=4
+	$(PY) -m pytest -rs $(PARALLEL) -m "not alone" tests
+	$(PY) -m pytest -rs -m alone tests
 
 .PHONY: test-fast
 test-fast: setup ## the groups that need nothing but Python: unit, vectors, pair
-	$(PY) -m pytest -rs -x tests/unit tests/vectors tests/pair
+	$(PY) -m pytest -rs -x $(PARALLEL) tests/unit tests/vectors tests/pair
 
 .PHONY: test-py313
 test-py313: setup ## unit, vectors and pair under the product's Python 3.13, where it is present

@@ -83,15 +83,18 @@ def test_while_the_card_is_out_new_associations_are_refused_and_the_log_says_why
     box.assert_log_verifies()
 
 
-def test_service_is_back_soon_after_the_insertion(box: TokenBench) -> None:
+@pytest.mark.alone
+def test_service_is_back_within_two_seconds_of_the_insertion(box: TokenBench) -> None:
     box.start()
     box.assert_works()
-    box.pull()
-    began = time.monotonic()
-    box.hsm.put_back()
-    until(lambda: rejection(box) == (), "the modality is served")
-    # What is promised are 2 s; on a machine that others use at the same time a bound would only show how busy it is.
-    print(f"service after {time.monotonic() - began:.2f} s")
+    seconds = []
+    for _ in range(3):  # the best of them: the others may only show how busy the machine is
+        box.pull()
+        began = time.monotonic()
+        box.hsm.put_back()
+        until(lambda: rejection(box) == (), "the modality is served")
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 2, seconds
 
 
 def test_a_session_that_could_be_resumed_is_refused_while_the_card_is_out_and_worthless_afterwards(box: TokenBench) -> None:

@@ -56,6 +56,7 @@ def test_a_silent_client_is_ended_at_the_deadline_and_named(running: Bench) -> N
     running.assert_works()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("opening", ["request", "hello"])
 def test_a_slow_loris_does_not_move_its_deadline(running: Bench, opening: str) -> None:
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)

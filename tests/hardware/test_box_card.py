@@ -63,12 +63,16 @@ def test_a_study_goes_through_with_all_keys_on_the_card_and_over_a_pull(box: Car
     assert box.box.public_key.read_text().split("+")[2].startswith("AjBZMBMG"), "signature type 2, a P-256 key"
 
 
-def test_insertion_restores_service_soon(box: CardBench) -> None:
-    box.pull()
-    began = time.monotonic()
-    box.slot.insert()
-    until(lambda: not refused(box), "the modality is served", 30)
-    print(f"service after {time.monotonic() - began:.2f} s")
+@pytest.mark.alone
+def test_insertion_restores_service_within_two_seconds(box: CardBench) -> None:
+    seconds = []
+    for _ in range(3):  # the best of them: the others may only show how busy the machine is
+        box.pull()
+        began = time.monotonic()
+        box.slot.insert()
+        until(lambda: not refused(box), "the modality is served", 30)
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 2, seconds
 
 
 def test_another_sites_card_is_refused_by_name(box: CardBench) -> None:

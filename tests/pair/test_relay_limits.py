@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from support.relaykit import RELEASE_RQ_PDU, Pair, Relay, abort_of, response, silent, store, until
 from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdv
 from wardgate.policy.model import Role
@@ -21,6 +23,7 @@ def test_a_silent_caller_is_closed_in_time(folder: Path) -> None:
         assert "SILENT_CLIENT" in relay.codes()
 
 
+@pytest.mark.alone
 def test_bytes_do_not_extend_the_time_for_the_request(folder: Path) -> None:
     with Relay(folder, associate_seconds=1) as relay, relay.dial() as near:
         begun = time.monotonic()
@@ -134,6 +137,7 @@ def test_a_leg_whose_peer_reads_no_more_is_closed_in_time_after_the_association_
         until(lambda: leg.sock.fileno() < 0, "its socket is closed", 9)
 
 
+@pytest.mark.alone
 def test_a_peer_that_resets_after_the_association_failed_does_not_keep_the_loop_busy(folder: Path) -> None:
     with Relay(folder) as relay, relay.associate() as pair:
         _fill_with_whole_pdus(relay, pair)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,17 +18,33 @@ LOOPBACK = "127.0.0.1"
 READY_SECONDS = 60.0
 
 _given: set[int] = set()
+_claims: list[int] = []  # the descriptor of the file of claims, once it is open
+
+
+def _claimed(port: int) -> bool:
+    """Claim the port among all test processes of this user until this process ends; tell whether it was free to claim.
+
+    A lock on the byte at the port's place: children do not inherit it, and it goes with the process, however that ends.
+    """
+    if not _claims:
+        path = Path(tempfile.gettempdir(), f"wardgate-test-ports-{os.getuid()}")
+        _claims.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    try:
+        fcntl.lockf(_claims[0], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nobody listens on, never the same one twice in a run.
+    """Return a TCP port of the loopback address that nobody listens on, never the same one twice in a run or in two at a time.
 
     From below the range that the kernel takes for outgoing connections (32768 on): one of those would be gone again before its
     listener starts, once in some thousand times.
     """
     while True:
         port = random.randrange(20000, 32000)
-        if port in _given:
+        if port in _given or not _claimed(port):
             continue
         with socket.socket() as probe:
             try:
