@@ -956,6 +956,13 @@ class Code(Enum):
         "both keys of an ISCL pair are equal",
         "use two keys, or set unsafe_allow_equal_iscl_keys in a laboratory",
     )
+    KEYS_NOT_GRANTED = _row(
+        733,
+        Side.BOX,
+        Level.ERROR,
+        "this user may not use that key for that",
+        "grant it in a [[user]] of keys.toml, or find out why it was asked for",
+    )
     # 740-759 tokens: what the box does about the state of a token (decision 021)
     TOKEN_IS_ABSENT = _row(740, Side.BOX, Level.ERROR, "the token that holds the key is not there", "put the card back")
     TOKEN_IS_ANOTHER = _row(

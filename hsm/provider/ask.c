@@ -1,5 +1,5 @@
 /*
- * Asks the key service for one signature, over a connection of its own: nothing is shared with other threads or kept over a fork.
+ * Asks the key service for one signature, over the connection of this thread (connection.c).
  *
  * One packet there and one back over SOCK_SEQPACKET (docs/keys.md): version 1, operation, u32 id, then fields of u16 length and bytes;
  * the answer has a u16 status behind the id, 0 or a number of wardgate/codes.py with a text as first field. All big endian.
@@ -9,9 +9,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "wardkeys.h"
 
@@ -19,54 +16,9 @@
 #define OP_SIGN 1
 #define ANSWER 0x80
 #define ANSWER_HEAD 8 /* version, operation, id, status */
-#define CONNECT_PAUSE_NS (5 * 1000 * 1000)
 
 static const unsigned char id[4] = {0, 0, 0, 1};
 static const unsigned char unasked[4] = {0, 0, 0, 0}; /* why the service turns a caller away */
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Waits for `events`; returns a positive number, 0 when the time is over, or -1 with errno. */
-static int wait_for(int fd, short events, int64_t until)
-{
-    struct pollfd wanted = {.fd = fd, .events = events};
-
-    for (;;) {
-        int64_t left = until - now_ms();
-        int found = left > 0 ? poll(&wanted, 1, (int)left) : 0;
-
-        ward_stay_if_process_ends();
-        if (found >= 0 || errno != EINTR)
-            return found;
-    }
-}
-
-static int open_socket(const struct ward_key *key, int64_t until)
-{
-    const struct timespec pause = {.tv_nsec = CONNECT_PAUSE_NS};
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    memcpy(address.sun_path, key->socket, sizeof(key->socket));
-    while (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno == EAGAIN && now_ms() < until) { /* too many wait to be accepted; there is nothing to poll for */
-            (void)nanosleep(&pause, NULL);
-            ward_stay_if_process_ends();
-            continue;
-        }
-        (void)close(fd);
-        fd = -1;
-    }
-    return fd;
-}
 
 static bool add_field(unsigned char *packet, size_t room, size_t *used, const void *bytes, size_t size)
 {
@@ -89,7 +41,7 @@ static int send_packet(int fd, const unsigned char *packet, size_t size, int64_t
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            int ready = wait_for(fd, POLLOUT, until);
+            int ready = ward_wait(fd, POLLOUT, until);
 
             if (ready > 0)
                 continue;
@@ -108,7 +60,7 @@ static ssize_t receive_packet(int fd, unsigned char *packet, size_t room, int64_
     bool reset = false;
 
     for (;;) {
-        int ready = wait_for(fd, POLLIN, until);
+        int ready = ward_wait(fd, POLLIN, until);
         ssize_t size;
 
         if (ready <= 0)
@@ -161,10 +113,10 @@ int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char
              size_t *size)
 {
     unsigned char request[1024], answer[WARD_SIGNATURE_BYTES + 64];
-    int64_t until = now_ms() + key->sign_ms;
+    int64_t until = ward_now_ms() + key->sign_ms;
     size_t used = 6;
+    bool was_kept;
     ssize_t got;
-    int fd, sent;
 
     request[0] = VERSION;
     request[1] = OP_SIGN;
@@ -172,12 +124,18 @@ int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char
     if (!add_field(request, sizeof(request), &used, key->uri, strlen(key->uri))
         || !add_field(request, sizeof(request), &used, scheme, strlen(scheme)) || !add_field(request, sizeof(request), &used, digest, digest_size))
         return ward_fail(key->provider, WARD_BROKE, "a request that is too long");
-    fd = open_socket(key, until);
-    if (fd < 0)
-        return ward_fail(key->provider, WARD_UNREACHABLE, "%s: %s", key->socket, strerror(errno));
-    sent = send_packet(fd, request, used, until);
-    got = sent != 0 ? receive_packet(fd, answer, sizeof(answer), until) : 0;
-    (void)close(fd);
+    do {
+        int fd = ward_connection(key->socket, until, &was_kept);
+        int sent;
+
+        if (fd < 0)
+            return ward_fail(key->provider, WARD_UNREACHABLE, "%s: %s", key->socket, strerror(errno));
+        sent = send_packet(fd, request, used, until);
+        got = sent > 0 ? receive_packet(fd, answer, sizeof(answer), until) : sent;
+        /* An answer that is late or broken must not be the answer to the next question. */
+        if (got < ANSWER_HEAD || memcmp(answer + 2, id, sizeof(id)) != 0)
+            ward_hang_up();
+    } while (got < 0 && was_kept); /* the key service is another one by now: a new connection tells */
     if (got == 0)
         return ward_fail(key->provider, WARD_TIMEOUT, "after %u ms", (unsigned)key->sign_ms);
     if (got < 0)

@@ -6,7 +6,7 @@
  *
  *   provider.c   entry, queries, failures     key.c        key management (RSA, EC)
  *   decoder.c    the PEM file                 signature.c  ECDSA, RSA PKCS#1 v1.5, RSA-PSS: hash here, sign there, check here
- *   ask.c        one signature over the wire
+ *   ask.c        one signature over the wire          connection.c   the connection of each thread
  */
 #ifndef WARDKEYS_H
 #define WARDKEYS_H
@@ -73,6 +73,13 @@ extern const OSSL_ALGORITHM ward_keymgmt[];
 /* decoder.c, signature.c */
 extern const OSSL_ALGORITHM ward_decoder[];
 extern const OSSL_ALGORITHM ward_signature[];
+
+/* connection.c. Times are those of ward_now_ms(); `ward_wait` returns a positive number, 0 when the time is over, or -1 with errno. */
+int64_t ward_now_ms(void);
+int ward_wait(int fd, short events, int64_t until);
+/* Returns this thread's connection to `path`, opened now unless `*was_kept`, or -1 with errno. */
+int ward_connection(const char *path, int64_t until, bool *was_kept);
+void ward_hang_up(void);
 
 /* ask.c: puts the signature into `signature`, its length into `*size` (room on entry). Returns 1, or 0 after ward_fail(). */
 int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char *digest, size_t digest_size, unsigned char *signature,

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from wardgate.codes import Code
+from wardkeys import uri
+from wardkeys.permit import Grant, Purpose
 from wardkeys.state import Wanted
 
 MAX_CONFIG: Final = 65536
 MAX_TOKENS: Final = 16
+MAX_GRANTS: Final = 64  # and as many keys in each
 ISCL_CARD: Final = "iscl-card"  # instead of a module: the ISCL application of a card, over PC/SC
 _MAX_SOCKET_PATH: Final = 107
 
@@ -37,6 +40,7 @@ class Config(NamedTuple):
     max_connections: int
     max_queue: int
     tokens: tuple[TokenConfig, ...]
+    grants: tuple[Grant, ...] = ()  # none: everyone who may connect may use everything
 
 
 class ConfigMistakes(Exception):
@@ -76,8 +80,10 @@ def parse(data: dict[str, Any]) -> Config:
     if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
         reader.mistake(Code.CONFIG_BOUNDS, "socket", f"a path of at most {_MAX_SOCKET_PATH} bytes")
     tables = reader.take("token", list, [])
+    users = reader.take("user", list, [])
     reader.finish()
     mistakes = reader.mistakes
+    grants = _grants(users, mistakes)
     if not tables:
         mistakes.append((Code.CONFIG_MISSING, "token", "at least one [[token]]"))
     if len(tables) > MAX_TOKENS:
@@ -97,7 +103,28 @@ def parse(data: dict[str, Any]) -> Config:
         tokens.append(one)
     if mistakes:
         raise ConfigMistakes(mistakes)
-    return Config(socket, uids, state_dir, seconds, connections, queue, tuple(tokens))
+    uids |= {grant.uid for grant in grants}
+    return Config(socket, uids, state_dir, seconds, connections, queue, tuple(tokens), grants)
+
+
+def _grants(tables: list[Any], mistakes: list[tuple[Code, str, str]]) -> tuple[Grant, ...]:
+    if len(tables) > MAX_GRANTS:
+        mistakes.append((Code.CONFIG_BOUNDS, "user", f"at most {MAX_GRANTS} tables"))
+    made = []
+    for index, table in enumerate(tables[:MAX_GRANTS]):
+        place = f"user[{index}]."
+        if not isinstance(table, dict):
+            mistakes.append((Code.CONFIG_TYPE, place, "a table"))
+            continue
+        reader = _Reader(table, place)
+        uids = reader.uids("uid", "user")
+        if len(uids) != 1 and not reader.mistakes:
+            reader.mistake(Code.CONFIG_MISSING, "user", "user or uid: whose table this is")
+        keys, purposes = reader.keys(), reader.purposes()
+        reader.finish()
+        mistakes.extend(reader.mistakes)
+        made += [Grant(uid, keys, purposes) for uid in uids]
+    return tuple(made)
 
 
 def _token(reader: _Reader, mistakes: list[tuple[Code, str, str]]) -> TokenConfig:
@@ -163,22 +190,49 @@ class _Reader:
             self.mistake(Code.CONFIG_BOUNDS, word, f"{low} to {high}")
         return value
 
-    def uids(self) -> list[int]:
-        """Return the numbers of `allow_uids` and of the accounts in `allow_users`."""
+    def uids(self, numbers: str = "allow_uids", names: str = "allow_users") -> list[int]:
+        """Return the numbers of users in the word `numbers` and of the accounts in `names`: lists, or one where the word means one."""
         import pwd
 
         uids: list[int] = []
-        for value in self.take("allow_uids", list, []):
+        for value in self._several(numbers):
             if type(value) is not int or not 0 <= value < 2**32 - 1:
-                self.mistake(Code.CONFIG_VALUE, "allow_uids", "numbers of users")
+                self.mistake(Code.CONFIG_VALUE, numbers, "numbers of users")
             else:
                 uids.append(value)
-        for value in self.take("allow_users", list, []):
+        for value in self._several(names):
             try:
                 uids.append(pwd.getpwnam(value).pw_uid)
             except (KeyError, TypeError):
-                self.mistake(Code.CONFIG_VALUE, "allow_users", "an account of that name does not exist")
+                self.mistake(Code.CONFIG_VALUE, names, "an account of that name does not exist")
         return uids
+
+    def _several(self, word: str) -> list[Any]:
+        if word.startswith("allow_"):
+            values: list[Any] = self.take(word, list, [])
+            return values
+        return [self._table.pop(word)] if word in self._table else []
+
+    def keys(self) -> tuple[uri.Uri, ...]:
+        """Return the key URIs of a `[[user]]`."""
+        values = self.take("keys", list, None)
+        if not 0 < len(values) <= MAX_GRANTS:
+            self.mistake(Code.CONFIG_BOUNDS, "keys", f"1 to {MAX_GRANTS} PKCS#11 URIs")
+        made = []
+        for value in values[:MAX_GRANTS]:
+            try:
+                made.append(uri.parse(value if type(value) is str else ""))
+            except uri.UriError as error:
+                self.mistake(Code.CONFIG_VALUE, "keys", str(error))
+        return tuple(made)
+
+    def purposes(self) -> frozenset[Purpose]:
+        """Return the purposes of a `[[user]]`."""
+        known = {purpose.value: purpose for purpose in Purpose}
+        values = self.take("purposes", list, None)
+        if not values or not all(type(value) is str and value in known for value in values):
+            self.mistake(Code.CONFIG_VALUE, "purposes", f"of {', '.join(known)}")
+        return frozenset(known[value] for value in values if type(value) is str and value in known)
 
     def finish(self) -> None:
         """What was not taken is not known."""

@@ -14,11 +14,13 @@ from typing import Any, Final
 from wardgate.codes import Code
 from wardgate.log import Log
 from wardkeys import objects
+from wardkeys.ahead import Ahead
 from wardkeys.config import TokenConfig
 from wardkeys.cryptoki.failures import DOUBTFUL, GONE, STALE_OBJECT, Ckr
 from wardkeys.cryptoki.module import Module
 from wardkeys.cryptoki.session import Session
 from wardkeys.cryptoki.slots import Token, slot_info, token, tokens
+from wardkeys.cryptoki.structures import Mechanism
 from wardkeys.errors import KeyServiceError
 from wardkeys.login import log_in
 from wardkeys.pin import Latch
@@ -55,6 +57,7 @@ class Holder:
         self._others = list(others)
         self._latch = latch
         self._session: Session | None = None
+        self._ahead: Ahead | None = None
         self._token: Token | None = None
         self._generation = 0
         self._looks = 0
@@ -90,6 +93,18 @@ class Holder:
             code, detail = self.refusal or (Code.KEYS_TOKEN_ABSENT, "")
             raise KeyServiceError(code, detail)
         return self._session
+
+    def sign(self, session: Session, key: int, scheme: bytes, mechanism: Mechanism, data: bytes) -> bytes:
+        """Return a signature, of what was begun ahead where there is such. Inside `use`. Raises `Ckr`."""
+        assert self._ahead is not None
+        return self._ahead.sign(session, key, scheme, mechanism, data)
+
+    def begin_ahead(self) -> None:
+        """After an answer: begin the next signature of the same key."""
+        if self._ahead is None or self._generation != self._module.generation:
+            return
+        with self._module:
+            self._ahead.begin()
 
     def named(self, uri: Uri) -> Token:
         """Return the token that is there. Raises `KeyServiceError` unless it is the one that the URI names."""
@@ -129,16 +144,20 @@ class Holder:
 
     def close(self) -> None:
         """Give up the session."""
-        session, self._session, self._token = self._session, None, None
+        session, ahead, self._session, self._ahead, self._token = self._session, self._ahead, None, None, None
         self._forget()
         if session is not None:
             self._lost_at = time.monotonic()
             self._module.sessions -= 1
             if self._generation == self._module.generation:
                 with self._module:
+                    if ahead is not None:
+                        ahead.close()
                     session.close()
 
     def _forget(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
         self.keys = {}
         self.secrets = {}
         self.pairs = frozenset()
@@ -259,7 +278,7 @@ class Holder:
             if self._last_serial != there.serial:
                 self.kept = {}
             self._last_serial = there.serial
-            self._session, self._token = session, there
+            self._session, self._ahead, self._token = session, Ahead(self._module, there.slot), there
             self._module.sessions += 1
         else:
             session.close()

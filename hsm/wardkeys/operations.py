@@ -40,8 +40,8 @@ def sign(token: Holder, request: Request) -> list[bytes]:
         raise KeyServiceError(Code.KEYS_SCHEME, f"the key is {key.type.value}, {name.decode()} is not")
     if scheme.key is KeyType.EC:
         # FIPS 186-5 6.4.1: the leftmost bits of the hash, as many as the order has; not every token shortens it itself.
-        return [der.ecdsa_signature(session.sign(key.handle, scheme.mechanism, digest[: key.size]))]
-    return [session.sign(key.handle, scheme.mechanism, scheme.prefix + digest)]
+        return [der.ecdsa_signature(token.sign(session, key.handle, name, scheme.mechanism, digest[: key.size]))]
+    return [token.sign(session, key.handle, name, scheme.mechanism, scheme.prefix + digest)]
 
 
 def public(token: Holder, request: Request) -> list[bytes]:

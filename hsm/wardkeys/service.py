@@ -25,6 +25,7 @@ from wardkeys.config import Config
 from wardkeys.errors import KeyServiceError
 from wardkeys.gather import Gather
 from wardkeys.operations import OPERATIONS
+from wardkeys.permit import Permits
 from wardkeys.request import MAX_WAITING, Connection, Request
 from wardkeys.router import Router, parsed
 from wardkeys.token import TokenThread
@@ -47,6 +48,8 @@ class Service:
         self._log = log
         spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
         self._max_connections = max(1, min(config.max_connections, spare))  # out of descriptors, accept() would fail for ever
+        self._permits = Permits(config.grants)
+        self._refused: set[tuple[int, int]] = set()  # user and operation: told once
         self._uids = config.uids | {os.geteuid()}
         self._connections: dict[int, Connection] = {}
         self._gathering: deque[Gather] = deque()
@@ -173,6 +176,7 @@ class Service:
         op, fields = request.op, request.fields
         if op in OPERATIONS:
             token, request.uri = self._router.route(fields[0])
+            self._permit(request)
             kept = token.holder.kept.get((op, fields[0]))
             if kept is not None:
                 request.answer([kept])
@@ -183,6 +187,7 @@ class Service:
             self._submit(token, request)
         elif op == Op.LIST:
             request.uri = parsed(fields[0])
+            self._permit(request)
             there = [token for token in self._router.candidates(request.uri) if token.holder.refusal is None]
             gather = Gather(request, len(there))
             self._gathering.append(gather)
@@ -195,6 +200,16 @@ class Service:
             request.answer([self._states()])
         else:
             raise KeyServiceError(Code.KEYS_UNKNOWN_OPERATION, f"op {op}")
+
+    def _permit(self, request: Request) -> None:
+        """Raise `KeyServiceError` unless the caller may do that."""
+        if self._permits.allows(request):
+            return
+        caller = request.connection
+        if (caller.uid, request.op) not in self._refused:
+            self._refused.add((caller.uid, request.op))
+            self._log.event(Code.KEYS_NOT_GRANTED, peer=f"uid {caller.uid}", pid=caller.pid, op=Op(request.op).name)
+        raise KeyServiceError(Code.KEYS_NOT_GRANTED, f"uid {caller.uid}, {Op(request.op).name}")
 
     def _submit(self, token: TokenThread, request: Request) -> None:
         pending = token.pending

@@ -21,6 +21,7 @@ from wardkeys.listing import listing
 from wardkeys.operations import perform
 from wardkeys.request import Request
 from wardkeys.state import Report, State
+from wardkeys.wire import Op
 
 if TYPE_CHECKING:
     from wardkeys.cardholder import CardHolder
@@ -149,8 +150,13 @@ class TokenThread:
             self._defect(error)
         else:
             request.answer(fields)
-        self.busy_since = 0.0
         self._pace += _WEIGHT * (time.monotonic() - begun - self._pace)
+        if request.op == Op.SIGN and self.is_quick() and isinstance(self.holder, Holder):
+            try:
+                self.holder.begin_ahead()  # the answer has left: nobody waits for this
+            except Exception as error:
+                self._defect(error)
+        self.busy_since = 0.0
 
     def _listed(self, gather: Gather) -> list[dict[str, Any]]:
         uri = gather.request.uri

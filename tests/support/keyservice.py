@@ -34,6 +34,10 @@ class KeyService:
         self._lines += ["[[token]]", *(f"{word} = {_toml(value)}" for word, value in every.items())]
         return pin_file
 
+    def add_user(self, uid: int, keys: Sequence[str], purposes: Sequence[str]) -> None:
+        """Add a `[[user]]`: from now on nobody may do what no table says."""
+        self._lines += ["[[user]]", f"uid = {uid}", f"keys = {list(keys)}", f"purposes = {list(purposes)}"]
+
     def set_pin(self, name: str, pin: str) -> None:
         """Write the PIN file of a token."""
         path = self.folder / f"{name}.pin"

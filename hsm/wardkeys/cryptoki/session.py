@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wardkeys.cryptoki.attributes import template
-from wardkeys.cryptoki.constants import CKF_SERIAL_SESSION, CKU_USER
+from wardkeys.cryptoki.constants import CKA_KEY_TYPE, CKF_SERIAL_SESSION, CKU_USER
 from wardkeys.cryptoki.failures import STALE_OBJECT, Ckr, Rv
 from wardkeys.cryptoki.module import Module
 from wardkeys.cryptoki.structures import Attribute, Mechanism, SessionInfo
@@ -30,6 +30,8 @@ class Session:
         self._length = ctypes.c_ulong()
         self._length_at = ctypes.byref(self._length)
         self._signature = ctypes.create_string_buffer(_MAX_SIGNATURE)
+        self._key_type: Any = (Attribute * 1)()  # its length alone is asked for
+        self._key_type[0].type = CKA_KEY_TYPE
 
     def login(self, pin: Any, length: int, user: int = CKU_USER) -> None:
         """Log in with the PIN in the ctypes buffer `pin`."""
@@ -81,11 +83,23 @@ class Session:
                 found[kind] = buffer.raw[: one[0].length]
         return found
 
+    def ask_for(self, handle: int) -> None:
+        """See that the object is there. Raises `Ckr` when it is not."""
+        _check("C_GetAttributeValue", self.f.C_GetAttributeValue(self.handle, handle, self._key_type, 1))
+
     def sign(self, key: int, mechanism: Mechanism, data: bytes) -> bytes:
         """Return the signature of `data`, single part."""
+        self.begin_signature(key, mechanism)
+        return self.finish_signature(data)
+
+    def begin_signature(self, key: int, mechanism: Mechanism) -> None:
+        """Begin a signature: `finish_signature` must follow, or the end of the session."""
         rv = self.f.C_SignInit(self.handle, mechanism, key)
         if rv:
             raise Ckr("C_SignInit", rv)
+
+    def finish_signature(self, data: bytes) -> bytes:
+        """Return the signature of `data` that was begun."""
         self._length.value = _MAX_SIGNATURE
         rv = self.f.C_Sign(self.handle, data, len(data), self._signature, self._length_at)
         if rv:
