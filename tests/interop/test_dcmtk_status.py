@@ -121,7 +121,7 @@ def test_a_signature_over_the_status_is_refused_and_another_one_passes(running: 
     if covers:
         assert done.returncode != 0
         running.box.wait_code("STATUS_SIGNED")
-        assert sample.sop_instance not in datasets.samples(folder / "pacs")
+        until(lambda: sample.sop_instance not in datasets.samples(folder / "pacs"), "the PACS has removed what it had begun")
         assert store_of(running.plan.log_dir, sample.sop_instance)["outcome"] == "aborted"
     else:
         assert done.returncode == 0, done.stdout + running.box.log

@@ -60,8 +60,8 @@ def sample(path: Path) -> Sample:
 
 
 def samples(folder: Path) -> dict[str, Sample]:
-    """Read every file of `folder`, by SOP Instance UID."""
-    found = [sample(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    """Read every file of `folder` that is not empty (an SCP may have only begun it), by SOP Instance UID."""
+    found = [sample(path) for path in sorted(folder.iterdir()) if path.is_file() and path.stat().st_size]
     return {one.sop_instance: one for one in found}
 
 

@@ -15,7 +15,7 @@ from support.config import _table as table
 from support.config import _value as value
 from support.netns import Namespace, wire
 from support.peers import TlsFiles
-from support.processes import Program, alive, children, until
+from support.processes import READY_SECONDS, Program, alive, children, until
 from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,7 +155,7 @@ class Plant:
         """Return what netd says of itself."""
         from wardgate.plant import wire as messages
 
-        answer, _ = messages.ask(str(self.folder / "netd" / "netd.sock"), {"op": "status"})
+        answer, _ = messages.ask(str(self.folder / "netd" / "netd.sock"), {"op": "status"}, READY_SECONDS)
         return answer
 
     def counters(self) -> dict[str, int]:
