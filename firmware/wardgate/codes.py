@@ -853,6 +853,32 @@ class Code(Enum):
         "a storage commitment message could not be kept; it was answered with a failure",
         "check space and health of the disk under hold.directory",
     )
+    ORIGINAL_WAITS = _row(
+        664,
+        Side.BOX,
+        Level.INFO,
+        "an original waits for its authorization (PS3.15 A.1.1 b), or for its sender to ask for its commitment (d)",
+        "wardgate hold list says which; wardgate custody authorize",
+    )
+    ORIGINAL_AUTHORIZED = _row(665, Side.BOX, Level.INFO, "a person authorized an original: it is AO now (PS3.15 A.1.1 b)", "nothing")
+    ORIGINAL_TRANSFERRED = _row(
+        666, Side.BOX, Level.INFO, "another entity has committed an original and is its holder now (PS3.15 A.1.1 d)", "nothing"
+    )
+    ORIGINAL_NOT_AUTHORIZED = _row(
+        667,
+        Side.BOX,
+        Level.ERROR,
+        "an authorization was refused: signature, person, statement or instance is not right",
+        "read the detail; ask for a new statement and sign it",
+    )
+    ORIGINAL_STAYS = _row(
+        668,
+        Side.BOX,
+        Level.ERROR,
+        "an original is not deleted by its holder (PS3.15 A.1.1 c)",
+        "transfer it (wardgate hold retry) to a peer that conforms",
+    )
+    STATUS_SET = _row(669, Side.BOX, Level.INFO, "SOP Instance Status was set in an instance that left the queue (PS3.15 A.1.1)", "nothing")
     CUSTODY_EXPORT_FAILED = _row(653, Side.BOX, Level.ERROR, "the custody log could not be exported", "read the detail")
     # 7xx keys and tokens (700-739: the key service, hsm/wardkeys)
     KEYS_STARTED = _row(700, Side.BOX, Level.INFO, "the key service listens", "nothing")

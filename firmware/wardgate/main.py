@@ -9,6 +9,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate run -c FILE              run the gateway in the foreground
        wardgate status -c FILE [--json]  show what the running gateway does
        wardgate custody export DIR -c FILE  copy the custody log, whole and checked, for read-only media
+       wardgate custody authorize -c FILE ...  certify originals that wait, by a statement that a card signs (PS3.15 A.1.1 b)
        wardgate hold list|retry|release|export -c FILE ...   manage what is held; wardgate hold help
        wardgate state verify|show|keep ...  the signed state, named states, events kept for the log
        wardgate codes                    list the failure codes
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(listing())
         return 0
+    if command == "custody" and rest[:1] == ["authorize"]:
+        from wardgate.hold.authorize_command import main as authorize
+
+        return authorize(rest[1:], sys.stdout, sys.stderr)
     if command == "custody":
         if len(rest) != 4 or rest[0] != "export" or rest[2] not in ("-c", "--config"):
             sys.stderr.write(USAGE)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.logmaker import MadeLog, make_log
-from wardgate.custody.event import event_record
+from wardgate.custody.event import STATUS_FIELDS, event_record, status_record
 from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope, TokenEvent, TokenNews, token_record
 from wardtools.custody import main
 
@@ -35,6 +35,7 @@ def made(tmp_path: Path) -> MadeLog:
     """A log in which `UID` was refused once, then stored, then committed in a record of a type unknown here."""
     caller, called = Leg(EVIL, "192.0.2.10:4242"), Leg("PACS", "198.51.100.5:2762", "ab" * 32, "TLSv1.3 TLS_AES_256_GCM_SHA384")
     scope = Scope("ward", "ct1", "to-hospital", uuid.uuid4().bytes, caller, called)
+    held = Scope("ward", "ct1", "to-hospital", uuid.uuid4().bytes, Leg("CT1", "hold"), called)
     now, sync = time.time_ns(), Quality.SYNCHRONISED
     digest = [("sha256", "dataset", hashlib.sha256(DATA_SET).hexdigest())]
     common = ("1.2", UID, "1.2.840.10008.1.2.1", len(DATA_SET), digest)
@@ -44,8 +45,23 @@ def made(tmp_path: Path) -> MadeLog:
         scope.store(now + 2, Quality.UNSYNCHRONISED, 1, *common, 0xA700, Outcome.STATUS, Flow.ACCEPTOR),
         scope.store(now + 3, sync, 2, *common, 0, Outcome.STATUS, Flow.ACCEPTOR),
         scope.store(now + 3, sync, 3, "1.2", UID + "8", *common[2:], None, Outcome.UNKNOWN, Flow.ACCEPTOR),
+        scope.commitment(now + 4, sync, 4, "1.2.77", "1.2", UID, -1, Flow.REQUESTOR),
         scope.close(now + 4, sync, 3, "released"),
-        event_record("commitment", now + 5, sync, {"instances": [UID], "by": EVIL}),
+        held.store(now + 5, sync, 1, *common, 0, Outcome.STATUS, Flow.ACCEPTOR),
+        status_record(
+            now + 5,
+            sync,
+            {
+                **dict.fromkeys(STATUS_FIELDS, ""),
+                "link": "ct1",
+                "sop_instance": UID,
+                "event": "authorized",
+                "before": "OR",
+                "after": "AO",
+                "by": "cd" * 32,
+            },
+        ),
+        event_record("later-kind", now + 5, sync, {"instances": [UID], "by": EVIL}),
     ]
     return make_log(tmp_path / "log", len(entries), entries=entries)
 
@@ -64,10 +80,32 @@ def test_life_of_an_instance_is_told_in_plain_words(made: MadeLog, capsys: pytes
         "association ended",
         "left byte for byte as it arrived",
         "record 3, signed",
-        "Commitment.",
+        "Later kind.",
+        "Committed: PACS reported to",
+        "Forwarded by box ward, link ct1, for CT1, to PACS",
+        "Authorized for diagnostic use by the person with certificate cdcdcdcdcdcdcdcd",
+        "original (OR), now authorized original (AO)",
     ):
         assert words in text, (words, text)
     assert text.count("Arrived from") == 2  # the instance whose UID only begins so is another
+
+
+def test_commitment_of_what_never_passed_the_box_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope = Scope("ward", "ct1", "to-modality", uuid.uuid4().bytes, Leg("PACS", "198.51.100.5:4242"), Leg("CT1", "192.0.2.10:104"))
+    now, sync = time.time_ns(), Quality.SYNCHRONISED
+    digest = [("sha256", "dataset", hashlib.sha256(DATA_SET).hexdigest())]
+    entries = [
+        scope.open(now, sync),
+        scope.commitment(now, sync, 1, "1.2.77", "1.2", UID, -1, Flow.ACCEPTOR),
+        scope.store(now, sync, 2, "1.2", UID, "1.2.840.10008.1.2.1", len(DATA_SET), digest, 0, Outcome.STATUS, Flow.ACCEPTOR),
+        scope.commitment(now, sync, 3, "1.2.78", "1.2", UID, 0x0112, Flow.ACCEPTOR),
+        scope.close(now, sync, 1, "released"),
+    ]
+    log = make_log(tmp_path / "log", len(entries), entries=entries)
+    assert main(["show", str(log.path), UID]) == 0
+    text = capsys.readouterr().out
+    assert text.count("NO record before this one says that the instance passed the box") == 1
+    assert "Committed: PACS reported to CT1" in text and "NOT committed: PACS reported to CT1" in text and "reason 0112" in text
 
 
 def test_instance_without_records_is_said_to_have_none(made: MadeLog, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +140,7 @@ def test_report_stands_alone_and_its_proof_checks(made: MadeLog, tmp_path: Path,
     page.feed(text)
     assert "script" not in page.tags and EVIL not in text and "&lt;script&gt;" in text
     assert page.links and all(link.startswith("data:") for link in page.links)
-    assert "good.dcm: identical" in text and "record 6 is under the signed checkpoint of 7 records" in text
+    assert "good.dcm: identical" in text and "record 9 is under the signed checkpoint of 10 records" in text
     proof = tmp_path / "x.tlog-proof"
     proof.write_bytes(b64decode(re.findall(r"base64,([^\"]+)\"", text)[0]))
     assert main(["check-proof", str(proof), "--key", key]) == 0

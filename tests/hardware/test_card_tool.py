@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import pty
 import select
@@ -16,6 +19,7 @@ from cryptography import x509
 
 from support.card import CardFile, Slot, until_present
 from support.processes import run
+from wardgate.hold.statement import Named, NotAuthorized, read_signed, statement
 from wardkeys.pcsc import Pcsc
 from wardtools.pki import DAY, Leaf, Pki
 
@@ -330,3 +334,22 @@ def test_the_request_needs_the_cards_own_key(desk: Desk) -> None:
     until_present(desk.slot)
     ended = desk.tool("csr", *desk.pin(), desk.folder / "out.csr")
     assert ended.returncode == 1 and "WG786" in ended.stdout and not (desk.folder / "out.csr").exists()
+
+
+def test_a_person_signs_an_authorization_with_the_card_and_the_box_would_take_it(desk: Desk, pki: Pki) -> None:
+    desk.init()
+    desk.good("new-key", *desk.both(), "--slot", "9c", "--algorithm", "p384", "--name", "person")
+    leaf = desk.certify(pki, desk.request("9c"), "person")
+    desk.good("install-cert", *desk.both(), "--slot", "9c", leaf.chain)
+    text = statement("ward-ct1", "ct1", "00" * 16, "2026-11-29T20:00:00Z", "seen", [Named("1.2.3", "ab" * 32)])
+    (desk.folder / "statement").write_text(text)
+    out = desk.folder / "signed"
+    shown = desk.good("authorize", *desk.pin(), "--yes", desk.folder / "statement", out)
+    assert "instance 1.2.3 sha256" in shown
+    signed = json.loads(out.read_text())
+    fingerprint = hashlib.sha256(base64.b64decode(signed["certificate"])).hexdigest()
+    assert read_signed(signed, (fingerprint,), time.time()).text == text
+    with pytest.raises(NotAuthorized):
+        read_signed({**signed, "statement": text.replace("1.2.3", "1.2.4")}, (fingerprint,), time.time())
+    (desk.folder / "other").write_text("something else")
+    assert desk.tool("authorize", *desk.pin(), "--yes", desk.folder / "other", desk.folder / "no").returncode == 3

@@ -13,7 +13,8 @@ from support import certs, datasets, held, netdicom, peers
 from support.bench import MODALITY, PACS, Bench
 from support.commitpacs import CommitPacs
 from support.datasets import Sample
-from support.ondisk import records
+from support.gateway import tool
+from support.ondisk import records, stores_of
 from support.orthanc import Orthanc
 from support.processes import until
 from wardgate.hold.state import State
@@ -196,6 +197,30 @@ def test_the_pacs_may_be_away_between_and_the_box_restart(made: Bench) -> None:
     assert report.event_type == 1 and len(report.instances) == 2
     held.wait_empty(made)
     assert not pacs.stored, "nothing is sent twice"
+
+
+def test_two_instances_of_one_uid_with_different_bytes_are_both_sent_recorded_and_told_apart(made: Bench) -> None:
+    (first,) = series(made, 1, "one")
+    (second,) = series(made, 1, "two")
+    content = bytearray(second.path.read_bytes())
+    content[-2] ^= 1  # of the pixels
+    second.path.write_bytes(content)
+    second = datasets.sample(second.path)
+    assert first.sop_instance == second.sop_instance and first.sha256 != second.sha256
+    with CommitPacs(made.peer.port, made.peer.calls) as pacs:
+        made.start()
+        for one in (first, second):
+            send(made, [one])
+        held.wait_empty(made)
+        until(lambda: commitments(made, first.sop_instance), "it is committed", 30)
+    sent = [datasets.data_set(one.path.read_bytes()) for one in (first, second)]
+    assert pacs.bytes[first.sop_instance] == sent
+    digests = [one["digests"][0]["value"] for one in stores_of(made.plan.log_dir, first.sop_instance)]
+    assert sorted(digests) == sorted([first.sha256, second.sha256] * 2)
+    made.assert_log_verifies()
+    for one in (first, second):
+        done = tool("custody", "verify", made.plan.log_dir, "--key", made.box.public_key, "--dicom", one.path)
+        assert done.returncode == 0 and "identical" in done.stdout
 
 
 @pytest.mark.skipif(not peers.have("Orthanc"), reason="Orthanc is not installed")

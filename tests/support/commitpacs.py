@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from support.netdicom import COMMITMENT_INSTANCE
+from support.netdicom import COMMITMENT_INSTANCE, client_context, server_context
+from support.peers import TlsFiles
 from support.processes import LOOPBACK
 
 
@@ -20,8 +21,8 @@ class CommitPacs:
     `hold_back`: requests are answered and not reported until `report` is called. `failed`: instances reported as failed, with their reason.
     """
 
-    def __init__(self, port: int, back: int = 0, ae: str = "PACS", modality: str = "CT1") -> None:
-        self.port, self.back, self.ae, self.modality = port, back, ae, modality
+    def __init__(self, port: int, back: int = 0, ae: str = "PACS", modality: str = "CT1", tls: TlsFiles | None = None) -> None:
+        self.port, self.back, self.ae, self.modality, self.tls = port, back, ae, modality, tls
         self.commits = True  # is the service there?
         self.hold_back = False
         self.failed: dict[str, int] = {}
@@ -30,6 +31,7 @@ class CommitPacs:
         self.refuses: dict[str, int] = {}  # instances that are not stored, with their status
         self.action_status = 0x0000
         self.stored: list[str] = []
+        self.bytes: dict[str, list[bytes]] = {}  # data sets as they came, each time
         self.requests: list[Dataset] = []
         self.answers: list[int] = []  # statuses of the N-EVENT-REPORT-RSPs
         self._server: Any = None
@@ -42,7 +44,8 @@ class CommitPacs:
         if self.commits:
             entity.add_supported_context(StorageCommitmentPushModel)
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._action)]
-        self._server = entity.start_server((LOOPBACK, self.port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
+        context = server_context(self.tls) if self.tls else None
+        self._server = entity.start_server((LOOPBACK, self.port), block=False, ssl_context=context, evt_handlers=handlers)  # type: ignore[arg-type]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,6 +55,7 @@ class CommitPacs:
         uid = str(event.request.AffectedSOPInstanceUID)
         if uid not in self.refuses:
             self.stored.append(uid)
+            self.bytes.setdefault(uid, []).append(event.request.DataSet.getvalue())
         return self.refuses.get(uid, 0x0000)
 
     def _action(self, event: Any) -> tuple[int, None]:
@@ -75,7 +79,8 @@ class CommitPacs:
         entity = AE(self.ae)
         entity.add_requested_context(StorageCommitmentPushModel)
         role = build_role(StorageCommitmentPushModel, scp_role=True, scu_role=False)
-        made = entity.associate(LOOPBACK, self.back, ae_title=self.modality, ext_neg=[role])
+        tls = (client_context(self.tls), LOOPBACK) if self.tls else None
+        made = entity.associate(LOOPBACK, self.back, ae_title=self.modality, ext_neg=[role], tls_args=tls)
         assert made.is_established, "the box takes the association of a report"
         try:
             return self._say(made, wanted, transaction)

@@ -30,6 +30,7 @@ class PeerPlan:
     iscl: dict[str, object] = field(default_factory=dict)  # with transport "iscl"
     hold_transfer_syntaxes: tuple[str, ...] = ()
     commitment: str = "off"  # where it matters, tests say so
+    words: dict[str, object] = field(default_factory=dict)  # further words of its table
 
 
 @dataclass(slots=True)
@@ -52,10 +53,13 @@ class Plan:
     keys: dict[str, object] = field(default_factory=dict)
     custody: dict[str, object] = field(default_factory=dict)  # further words of that table
     modality_iscl: dict[str, object] = field(default_factory=dict)  # the modality speaks ISCL instead of plain
+    modality_tls: PeerPlan | None = None  # or TLS, as this plan has it
+    modality: dict[str, object] = field(default_factory=dict)  # further words of its table
     more: str = ""  # further tables, TOML
     box: dict[str, object] = field(default_factory=dict)  # further words of that table
     delivery: str = "relay"
     sop_instance_status: str = "pass"
+    link: dict[str, object] = field(default_factory=dict)  # further words of that table
     hold: dict[str, object] = field(default_factory=dict)  # further keys of [hold], there when `delivery` holds
 
     @property
@@ -108,6 +112,7 @@ class Plan:
                 sop_instance_status=self.sop_instance_status,
                 sop_classes=self.sop_classes,
                 directions=self.directions,
+                **self.link,
             ),
             _table(
                 "link.modality",
@@ -115,11 +120,14 @@ class Plan:
                 addresses=self.modality_addresses,
                 listen=(f"{LOOPBACK}:{self.listen}",),
                 connect=f"{LOOPBACK}:{self.modality_port}",
-                transport="iscl" if self.modality_iscl else "plain",
+                transport="iscl" if self.modality_iscl else "tls" if self.modality_tls else "plain",
+                **self.modality,
             ),
         ]
         if self.modality_iscl:
             parts.append(_table("link.modality.iscl", **self.modality_iscl))
+        if self.modality_tls is not None:
+            parts.append(_tls("link.modality.tls", self.modality_tls))
         for peer in self.peers:
             parts += self._peer(peer)
         return "\n".join([*parts, self.more])
@@ -140,22 +148,19 @@ class Plan:
             "transport": peer.transport,
             "hold_transfer_syntaxes": peer.hold_transfer_syntaxes,
             "commitment": peer.commitment,
+            **peer.words,
         }
         if peer.transport == "plain":
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
         if peer.transport == "iscl":
             return [_table("[link.peer]", **table), _table("link.peer.iscl", **peer.iscl)]
-        pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
-        tls = _table(
-            "link.peer.tls",
-            profile=peer.profile,
-            anchors=peer.anchors,
-            names=peer.names,
-            crls=peer.crls,
-            crl_policy=peer.crl_policy,
-            **peer.extra,
-        )
-        return [_table("[link.peer]", **table), f"{tls}certificates = {pairs}\n"]
+        return [_table("[link.peer]", **table), _tls("link.peer.tls", peer)]
+
+
+def _tls(title: str, peer: PeerPlan) -> str:
+    pairs = "[" + ", ".join(f"{{ chain = {_value(chain)}, key = {_value(key)} }}" for chain, key in peer.certificates) + "]"
+    words = {"profile": peer.profile, "anchors": peer.anchors, "names": peer.names, "crls": peer.crls, "crl_policy": peer.crl_policy}
+    return f"{_table(title, **words, **peer.extra)}certificates = {pairs}\n"
 
 
 def _table(title: str, **fields: object) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from wardgate.custody.parse import Record
 from wardtools.inhand import syntax_name
 
+HERE: Final = "hold"  # address of a leg that was the box itself
 _QUALITY: Final = {
     "synchronised": "clock synchronised",
     "unsynchronised": "clock NOT synchronised: the time may be wrong",
@@ -57,6 +58,10 @@ def moment(place: int, record: Record, context: Context, signed: int) -> Moment:
     """Return what a record says of the instance that it names."""
     if record.type == "store":
         sentence, remarks = _store(place, record, context)
+    elif record.type == "commitment":
+        sentence, remarks = _commitment(record)
+    elif record.type == "sop-instance-status":
+        sentence, remarks = _status(record)
     else:
         sentence, remarks = _other(record)
     return Moment(place, record.time, record.quality, sentence, tuple(remarks), place < signed)
@@ -69,7 +74,12 @@ def _store(place: int, record: Record, context: Context) -> tuple[str, list[str]
     digests = record.digests()
     arrived = [f"{alg} {value}" for alg, scope, value in digests if scope == "dataset"]
     left = [f"{alg} {value}" for alg, scope, value in digests if scope == "dataset-sent"]
-    sentence = f"Arrived from {_leg(source)} at {link}; left for {_leg(target)}. {_end(record)}"
+    if target.get("address") == HERE:
+        sentence = f"Arrived from {_leg(source)} at {link}; the box took it, to send it on to {target.get('ae_title')}. {_end(record)}"
+    elif source.get("address") == HERE:
+        sentence = f"Forwarded by {link}, for {source.get('ae_title') or 'an unnamed AE'}, to {_leg(target)}. {_end(record)}"
+    else:
+        sentence = f"Arrived from {_leg(source)} at {link}; left for {_leg(target)}. {_end(record)}"
     remarks = [
         f"{record.text('length')} bytes of data set in {syntax_name(record.text('transfer_syntax'))}",
         f"digest as it arrived: {', '.join(arrived) or 'none recorded'}",
@@ -91,6 +101,48 @@ def _store(place: int, record: Record, context: Context) -> tuple[str, list[str]
     else:
         remarks.append("the association has not ended yet, as far as the log goes")
     return sentence, remarks
+
+
+def _commitment(record: Record) -> tuple[str, list[str]]:
+    """Storage commitment (PS3.4 J.3.3): who said what to whom."""
+    came = record.text("sent_by")
+    source, target = record.leg(came), record.leg("requestor" if came == "acceptor" else "acceptor")
+    by = f"{source.get('ae_title') or 'an unnamed AE'}" if source.get("address") != HERE else "The box"
+    to = "the box" if target.get("address") == HERE else target.get("ae_title") or "an unnamed AE"
+    if record.text("outcome") == "committed":
+        sentence = f"Committed: {by} reported to {to} that it is safely stored (storage commitment)."
+    else:
+        sentence = f"NOT committed: {by} reported to {to} that storage commitment failed, reason {record.text('reason')}."
+    return sentence, [f"box {record.text('box')}, link {record.text('link')}", f"transaction {record.text('transaction')}"]
+
+
+_STATUS_WORDS: Final = {
+    "NONE": "not here any more",
+    "NS": "not specified (NS)",
+    "OR": "original (OR)",
+    "AO": "authorized original (AO)",
+    "AC": "authorized copy (AC)",
+    "OR_PENDING": "original (OR), sent and not yet committed",
+    "RECEIVED_OR": "original (OR), received and not yet confirmed",
+    "RECEIVED_AO": "authorized original (AO), received and not yet confirmed",
+    "AO_PENDING": "authorized original (AO), sent and not yet committed",
+}
+
+
+def _status(record: Record) -> tuple[str, list[str]]:
+    """SOP Instance Status on a link that holds (PS3.15 A.1.1)."""
+    before, after = (_STATUS_WORDS.get(record.text(name), record.text(name)) for name in ("before", "after"))
+    peer = record.text("peer")
+    what = {
+        "authorized": f"Authorized for diagnostic use by the person with certificate {record.text('by')[:16]}...",
+        "transferred": f"The original was transferred to {peer}",
+        "taken over": "The box has committed the original to the modality and is its holder now",
+        "committed": f"{peer} has committed the original and is its holder now",
+        "not committed": f"{peer} has not committed the original: the box is still its holder",
+    }.get(record.text("event"), record.text("event").capitalize())
+    remarks = [f"box {record.text('box')}, link {record.text('link')}, PS3.15 {record.text('rule')}"]
+    remarks += [f"{name}: {record.text(name)}" for name in ("digest", "by", "statement", "signature", "transaction") if record.text(name)]
+    return f"{what}. SOP Instance Status at the box: {before}, now {after}.", remarks
 
 
 def _leg(leg: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wardgate.custody.cosignature import Cosignature, WitnessKey
@@ -95,10 +95,16 @@ def tell(log: LogDirectory, view: View, instances: list[str], files: dict[str, l
             context.tokens.append((place, record))
         elif record.type in ("open", "close"):
             (context.opens if record.type == "open" else context.closes)[record.association] = (place, record)
+    passed: set[str] = set()
     for (place, entry), (_, record) in zip(found, records, strict=True):
         for uid, life in lives.items():
             if f'"{uid}"'.encode() in entry:
-                life.moments.append(moment(place, record, context, view.signed))
+                one = moment(place, record, context, view.signed)
+                if record.type == "commitment" and uid not in passed:
+                    one = replace(one, remarks=(*one.remarks, "NO record before this one says that the instance passed the box"))
+                if record.type == "store":
+                    passed.add(uid)
+                life.moments.append(one)
     for uid, life in lives.items():
         mine = [(place, record) for place, record in records if record.text("sop_instance") == uid]
         life.in_hand = [(path.name, compare(path, mine)) for path in files.get(uid, [])]

@@ -14,6 +14,13 @@ from wardgate.custody.record import MAX_RECORD, VERSION, Quality, stamp
 from wardgate.custody.wire import MAX_PACKET, Op, Status
 
 TOMBSTONE: Final = "tombstone"
+STATUS: Final = "sop-instance-status"
+# `event`: taken over, transferred, committed, not committed, authorized; `before` and `after`: states of the table in `status`;
+# `by`: SHA-256 of the certificate of who authorized it, hex; `statement`: SHA-256 of what was signed; `transaction`, `peer`: of a transfer.
+STATUS_FIELDS: Final = (
+    "box", "link", "peer", "sop_class", "sop_instance", "event", "before", "after", "rule", "digest", "by", "statement", "signature",
+    "transaction",
+)  # fmt: skip
 
 
 def event_record(kind: str, time_ns: int, quality: Quality, fields: Mapping[str, object]) -> bytes:
@@ -28,6 +35,11 @@ def event_record(kind: str, time_ns: int, quality: Quality, fields: Mapping[str,
 def tombstone_record(time_ns: int, quality: Quality, below: int, policy: str) -> bytes:
     """Return the record that entries before index `below` are no longer kept. `policy`: why, in words."""
     return event_record(TOMBSTONE, time_ns, quality, {"below": below, "policy": policy[:200]})
+
+
+def status_record(time_ns: int, quality: Quality, fields: Mapping[str, object]) -> bytes:
+    """Return the record of a change of SOP Instance Status on a link that holds (PS3.15 A.1.1): `STATUS_FIELDS`, in their order."""
+    return event_record(STATUS, time_ns, quality, {name: fields[name] for name in STATUS_FIELDS})
 
 
 def append(path: str | os.PathLike[str], record: bytes, seconds: float, ident: bytes | None = None) -> int:

@@ -10,13 +10,15 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
+from wardgate.hold.authorizing import Authorizing
 from wardgate.hold.commitment.desk import Desk
 from wardgate.hold.commitment.post import WORD
 from wardgate.hold.keeper import poke_path
 from wardgate.hold.memory import Answer, ContextMemory, Pair
+from wardgate.hold.originals import COPIES, COPY, Originals
 from wardgate.hold.pause import Pauses
 from wardgate.hold.port import Port
 from wardgate.hold.queue import Lane, Queue
@@ -38,6 +40,11 @@ from wardgate.relay.gate import Gate
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
 from wardgate.relay.tokens import Out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wardgate.hold.holding import Claim
 
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
@@ -84,6 +91,8 @@ class Forwarder:
         self._kept: dict[str, Entry] = {}  # answered and recorded, not committed yet
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
+        self.originals = Originals(self)
+        self._authorizing = Authorizing(self, self.originals)
         self.desk = Desk(self)
         self._lock = -1
         self._scan_at = 0.0
@@ -121,6 +130,7 @@ class Forwarder:
         self._lock = fd
         self.desk.scribe.open()
         self._port.listen()
+        self.originals.restore()
         self._scan()
         self.desk.repair()
         self._log.event(Code.HOLD_STARTED, waiting=len(self.queue), quarantined=len(self.store.quarantined()))
@@ -240,8 +250,19 @@ class Forwarder:
     def delivered(self, entry: Entry, pair: Pair, sop_class: str, instance: str) -> None:
         """Its answer and its record are durable: keep it until it is committed, or remove it."""
         self._kept[entry.stem] = entry
-        self._recording.discard(entry.stem)
-        self.desk.delivered(pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem), lambda: self._keep(entry))
+
+        def known(original: bool) -> None:
+            self._recording.discard(entry.stem)
+            self.desk.delivered(
+                pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem), lambda: self._keep(entry), original
+            )  # fmt: skip
+
+        self._kept[entry.stem] = entry
+        route = self.route(pair.link, pair.peer)
+        if route is not None and self.originals.governs(route[0]):
+            self.originals.delivered(entry, *route, known)
+        else:
+            known(False)
 
     def _keep(self, entry: Entry) -> None:
         """It waits for its commitment, as the journal of commitment has it."""
@@ -259,12 +280,53 @@ class Forwarder:
         if entry is not None:
             self.remove(entry)
 
-    def set_aside_kept(self, stem: str, why: dict[str, Any]) -> None:
-        """Put an instance that was kept into quarantine."""
-        entry = self._kept.pop(stem, None)
-        if entry is not None:
+    def committed(self, stem: str, peer: str, transaction: str, done: Callable[[], None]) -> None:
+        """The destination has committed an instance that was kept: remove it, or keep what may stay of an original."""
+
+        def settled(entry: Entry, now: Claim | None) -> None:
+            if now is not None and now.state in COPIES:
+                self._aside(entry, {"code": str(Code.ORIGINAL_TRANSFERRED), "reason": COPY, "status": now.state.name})
+            else:
+                self.remove(entry)
+
+        self._resolve(stem, True, peer, transaction, settled, done)
+
+    def not_committed(self, stem: str, peer: str, why: dict[str, Any], done: Callable[[], None]) -> None:
+        """It has not, or never said a word: put it into quarantine."""
+
+        def settled(entry: Entry, _now: Claim | None) -> None:
             self._log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
             self._aside(entry, why)
+
+        self._resolve(stem, False, peer, "", settled, done)
+
+    def _resolve(
+        self,
+        stem: str,
+        committed: bool,
+        peer: str,
+        transaction: str,
+        settled: Callable[[Entry, Claim | None], None],
+        done: Callable[[], None],
+    ) -> None:
+        entry = self._kept.get(stem)
+        if entry is None:
+            done()
+            return
+        kept = entry
+
+        def resolved(now: Claim | None) -> None:
+            self._kept.pop(stem, None)
+            settled(kept, now)
+            done()
+
+        self.originals.resolved(kept, committed, peer, transaction, resolved)
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Give instances that were set aside their turn again."""
+        for entry in entries:
+            self.store.put_back(entry.stem)
+        self._scan()
 
     def route(self, link: str, peer: str) -> tuple[Link, Party] | None:
         """Return the configuration of a destination."""
@@ -320,8 +382,15 @@ class Forwarder:
         what = question.get("do")
         if what == "status":
             return {"ok": True, **self.status()}
+        for word, answer in (
+            ("authorization", self._authorizing.write),
+            ("authorize", self._authorizing.take),
+            ("authorization-ended", self._authorizing.ended),
+        ):
+            if what == word:
+                return answer(question)
         stems = [stem for stem in question.get("files", []) if isinstance(stem, str)]
-        there = {entry.stem for entry in self.store.quarantined()}
+        there = {entry.stem: entry for entry in self.store.quarantined()}
         missing = [stem for stem in stems if stem not in there]
         if missing:
             return {"ok": False, "error": f"not in quarantine: {missing[0][:60]}"}
@@ -336,6 +405,11 @@ class Forwarder:
             self._scan()
             return {"ok": True}
         if what == "release" and stems:
+            for stem in stems:
+                why = self.originals.may_remove(there[stem])
+                if why:
+                    self._log.event(Code.ORIGINAL_STAYS, file=stem, detail=why)
+                    return {"ok": False, "error": f"{Code.ORIGINAL_STAYS} {stem}: {why}"}
             for stem in stems:
                 self.store.release(stem)
                 self._log.event(Code.HOLD_RELEASED, file=stem, by=str(question.get("by", ""))[:64])

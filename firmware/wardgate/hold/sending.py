@@ -19,6 +19,7 @@ from wardgate.dimse.command import CommandError, CommandField, parse
 from wardgate.hold.calling import Calling
 from wardgate.hold.fragments import COMMAND, fragments
 from wardgate.hold.memory import answers
+from wardgate.hold.originals import Aside
 from wardgate.hold.outcome import Meaning, meaning
 from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
@@ -45,7 +46,7 @@ _STORE_RSP: Final = int(CommandField.C_STORE_RSP)
 class Outgoing:
     """The instance that is being sent."""
 
-    __slots__ = ("ahead", "chunks", "context", "item", "reader", "store")
+    __slots__ = ("_odd", "ahead", "chunks", "context", "item", "reader", "store")
 
     def __init__(self, item: Item, reader: Reader, context: int, store: Store) -> None:
         self.item = item
@@ -54,6 +55,18 @@ class Outgoing:
         self.store = store
         self.chunks: Iterator[bytes] = reader.chunks()
         self.ahead: bytes | None = None  # verified and not sent: the last one leaves only when the file is known to be whole
+        self._odd = b""  # a byte that would make a fragment odd
+
+    def edited(self, data: bytes, last: bool) -> bytes:
+        """Return what leaves of the next bytes: on a link whose box is a holder, with the status that it is to carry."""
+        passing = self.store.passing
+        if passing is None:
+            return data
+        body = b"".join((self._odd, *passing.feed(memoryview(data), last)))
+        passing.whole = last
+        even = len(body) if last else len(body) & ~1
+        self._odd = body[even:]
+        return body[:even]
 
 
 class Sending(Calling):
@@ -150,9 +163,13 @@ class Sending(Calling):
             reader.close()
             self._damaged(item, error)
             return
-        out = Outgoing(item, reader, context, store)
+        out: Outgoing | None = None
         try:
-            out.ahead = next(out.chunks, b"")
+            prepared = self.forwarder.originals.prepare(item.entry, header, self.link, self.party)
+            if not isinstance(prepared, Aside):
+                store.passing = prepared
+                out = Outgoing(item, reader, context, store)
+                out.ahead = next(out.chunks, b"")
         except (Damaged, OSError) as error:  # before a byte of it was sent
             reader.close()
             self._damaged(item, error)
@@ -160,6 +177,10 @@ class Sending(Calling):
         except WrapError as error:
             reader.close()
             self._fail(Code.HOLD_KEY, detail=error)
+            return
+        if isinstance(prepared, Aside):
+            reader.close()
+            self._set_aside(prepared.code, item, prepared.reason, prepared.fields)
             return
         assert self.leg is not None
         self._out = out
@@ -192,7 +213,9 @@ class Sending(Calling):
                     return
                 out.reader.close()
             sent += len(data)
-            leg.send(fragments(out.context, 0, data, self._fragment, last=following is None))
+            leaves = out.edited(data, following is None)
+            if leaves or following is None:
+                leg.send(fragments(out.context, 0, leaves, self._fragment, last=following is None))
 
     def pause(self, why: Pause) -> None:
         """The leg has bytes waiting."""

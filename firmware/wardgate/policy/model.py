@@ -61,10 +61,20 @@ class Commitment(StrEnum):
 
 
 class StatusRule(StrEnum):
-    """What the link does about SOP Instance Status (PS3.15 A.1): nothing, or what rule f asks of who passes instances on."""
+    """What the link does about SOP Instance Status (PS3.15 A.1): nothing, what rule f asks of who passes instances on, or, where it
+    holds, all rules of an application entity that holds instances."""
 
     PASS = "pass"  # noqa: S105
     RULE_F = "rule-f"
+    HOLDER = "holder"
+
+
+class AfterTransfer(StrEnum):
+    """What becomes of an original that this peer has committed (PS3.15 A.1.1 d)."""
+
+    DELETE = "delete"
+    NS = "NS"
+    AC = "AC"
 
 
 class Conformance(StrEnum):
@@ -266,6 +276,7 @@ class Party(NamedTuple):
     hold_transfer_syntaxes: tuple[str, ...] = ()
     sop_instance_status: Conformance = Conformance.NONE
     commitment: Commitment = Commitment.DESTINATION
+    after_transfer: AfterTransfer = AfterTransfer.DELETE
 
 
 class Link(NamedTuple):
@@ -279,6 +290,10 @@ class Link(NamedTuple):
     modality: Party
     peers: tuple[Party, ...]
     sop_instance_status: StatusRule = StatusRule.PASS
+    creating_entity: bool = False
+    equipment_certification: str = ""
+    originals_wait: bool = False
+    authorizers: tuple[str, ...] = ()
 
     @property
     def parties(self) -> tuple[Party, ...]:
@@ -426,6 +441,10 @@ def _link(data: dict[str, Any]) -> Link:
         modality=_party({**data["modality"], "name": "modality"}, Role.MODALITY),
         peers=tuple(_party(peer, Role.PEER) for peer in data["peers"]),
         sop_instance_status=StatusRule(data.get("sop_instance_status", StatusRule.PASS)),
+        creating_entity=data.get("creating_entity", False),
+        equipment_certification=data.get("equipment_certification", ""),
+        originals_wait=data.get("originals_wait", False),
+        authorizers=tuple(data.get("authorizers", ())),
     )
 
 
@@ -444,6 +463,7 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
         sop_instance_status=Conformance(data.get("sop_instance_status", Conformance.NONE)),
         commitment=Commitment(data.get("commitment", Commitment.DESTINATION)),
+        after_transfer=AfterTransfer(data.get("after_transfer", AfterTransfer.DELETE)),
     )
 
 

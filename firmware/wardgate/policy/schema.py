@@ -178,9 +178,19 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             "sop_instance_status",
             Kind.CHOICE,
             "pass",
-            "`pass`: not looked at; `rule-f`: set to NS between parties of which one does not conform to PS3.15 A.1 (costs speed)",
-            choices=("pass", "rule-f"),
+            "`pass`: not looked at; `rule-f`: set to NS between parties of which one does not conform to PS3.15 A.1 (costs speed);"
+            " `holder`: all rules of A.1, on a link that holds",
+            choices=("pass", "rule-f", "holder"),
         ),
+        Word(
+            "creating_entity",
+            Kind.BOOLEAN,
+            False,
+            "with `holder`: box and modality are one creating entity: what the modality sends becomes OR (rule a); all peers must conform",
+        ),
+        Word("equipment_certification", Kind.TEXT, "", "with `creating_entity`: certificate number of the equipment, (0100,0426)"),
+        Word("originals_wait", Kind.BOOLEAN, False, "with originals: an OR waits for `wardgate custody authorize` (rule b)"),
+        Word("authorizers", Kind.FINGERPRINT, [], "certificates of the persons who may authorize", many=True),
         Word("sop_classes", Kind.SOP_CLASS, REQUIRED, "abstract syntaxes allowed; Verification must be named too", many=True, least=1),
         Word(
             "directions",
@@ -217,6 +227,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             "on a link that holds, what the box may tell the modality to be committed: `destination`: what this peer has committed (the"
             " box asks it after forwarding); `stored`: what it has answered with success, for a peer without storage commitment",
             choices=("destination", "stored", "off"),
+        ),
+        Word(
+            "after_transfer",
+            Kind.CHOICE,
+            "delete",
+            "with `holder`: what becomes of an original that this peer has committed; `AC` keeps an authorized one as copy, others as NS",
+            choices=("delete", "NS", "AC"),
         ),
     ),
     "tls": (

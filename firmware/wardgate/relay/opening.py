@@ -17,7 +17,7 @@ from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse, decide_association
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
-from wardgate.policy.model import Commitment, Delivery, Direction, Transport
+from wardgate.policy.model import Commitment, Conformance, Delivery, Direction, StatusRule, Transport
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
@@ -436,6 +436,8 @@ class Opening:
         assert keeper is not None and a.request is not None and a.callee is not None
         known = keeper.recall(a.link, a.callee, a.request)
         commits = a.callee.commitment is Commitment.STORED or (a.callee.commitment is Commitment.DESTINATION and COMMITMENT in known)
+        # PS3.15 A.1.1 d: who receives originals confirms them.
+        commits |= a.link.sop_instance_status is StatusRule.HOLDER and a.caller.sop_instance_status is Conformance.CONFORMS
         choices = choose(a.request, known, a.callee.hold_transfer_syntaxes, a.link.sop_classes, a.left_out, commits)
         self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
         unknown = sum(choice.result > ContextResult.USER_REJECTION for choice in choices)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from wardkeys.card.errors import CardError
-from wardtools.card import isclkeys, keys, listing, prepare
+from wardtools.card import authorize, isclkeys, keys, listing, prepare
 from wardtools.card.desk import NotConfirmed
 from wardtools.card.work import ALGORITHMS, SLOTS, on_card
 
@@ -18,6 +18,7 @@ _COMMANDS = {
     "install-cert": keys.install_cert,
     "set-pin": prepare.set_pin,
     "iscl-key": isclkeys.iscl_key,
+    "authorize": authorize.authorize,
 }
 
 
@@ -73,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ip", action="append", default=[], metavar="ADDRESS", help="IP address; may be given more than once")
     command = commands.add_parser("install-cert", parents=[changes, pin, slot], help="put the certificate that came back on the card")
     command.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="PEM (the first of a chain) or DER")
+    command = commands.add_parser("authorize", parents=[reader, pin], help="sign a statement of wardgate custody authorize")
+    command.add_argument("--slot", choices=SLOTS, default="9c", help="9c (default): PIN for each signature")
+    command.add_argument("--yes", action="store_true", help="do not ask after showing the statement")
+    command.add_argument("statement", type=Path, metavar="STATEMENT")
+    command.add_argument("out", type=Path, metavar="OUT", help="new file: the signed statement")
     command = commands.add_parser("set-pin", parents=[reader, pin, new], help="change the PIN")
     command.add_argument("--puk-file", type=Path, metavar="FILE", help="PUK (default: asked for)")
     which = command.add_mutually_exclusive_group()

@@ -75,7 +75,7 @@ class Transaction:
 class Request:
     """One that a modality asked for. `number`: what it sent before has a lower one; `results`: instance -> reason, as far as known."""
 
-    __slots__ = ("name", "number", "pair", "references", "results", "since", "told", "transaction")
+    __slots__ = ("heard", "name", "number", "pair", "references", "results", "since", "told", "transaction")
 
     def __init__(self, name: str, pair: Pair, transaction: str, references: dict[str, str], number: int, since: float) -> None:
         self.name = name
@@ -86,6 +86,7 @@ class Request:
         self.since = since
         self.results: dict[str, int] = {}
         self.told = False
+        self.heard = False
 
     @property
     def answered(self) -> bool:
@@ -108,6 +109,10 @@ class Judged(NamedTuple):
 
 
 Where = tuple[str, str]  # link, peer
+
+
+def _not_held(_request: Request, _uid: str) -> bool:
+    return False
 
 
 class Book:
@@ -157,8 +162,8 @@ class Book:
         results = {each.sop_instance: each.reason for each in report.references}
         return [self._request(name, pair, report, 0), {"e": "results", "name": name, "results": results}]
 
-    def settle(self, ripe: Callable[[Request], bool]) -> list[Entry]:
-        """Give results to the requests that are ripe, from what is known of each instance."""
+    def settle(self, ripe: Callable[[Request], bool], held: Callable[[Request, str], bool] = _not_held) -> list[Entry]:
+        """Give results to the requests that are ripe, from what is known of each instance. `held`: the box itself commits it."""
         entries: list[Entry] = []
         for request in self.requests.values():
             if request.told or request.answered or not ripe(request):
@@ -168,7 +173,9 @@ class Book:
                 if uid in request.results:
                     continue
                 instance = self.instances.get((request.pair.link, request.pair.peer, uid))
-                if instance is None:
+                if held(request, uid):
+                    found[uid] = COMMITTED
+                elif instance is None:
                     found[uid] = NO_SUCH_INSTANCE
                 elif instance.sop_class != sop_class:
                     found[uid] = CLASS_INSTANCE_CONFLICT
@@ -232,10 +239,14 @@ class Book:
         instance = self.instances.get((*where, uid))
         return instance is not None and instance.step in (Step.WAITS, Step.ASKED)
 
-    def told(self, name: str) -> list[Entry]:
-        """The modality took the report, or will not be told any more."""
+    def told(self, name: str, heard: bool = True) -> list[Entry]:
+        """The modality took the report (`heard`), or will not be told any more."""
         request = self.requests.get(name)
-        return [{"e": "told", "name": name}] if request is not None else []
+        return [{"e": "told", "name": name, "heard": heard}] if request is not None else []
+
+    def heard(self) -> list[Request]:
+        """Return the requests whose reports modalities took, as far as they are remembered."""
+        return [request for request in self._told.values() if request.heard]
 
     def released(self, where: Where, uid: str) -> list[Entry]:
         """Its kept files were dealt with."""
@@ -344,6 +355,7 @@ class Book:
             return
         self._wanted -= len(request.references)
         request.told = True
+        request.heard = bool(entry.get("heard", True))
         self._told[request.name] = request
         while len(self._told) > MAX_TOLD:
             self._told.popitem(last=False)
@@ -383,7 +395,7 @@ class Book:
             if request.results:
                 yield {"e": "results", "name": request.name, "results": request.results}
             if request.told:
-                yield {"e": "told", "name": request.name}
+                yield {"e": "told", "name": request.name, "heard": request.heard}
 
 
 _APPLY: Final[dict[str, Callable[[Book, Entry], None]]] = {

@@ -15,7 +15,7 @@ from wardgate.codes import Code
 from wardgate.dimse.commitment import SOP_CLASS, Reference, Report
 from wardgate.hold.commitment import post
 from wardgate.hold.commitment.asking import Asking
-from wardgate.hold.commitment.book import GROUP, Step, Where
+from wardgate.hold.commitment.book import GROUP, Request, Step, Where
 from wardgate.hold.commitment.inbox import Inbox, Kind, Message
 from wardgate.hold.commitment.recording import record
 from wardgate.hold.commitment.scribe import Scribe
@@ -52,6 +52,7 @@ class Desk:
         self._look_at = 0.0
         self._reading: set[str] = set()  # messages that are being taken in
         self._event_now = ""  # the report among them
+        self._releasing: set[tuple[Where, str]] = set()
         self._since: dict[Where, float] = {}  # when something began to wait
         self._pauses: dict[Where, Pauses] = {}
         self._refused: dict[Where, float] = {}  # where it is not done -> until when it is not asked
@@ -61,6 +62,7 @@ class Desk:
         """Do what an earlier life had in the journal and did not come to: files of instances that have a result."""
         for link, peer, uid in sorted(set(self.book.kept.values())):
             self._release((link, peer), [uid])
+        self.teller.repair()
 
     @property
     def busy(self) -> bool:
@@ -78,16 +80,27 @@ class Desk:
         """Is this file, which the destination has taken, kept until it is committed? Then its record is written."""
         return stem in self.book.kept
 
-    def delivered(self, pair: Pair, sop_class: str, instance: str, stem: str, remove: Callable[[], None], kept: Callable[[], None]) -> None:
+    def delivered(
+        self,
+        pair: Pair,
+        sop_class: str,
+        instance: str,
+        stem: str,
+        remove: Callable[[], None],
+        kept: Callable[[], None],
+        original: bool = False,
+    ) -> None:
         """The destination took an instance, and that is recorded. Its bytes are not needed any more (`remove`), or until it is committed
-        (`kept`, when the journal has it)."""
+        (`kept`, when the journal has it), as an `original` always is."""
         policy = self.policy(pair.link, pair.peer)
         where = (pair.link, pair.peer)
-        if policy is Commitment.OFF or (policy is Commitment.DESTINATION and self._refused.get(where, 0.0) > self._loop.now):
+        if policy is Commitment.OFF or (
+            policy is Commitment.DESTINATION and self._refused.get(where, 0.0) > self._loop.now and not original
+        ):
             remove()
             return
         ask = policy is Commitment.DESTINATION
-        keep = ask and SOP_CLASS in self._forwarder.memory.recall(pair)
+        keep = ask and (original or SOP_CLASS in self._forwarder.memory.recall(pair))
         entries = self.book.sent(pair, sop_class, instance, stem if keep else "", ask)
         self.write(entries, kept if keep else remove)
 
@@ -120,7 +133,8 @@ class Desk:
             else:
                 self._reading.add(name)
                 self.teller.heard(message.name)
-                self.write(self.book.told(message.name), lambda name=name: self._read(name))  # type: ignore[misc]
+                request = self.book.requests.get(message.name)
+                self.write(self.book.told(message.name), lambda name=name, request=request: self._heard(name, request))  # type: ignore[misc]
 
     def _action(self, name: str, message: Message) -> None:
         self._reading.add(name)
@@ -137,6 +151,11 @@ class Desk:
                 self._loop.at(LOOK_SECONDS, lambda: self._reading.discard(name))
 
         self.reported(message.pair, message.report(), name, done)
+
+    def _heard(self, name: str, request: Request | None) -> None:
+        if request is not None:
+            self.teller.confirmed(request)
+        self._read(name)
 
     def _read(self, name: str) -> None:
         self._inbox.remove(name)
@@ -206,7 +225,7 @@ class Desk:
                 code, titles, link=pair.link, transaction=report.transaction, committed=len(judged.news) - failed, failed=failed,
                 repeated=judged.repeated,
             )  # fmt: skip
-            self._release(where, [each.sop_instance for each in judged.news])
+            self._release(where, [each.sop_instance for each in judged.news], report.transaction)
             done(True)
 
         def recorded(durable: bool) -> None:
@@ -218,19 +237,29 @@ class Desk:
 
         record(self.gate, own, report.transaction, judged.news, recorded)
 
-    def _release(self, where: Where, uids: list[str]) -> None:
+    def _release(self, where: Where, uids: list[str], transaction: str = "") -> None:
         """Deal with the kept files of instances that have a result."""
         for uid in uids:
             instance = self.book.instances.get((*where, uid))
             if instance is None or not instance.stems or instance.step not in (Step.COMMITTED, Step.FAILED):
                 continue
+            if (where, uid) in self._releasing:
+                continue
+            self._releasing.add((where, uid))
             why = {"code": str(Code.COMMITMENT_FAILED), "reason": "not committed", "status": f"{instance.reason & 0xFFFF:04X}"}
-            for stem in instance.stems:
+            left = [len(instance.stems)]
+
+            def done(uid: str = uid, left: list[int] = left) -> None:
+                left[0] -= 1
+                if not left[0]:
+                    self._releasing.discard((where, uid))
+                    self.write(self.book.released(where, uid), lambda: None)
+
+            for stem in list(instance.stems):
                 if instance.step is Step.COMMITTED:
-                    self._forwarder.release_kept(stem)
+                    self._forwarder.committed(stem, where[1], transaction, done)
                 else:
-                    self._forwarder.set_aside_kept(stem, why)
-            self.write(self.book.released(where, uid), lambda: None)
+                    self._forwarder.not_committed(stem, where[1], why, done)
 
     # --- time
 

@@ -63,7 +63,23 @@ class Teller:
             if time.monotonic() - request.since > TELL_SECONDS:
                 pair = request.pair
                 self.gate.event(Code.COMMITMENT_NOT_HEARD, f"{pair.called}>{pair.calling}", link=pair.link, given_up=True)
-                self._scribe.write(self.book.told(request.name), lambda: None)
+                self._scribe.write(self.book.told(request.name, heard=False), lambda: None)
+
+    def _held(self, request: Request, uid: str) -> bool:
+        """Does the box itself commit it, as receiver of a transfer (PS3.15 A.1.1 d)?"""
+        pair = request.pair
+        return self._forwarder.originals.commits(pair.link, pair.peer, request.references[uid], uid, request.number)
+
+    def confirmed(self, request: Request) -> None:
+        """The modality has heard it: what the box committed itself may be sent on."""
+        for uid, reason in request.results.items():
+            if reason < 0:
+                self._forwarder.originals.confirmed(request.pair.link, request.pair.peer, uid, request.number)
+
+    def repair(self) -> None:
+        """The same for what an earlier life had in the journal."""
+        for request in self.book.heard():
+            self.confirmed(request)
 
     def _ripe(self, request: Request) -> bool:
         """Has all that was held before the request left the queue?"""
@@ -73,7 +89,7 @@ class Teller:
         """Give results, tell what has them all."""
         if not self.book.requests:
             return
-        entries = self.book.settle(self._ripe)
+        entries = self.book.settle(self._ripe, self._held)
         if entries:
             self._scribe.write(entries, lambda: None)
             return  # told when they are durable
@@ -123,7 +139,7 @@ class Teller:
             instances=len(request.references), failed=sum(reason >= 0 for reason in request.results.values()),
         )  # fmt: skip
         self._tried.discard(request.name)
-        self._scribe.write(self.book.told(request.name), lambda: None)
+        self._scribe.write(self.book.told(request.name), lambda: self.confirmed(request))
 
     def ended(self, telling: Telling, failed: bool) -> None:
         """An association to a modality is over."""
