@@ -32,7 +32,7 @@ demo-card: setup ## the main job with its keys on a virtual card, pulled and ret
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
 
 .PHONY: demo-iscl
-demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys in two SoftHSM tokens, DCMTK at both ends
+demo-iscl: setup ## two boxes joined by the legacy ISCL-style channel, keys on two (virtual) cards, DCMTK at both ends
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.iscl
 
 .PHONY: demo-cable

@@ -102,6 +102,11 @@ class CardKeys:
         """Not on the card."""
         raise _cannot()
 
+    def check_master(self, key: str) -> None:
+        """Keys of the card have one purpose: no session key comes from a key that answers challenges."""
+        if not key.startswith("enc-"):
+            raise KeyServiceError(Code.KEYS_TOKEN_REFUSED, f"{key} as master: a card takes enc-N (r1.master_to_server, master_to_client)")
+
     def refuse_equal(self, key: str) -> None:
         """The card refused that when the key was loaded."""
 

@@ -79,6 +79,9 @@ class TokenKeys:
         """Judge TokenBA."""
         iscl.check_ba(self, key, nonce, challenge, token)
 
+    def check_master(self, key: str) -> None:
+        """R1 lets authentication keys be masters too."""
+
     def refuse_equal(self, key: str) -> None:
         """Raise `KeyServiceError` when both keys of the pair are one: every response could be reflected."""
         other = iscl.other_of_pair(key)
@@ -145,7 +148,9 @@ def _take(request: Request, value: bytes) -> None:
 
 def session_key(token: AnyHolder, request: Request) -> list[bytes]:
     """ISCL_SESSION_KEY."""
-    return [iscl.session_key(keys_of(token, request), request.fields[1], request.fields[2])]
+    keys = keys_of(token, request)
+    keys.check_master(request.fields[1].decode("ascii", "replace"))
+    return [iscl.session_key(keys, request.fields[1], request.fields[2])]
 
 
 def encrypt(token: AnyHolder, request: Request) -> list[bytes]:

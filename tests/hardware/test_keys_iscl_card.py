@@ -57,6 +57,7 @@ def test_a_card_authenticates_like_a_token(service: KeyService) -> None:
         random, key = card.new_session_key("enc-2")
         assert iscl.session_key(SOFT, b"enc-2", random) == key
         assert _code(lambda: card.session_key("enc-2", SOFT.undo("enc-2", bytes(8)))) is Code.KEYS_ISCL_WEAK
+        assert _code(lambda: card.session_key("auth-1-s2c", bytes(8))) is Code.KEYS_TOKEN_REFUSED, "it answers challenges"
         assert _code(lambda: card.respond("auth-8-s2c", bytes(8))) is Code.KEYS_NO_KEY
         assert _code(lambda: card.encrypt("enc-2", bytes(8), bytes(8))) is Code.KEYS_TOKEN_REFUSED
     assert len(service.client.random(URI, 40)) == 40
