@@ -1219,6 +1219,13 @@ class Code(Enum):
         "a cipher that ISCL needs cannot be had from libcrypto (single DES is in its legacy provider)",
         "install the legacy provider of OpenSSL; it is loaded into a context of ISCL's own",
     )
+    ISCL_CARRIER_ENDED = _row(
+        815,
+        Side.NETWORK,
+        Level.ERROR,
+        "the TLS connection around an ISCL channel was closed before ISCL took its leave (provider reason 0x13)",
+        "look at the peer: what ends TLS there does not end ISCL first",
+    )
     # 770-789: cards (wardkeys.pcsc, wardkeys.card, wardtool card)
 
     # 87x-89x hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,10 @@ def boxes(folder: Path, pki: Pki, request: pytest.FixtureRequest) -> Iterator[Tw
         {"encryption": "none", "mac": "des-mac"},
         {"tls_pacs": True},
         {"method": "iso-9798-4", "encryption": "aes-256-gcm", "mac": "integrated", "unsafe_allow_des": False},
+        {"nested": True},
     ],
     indirect=True,
-    ids=["des-cbc-md5", "des-mac", "iscl-and-tls", "aes-gcm-extension"],
+    ids=["des-cbc-md5", "des-mac", "iscl-and-tls", "aes-gcm-extension", "iscl-in-tls"],
 )
 def test_a_series_reaches_the_pacs_byte_for_byte(boxes: TwoBoxes) -> None:
     boxes.start()
@@ -69,6 +71,48 @@ def test_what_is_held_passes_over_iscl_when_the_other_side_is_back(boxes: TwoBox
     assert {one["digests"][0]["value"] for one in record} == {series[0].sha256}
 
 
+@pytest.mark.parametrize("boxes", [{"nested": True}], indirect=True, ids=["iscl-in-tls"])
+def test_inside_tls_the_record_names_both_layers_and_check_says_so(boxes: TwoBoxes) -> None:
+    boxes.start()
+    series = datasets.generate(boxes.folder / "in", 1)
+    assert boxes.send(series).returncode == 0, boxes.log
+    for plan, leg in ((boxes.plan_a, "requestor"), (boxes.plan_b, "acceptor")):
+        said = store_of(plan.log_dir, series[0].sop_instance)[leg]
+        assert said["tls"] == "ISCL-style R1 in TLSv1.3 TLS_AES_256_GCM_SHA384: des-cbc md5"
+        assert len(said["certificate"]) == 64, "the certificate of TLS"
+    assert "reconstruction profile R1 (des-cbc, md5) inside TLS B.12" in boxes.a.check().stdout
+
+
+@pytest.mark.parametrize("boxes", [{"nested": True}], indirect=True, ids=["iscl-in-tls"])
+@pytest.mark.parametrize(
+    ("box", "words", "code"),
+    [
+        ("a", {"names": ("somebody.test",)}, "CERTIFICATE_WRONG_NAME"),
+        ("b", {"names": ("somebody.test",)}, "CERTIFICATE_WRONG_NAME"),
+        ("a", {"certificates": "pacs-other-ca"}, "CHAIN_UNTRUSTED"),
+        ("a", {"keys": "1032547698badcfe"}, "ISCL_AUTHENTICATION_FAILURE"),
+    ],
+    ids=["server-name", "client-name", "client-ca", "iscl-key"],
+)
+def test_inside_tls_either_layer_refuses_by_its_own_code(boxes: TwoBoxes, box: str, words: dict[str, Any], code: str) -> None:
+    pki, where = boxes.pki, boxes.b if code == "CHAIN_UNTRUSTED" or box == "b" else boxes.a
+    if "keys" in words:
+        other = key_file(boxes.folder / "a")
+        other.write_text(f"auth-1-c2s {words['keys']}\nauth-1-s2c fedcba9876543210\n")
+        boxes.middle.iscl["keys"] = other
+    elif "certificates" in words:
+        boxes.middle.certificates = ((pki.leaf(words["certificates"]).chain, pki.leaf(words["certificates"]).key),)
+    elif box == "a":
+        boxes.middle.names = words["names"]
+    else:
+        assert boxes.plan_b.modality_tls is not None
+        boxes.plan_b.modality_tls.names = words["names"]
+    boxes.start()
+    assert boxes.echo().returncode != 0
+    where.wait_code(code)
+
+
+@pytest.mark.parametrize("boxes", [{}, {"nested": True}], indirect=True, ids=["iscl", "iscl-in-tls"])
 def test_an_association_of_the_pacs_reaches_the_modality_the_other_way(boxes: TwoBoxes) -> None:
     boxes.start()
     boxes.programs.append(peers.storescp(boxes.folder / "modality", boxes.plan_a.modality_port, ae="CT1"))

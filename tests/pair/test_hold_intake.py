@@ -11,13 +11,16 @@ import pytest
 
 from support import held, relaykit
 from support.command_sets import CT, command_set, element, us
+from support.isclbetween import through
+from support.isclsocket import box_table
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
 from wardgate.custody.wire import Op, Status
 from wardgate.hold.seal import CHUNK_BYTES
 from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
-from wardgate.policy.model import Delivery, Hold
+from wardgate.iscl.terms import HEADER_BYTES, MessageId
+from wardgate.policy.model import Delivery, Hold, Role
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -227,3 +230,28 @@ def test_a_peer_that_dies_after_the_request_was_passed_on_is_not_replaced_by_the
         assert near.read()[0] == ASSOCIATE_RJ
         assert "HOLD_BEGAN" not in relay.codes()
         near.sock.close()
+
+
+@pytest.mark.parametrize("at", [HEADER_BYTES, 7], ids=["mac-failure", "framing-error"])
+def test_a_changed_byte_on_an_iscl_leg_ends_the_taking_without_a_word(folder: Path, at: int) -> None:
+    armed = False
+
+    def change(message: int, data: bytes) -> bytes:
+        if not armed or message != MessageId.DATA:
+            return data
+        return data[:at] + bytes((data[at] ^ 0x40,)) + data[at + 1 :]
+
+    table = box_table(folder)
+    with box(folder, modality_iscl=table) as relay, through(relay, table, change, Role.MODALITY) as (near, between):
+        near.send(associate_rq("CT1", "PACS"))
+        assert near.read()[0] == ASSOCIATE_AC
+        armed = True
+        for each in store(1):
+            try:
+                near.send(each)
+            except OSError:
+                break
+        until(lambda: relay.codes() & {"ISCL_MAC_FAILURE", "ISCL_FRAMING_ERROR"}, "the code")
+        until(lambda: not relay.gate.associations, "the association is over")
+        assert between.to_peer == b"", "not one byte more"
+    assert waiting(folder) == []

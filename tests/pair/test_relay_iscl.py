@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from support import relaykit
-from support.isclsocket import IsclSocket, box_table
+from support.isclbetween import through
+from support.isclsocket import IsclSocket, box_table, key_file
 from support.processes import LOOPBACK, until
 from support.relaykit import PROVIDER_ABORT, Relay, abort_of, response, store
 from support.wire import Wire, associate_rq
 from wardgate.iscl.bodies import Codec
 from wardgate.iscl.reconstruction import R1
-from wardgate.iscl.terms import HEADER_BYTES, MessageId
+from wardgate.iscl.terms import HEADER_BYTES, NAK, MessageId
 from wardgate.iscl.terms import Role as IsclRole
 from wardgate.policy.model import IsclR1, Role
 
@@ -115,58 +114,6 @@ def test_a_peer_with_another_key_is_refused(tmp_path: Path) -> None:
         until(lambda: relay.codes() & {"ISCL_AUTHENTICATION_FAILURE", "ISCL_ENDED_IN_HANDSHAKE"}, "the code")
 
 
-class Between:
-    """Stands between the box and a peer and changes one byte of one message towards the box."""
-
-    def __init__(self, near: socket.socket, change: Callable[[int, bytes], bytes]) -> None:
-        self.near = near
-        self.ours, self.theirs = socket.socketpair()
-        self.to_peer = bytearray()  # what the box said, after the change
-        self.changed = False
-        self._change = change
-        for source, sink, edited in ((self.near, self.theirs, False), (self.theirs, self.near, True)):
-            threading.Thread(target=self._carry, args=(source, sink, edited), daemon=True).start()
-
-    def _carry(self, source: socket.socket, sink: socket.socket, edited: bool) -> None:
-        codec, held = Codec(R1), b""
-        try:
-            while data := source.recv(65536):
-                if not edited:
-                    if self.changed:
-                        self.to_peer += data
-                    sink.sendall(data)
-                    continue
-                held += data
-                while len(held) >= HEADER_BYTES and len(held) >= HEADER_BYTES + codec.read_header(held).length:
-                    header = codec.read_header(held)
-                    size = HEADER_BYTES + header.length
-                    said = self._change(header.message_id, held[:size])
-                    self.changed = self.changed or said != held[:size]
-                    sink.sendall(said)
-                    held = held[size:]
-        except OSError:
-            pass
-        finally:
-            for sock in (source, sink):
-                try:
-                    sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-
-
-@contextmanager
-def _through(relay: Relay, table: object, change: Callable[[int, bytes], bytes]) -> Iterator[tuple[Wire, Between]]:
-    """A peer PACS calls the box through somebody in between."""
-    sock = socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 10)
-    between = Between(sock, change)
-    wire = Wire(IsclSocket(between.ours, table, IsclRole.CLIENT))  # type: ignore[arg-type]
-    try:
-        yield wire, between
-    finally:
-        for each in (sock, between.ours, between.theirs):
-            each.close()
-
-
 CHANGES = [
     ("ISCL_MAC_FAILURE", "0x10", MessageId.DATA, HEADER_BYTES),
     ("ISCL_DECRYPT_FAILURE", "0x11", MessageId.DATA, -1),
@@ -189,7 +136,7 @@ def test_a_changed_byte_drops_that_leg_without_a_word_and_the_other_gets_a_provi
         return bytes(out)
 
     table = box_table(tmp_path)
-    with Relay(tmp_path, peer_iscl=table) as relay, _through(relay, table, change) as (caller, between):
+    with Relay(tmp_path, peer_iscl=table) as relay, through(relay, table, change) as (caller, between):
         asked = associate_rq("PACS", "CT1")
         caller.send(asked)
         far = relay.accept(Role.MODALITY)
@@ -260,3 +207,30 @@ def test_two_iscl_legs_that_both_speak_at_length_do_not_wait_for_each_other(tmp_
         assert [pair.near.whole() for _ in back] == back
         for thread in threads:
             thread.join()
+
+
+def test_a_peer_that_refuses_to_close_is_told_and_closed_all_the_same(tmp_path: Path) -> None:
+    with Relay(tmp_path, peer_iscl=box_table(tmp_path)) as relay, relay.associate() as pair:
+        engine = pair.far.sock.channel._engine  # type: ignore[attr-defined]
+
+        def refuse(_message: object) -> None:
+            engine._line.send(MessageId.DISCONNECT_RESPONSE, status=NAK)
+
+        engine.disconnect_request = refuse
+        pair.release()
+        until(lambda: "ISCL_CLOSE_REFUSED" in relay.codes(), "the code")
+
+
+def test_a_static_key_that_protected_too_much_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.iscl.sending.WARN_BLOCKS", 1000)
+    with Relay(tmp_path, peer_iscl=box_table(tmp_path, key_id=1)._replace(keys=str(_static(tmp_path)))) as relay:
+        with relay.associate() as pair:
+            _study(pair)
+            pair.release()
+        until(lambda: "ISCL_KEY_WORN" in relay.codes(), "the code")
+
+
+def _static(folder: Path) -> Path:
+    path = key_file(folder)
+    path.write_text(path.read_text() + "enc-1-c2s 2345678998badcef\nenc-1-s2c 98badcef23456789\n")
+    return path

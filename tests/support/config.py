@@ -120,7 +120,7 @@ class Plan:
                 addresses=self.modality_addresses,
                 listen=(f"{LOOPBACK}:{self.listen}",),
                 connect=f"{LOOPBACK}:{self.modality_port}",
-                transport="iscl" if self.modality_iscl else "tls" if self.modality_tls else "plain",
+                transport=_carrier(self.modality_iscl, self.modality_tls),
                 **self.modality,
             ),
         ]
@@ -154,7 +154,12 @@ class Plan:
             return [_table("[link.peer]", **table, unsafe_allow_clear_hospital=True)]
         if peer.transport == "iscl":
             return [_table("[link.peer]", **table), _table("link.peer.iscl", **peer.iscl)]
-        return [_table("[link.peer]", **table), _tls("link.peer.tls", peer)]
+        inside = [_table("link.peer.iscl", **peer.iscl)] if peer.transport == "iscl-in-tls" else []
+        return [_table("[link.peer]", **table), _tls("link.peer.tls", peer), *inside]
+
+
+def _carrier(iscl: dict[str, object], tls: PeerPlan | None) -> str:
+    return "-in-".join(word for word, there in (("iscl", iscl), ("tls", tls)) if there) or "plain"
 
 
 def _tls(title: str, peer: PeerPlan) -> str:

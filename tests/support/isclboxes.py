@@ -43,9 +43,13 @@ class TwoBoxes:
         key_socket: Path | None = None,
         tls_pacs: bool = False,
         holds: str = "",
+        nested: bool = False,
         **words: object,
     ) -> None:
-        """`keys`: the word `keys` of A and B; `words`: further words of the ISCL table of both; `holds`: which box holds, "a" or "b"."""
+        """`keys`: the word `keys` of A and B; `words`: further words of the ISCL table of both; `holds`: which box holds, "a" or "b".
+
+        `nested`: ISCL inside mutual TLS, box A with the certificate `box-ecdsa`, box B with `pacs-ecdsa`.
+        """
         self.folder, self.pki, self._tls = folder, pki, tls_pacs
         a, b = folder / "a", folder / "b"
         a.mkdir()
@@ -60,6 +64,12 @@ class TwoBoxes:
         self.plan_b = Plan(b, (far,), far_key, modality_iscl=theirs, keys=service)
         middle = PeerPlan(transport="iscl", iscl=ours, port=self.plan_b.listen, hold_transfer_syntaxes=SYNTAXES)
         self.plan_a = Plan(a, (middle,), near_key, keys=service)
+        if nested:
+            middle.transport, middle.anchors, middle.names = "iscl-in-tls", pki.root, ("pacs.test",)
+            middle.certificates = ((pki.leaf("box-ecdsa").chain, pki.leaf("box-ecdsa").key),)
+            pair = ((pki.leaf("pacs-ecdsa").chain, pki.leaf("pacs-ecdsa").key),)
+            self.plan_b.modality_tls = PeerPlan(certificates=pair, anchors=pki.root, names=("box.test",))
+        self.middle = middle  # box B as box A sees it
         self.plan_b.modality_port = middle.calls  # what the PACS opens goes back the same way
         for plan, name in ((self.plan_a, "a"), (self.plan_b, "b")):
             plan.delivery = "hold" if holds == name else "relay"
@@ -75,6 +85,7 @@ class TwoBoxes:
         """Start PACS and boxes."""
         self.pacs()
         for box in self.boxes:
+            box.plan.write()  # a test may have changed it
             box.start()
         return self
 

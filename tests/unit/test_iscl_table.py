@@ -9,9 +9,10 @@ from wardgate.iscl.bodies import Codec, Value
 from wardgate.iscl.errors import Condition, IsclError, LocalError, ProviderReason
 from wardgate.iscl.layout import LAYOUT, Kind
 from wardgate.iscl.line import Ask
+from wardgate.iscl.reconstruction import R1, Reconstruction
 from wardgate.iscl.settings import Settings
-from wardgate.iscl.table import CONNECTION, RECEIVER, SENDER, Do, Receiving, Sending, State
-from wardgate.iscl.terms import Encryption, Mac, MessageId, Method, Role
+from wardgate.iscl.table import CONNECTION, HALF_DUPLEX, RECEIVER, SENDER, Do, Receiving, Sending, State
+from wardgate.iscl.terms import SESSION_KEY, Encryption, Mac, MessageId, Method, Role
 
 SERVER_STATES = [
     State.START,
@@ -76,9 +77,9 @@ class Step:
         return True
 
 
-def _reach(role: Role, state: State) -> Step:
+def _reach(role: Role, state: State, r1: Reconstruction = R1) -> Step:
     suite = (Method.ISO_9798_4_CMAC, Encryption.AES_256_CBC, Mac.HMAC_SHA256)
-    both = pair_of(*suite) if state is State.DERIVING else (SERVER, CLIENT)
+    both = pair_of(*suite) if state is State.DERIVING else (SERVER._replace(r1=r1), CLIENT._replace(r1=r1))
     steps = Step(role, *both)
     if state is State.START:
         return steps
@@ -149,8 +150,8 @@ def test_after_the_end_bytes_mean_nothing() -> None:
     assert not steps.near.engine.take_output()
 
 
-def _sending(state: Sending) -> End:
-    steps = _reach(Role.CLIENT, State.OPEN)
+def _sending(state: Sending, role: Role = Role.CLIENT, r1: Reconstruction = R1) -> End:
+    steps = _reach(role, State.OPEN, r1)
     while steps.step(answer_near=state is not Sending.KEY):
         pass
     near = steps.near.engine
@@ -172,6 +173,31 @@ def test_each_answer_in_each_state_of_the_sender(state: Sending, message: Messag
         _due(end, message)
     else:
         _not_due(end, message, Condition.BAD_MESSAGE_ID)
+
+
+@pytest.mark.parametrize("role", Role, ids=lambda value: value.name.lower())
+@pytest.mark.parametrize("state", Sending, ids=lambda value: value.name.lower())
+def test_each_state_of_the_sender_in_half_duplex_when_the_peer_begins_too(state: Sending, role: Role) -> None:
+    end = _sending(state, role, R1._replace(half_duplex=True))
+    end.engine.take_output()
+    request = _codec(end).encode(MessageId.TRANSMISSION_REQUEST, encryption=Encryption.DES_CBC, key_id=SESSION_KEY, mac=Mac.MD5, length=10)
+    do = HALF_DUPLEX.get(state)
+    if do is None:
+        with pytest.raises(IsclError) as caught:
+            end.engine.feed(memoryview(request), 0.0)
+        assert caught.value.condition is Condition.BAD_MESSAGE_ID
+        return
+    end.engine.feed(memoryview(request), 0.0)
+    answered = b"".join(end.engine.take_output())
+    if do is Do.COLLISION and role is Role.CLIENT:  # the TCP client wins: it hears nothing
+        assert answered == b"" and end.engine.sending is Sending.RESPONSE and end.engine.receiving is Receiving.IDLE
+    else:
+        assert _codec(end).read_header(answered).message_id == MessageId.TRANSMISSION_RESPONSE
+        assert end.engine.receiving is Receiving.RANDOM and end.engine.sending in (Sending.IDLE, Sending.KEY)
+
+
+def test_the_half_duplex_table_names_every_state_in_which_the_peer_may_begin() -> None:
+    assert set(HALF_DUPLEX) == set(Sending) - {Sending.RANDOM}, "once the random number is out the peer has answered and knows"
 
 
 def _receiving(state: Receiving) -> Step:

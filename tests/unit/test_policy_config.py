@@ -406,6 +406,12 @@ ISCL_TABLE = 'name = "GWAY"\npeer_name = "PACS"\nkeys = "pkcs11:token=ward"\n'
             f'transport = "plain"\nunsafe_allow_clear_hospital = true\n[link.peer.iscl]\n{ISCL_TABLE}',
             'no table, because transport is "plain"',
         ),
+        ('transport = "iscl-in-tls"\n', 'link[0].peer[0].iscl: expected a table, because transport is "iscl-in-tls"'),
+        (f'transport = "iscl-in-tls"\n[link.peer.iscl]\n{ISCL_TABLE}', "link[0].peer[0].tls: expected a table"),
+        (
+            f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}[link.peer.tls]\nprofile = "B.12"\nanchors = "x"\nnames = ["a"]\n',
+            'no table, because transport is "iscl"',
+        ),
         (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}slot = 9\n', "a whole number from 1 to 8"),
         (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}mac = "none"\n', "one of"),
         (f'transport = "iscl"\n[link.peer.iscl]\n{ISCL_TABLE}[link.peer.iscl.r1]\nbyte_order = "middle"\n', "one of"),

@@ -225,7 +225,7 @@ def quoted(text: str, limit: int) -> str:
 def _leg(leg: Leg) -> str:
     return (
         f'{{"ae_title":{quoted(leg.ae_title, 96)},"address":{quoted(leg.address, 64)},'
-        f'"certificate":{quoted(leg.certificate, 64)},"tls":{quoted(leg.tls, 64)}}}'
+        f'"certificate":{quoted(leg.certificate, 64)},"tls":{quoted(leg.tls, 96)}}}'
     )
 
 

@@ -520,8 +520,10 @@ class Forwarder:
                 if peer.transport is Transport.ISCL and peer.connect:
                     from wardgate.relay.iscl import IsclParty
 
-                    self.gate.secure[(link.name, peer.name)] = IsclParty(link, peer, str(config.keys.socket))
-        wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS and party.connect]
+                    self.gate.secure[(link.name, peer.name)] = IsclParty(
+                        link, peer, str(config.keys.socket), None, self.gate.teller(link, peer)
+                    )
+        wanted = [(link, party) for link in config.links for party in link.parties if party.tls is not None and party.connect]
         if not wanted:
             return
         from wardgate.provision.floor import read_floor
@@ -541,7 +543,12 @@ class Forwarder:
             tokens = any(isinstance(pair.key, TokenKey) for pair in peer.tls.certificates)
             out = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if tokens else None
             checker = PeerChecker(peer.tls, crls, read_floor(config.box.state).seconds)
-            secure = SecureParty(link, caller, contexts, checker, crls, sessions, out)
+            make: Callable[..., SecureParty] = SecureParty
+            if peer.iscl is not None:
+                from wardgate.relay.iscl import IsclInTlsParty
+
+                make = partial(IsclInTlsParty, key_socket=str(config.keys.socket), tell=self.gate.teller(link, peer))
+            secure = make(link, caller, contexts, checker, crls, sessions, out)
             self.gate.secure[(link.name, peer.name)] = secure
 
 

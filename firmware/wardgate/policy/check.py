@@ -66,6 +66,8 @@ def _describe(link: Link, out: TextIO) -> None:
 def _party(party: Party) -> str:
     if party.iscl is not None:
         secured = f"legacy ISCL-style channel, reconstruction profile R1 ({party.iscl.encryption}, {party.iscl.mac})"
+        if party.tls is not None:
+            secured += f" inside {_tls_or_clear(party)}"
     else:
         secured = _tls_or_clear(party)
     text = f"{party.name} ({', '.join(party.ae_titles)}), {secured}"

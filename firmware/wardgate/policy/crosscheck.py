@@ -118,15 +118,13 @@ def _directions(link: dict[str, Any], place: str, modality: dict[str, Any], peer
 
 def _party(party: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
     transport, tls = party.get("transport"), party.get("tls")
-    if transport == "tls" and tls is None:
-        mistakes.append(Mistake(f"{place}.tls", 'a table, because transport is "tls"', "nothing", Code.CONFIG_MISSING))
-    if transport in ("plain", "iscl") and tls is not None:
-        mistakes.append(Mistake(f"{place}.tls", f'no table, because transport is "{transport}"', "a table", Code.CONFIG_CONTRADICTION))
-    iscl = party.get("iscl")
-    if transport == "iscl" and iscl is None:
-        mistakes.append(Mistake(f"{place}.iscl", 'a table, because transport is "iscl"', "nothing", Code.CONFIG_MISSING))
-    if transport != "iscl" and iscl is not None:
-        mistakes.append(Mistake(f"{place}.iscl", f'no table, because transport is "{transport}"', "a table", Code.CONFIG_CONTRADICTION))
+    for word, carriers in (("tls", ("tls", "iscl-in-tls")), ("iscl", ("iscl", "iscl-in-tls"))):
+        there = party.get(word) is not None
+        if transport in carriers and not there:
+            mistakes.append(Mistake(f"{place}.{word}", f'a table, because transport is "{transport}"', "nothing", Code.CONFIG_MISSING))
+        elif transport is not None and transport not in carriers and there:
+            expected = f'no table, because transport is "{transport}"'
+            mistakes.append(Mistake(f"{place}.{word}", expected, "a table", Code.CONFIG_CONTRADICTION))
     if party.get("connect") and parse_endpoint(party["connect"]).port == 0:
         mistakes.append(Mistake(f"{place}.connect", "a port from 1 to 65535", party["connect"], Code.CONFIG_BOUNDS))
     if tls:
@@ -183,7 +181,7 @@ def _clash(text: str, party: dict[str, Any], other_text: str, other: dict[str, A
         return "an endpoint other than"
     if party.get("transport") != other.get("transport"):
         return "another port, or the transport of"
-    if party.get("transport") == "iscl":  # the box speaks first, so it must know whom it speaks to
+    if party.get("transport") in ("iscl", "iscl-in-tls"):  # the box speaks first, so it must know whom it speaks to
         return "another port, ISCL being spoken on that of"
     for network in map(ip_network, party.get("addresses", [])):
         for other_network in map(ip_network, other.get("addresses", [])):

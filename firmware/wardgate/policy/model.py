@@ -35,6 +35,7 @@ class Transport(StrEnum):
     PLAIN = "plain"
     TLS = "tls"
     ISCL = "iscl"
+    ISCL_IN_TLS = "iscl-in-tls"
 
 
 class Direction(StrEnum):

@@ -67,9 +67,15 @@ _PARTY: Final = (
     Word("addresses", Kind.NETWORK, REQUIRED, "from where it may call", many=True, least=1),
     Word("listen", Kind.ENDPOINT, [], "where it calls the box", many=True),
     Word("connect", Kind.ENDPOINT, "", "where the box reaches it"),
-    Word("transport", Kind.CHOICE, REQUIRED, "what carries its legs, listening and connecting", choices=("plain", "tls", "iscl")),
-    Word("tls", Kind.TABLE, None, 'how TLS is spoken; with `transport = "tls"` only', table="tls"),
-    Word("iscl", Kind.TABLE, None, 'the legacy ISCL-style channel; with `transport = "iscl"` only', table="iscl"),
+    Word(
+        "transport",
+        Kind.CHOICE,
+        REQUIRED,
+        "what carries its legs, listening and connecting",
+        choices=("plain", "tls", "iscl", "iscl-in-tls"),
+    ),
+    Word("tls", Kind.TABLE, None, 'how TLS is spoken; with `transport = "tls"` or `"iscl-in-tls"` only', table="tls"),
+    Word("iscl", Kind.TABLE, None, 'the legacy ISCL-style channel; with `transport = "iscl"` or `"iscl-in-tls"` only', table="iscl"),
     Word(
         "sop_instance_status",
         Kind.CHOICE,

@@ -14,6 +14,8 @@ from wardgate.relay.loop import Loop
 from wardgate.relay.threads import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wardgate.codes import Code
     from wardgate.hold.intake import HeldAssociation
     from wardgate.hold.keeper import Keeper
@@ -104,6 +106,10 @@ class Gate:
     def party(self, link: Link, party: Party) -> Secured | None:
         """Return the TLS or ISCL side of a party, `None` when it speaks plain."""
         return self.secure[(link.name, party.name)] if party.transport is not Transport.PLAIN else None
+
+    def teller(self, link: Link, party: Party) -> Callable[[Code], None]:
+        """Return what logs and counts a code of that party."""
+        return lambda code: self.event(code, party.name, link=link.name)
 
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log and count."""

@@ -250,7 +250,7 @@ class Opening:
     def handshake_bytes(self, leg: Leg, data: bytes) -> None:
         """Bytes of a handshake; the first ones may tell that the peer does not speak TLS at all."""
         first = self._first.get(leg.side, b"")
-        tls = leg.channel is not None and not leg.channel.talks  # ISCL names by itself what is not ISCL
+        tls = leg.channel is not None and leg.channel.tls_first  # ISCL names by itself what is not ISCL
         if tls and len(first) < _FIRST_BYTES:
             first = self._first[leg.side] = (first + data)[:_FIRST_BYTES]
             code = classify(first, Transport.TLS)

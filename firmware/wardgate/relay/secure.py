@@ -144,7 +144,7 @@ class Handshake:
         self._provider: Provider | None = None
         if parties[0].token is not None:  # until it is signed, it waits with those that wait for the same token
             self._pool = gate.pool.lane(parties[0].token)
-            if isinstance(parties[0], SecureParty):
+            if parties[0].party.iscl is None:  # ISCL needs its token as long as it lives, TLS for one signature
                 from wardgate.transport import provider
 
                 self._provider = provider.loaded()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
@@ -23,6 +23,9 @@ from wardgate.relay.gate import Gate, Post
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
 from wardgate.relay.tokens import Out, Tokens, outs_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COLLECT_SECONDS: Final = 60.0
 THREAD_STACK_BYTES: Final = 256 << 10
@@ -86,10 +89,10 @@ class Worker:
                     from wardgate.relay.iscl import IsclParty
 
                     self.gate.secure[(link.name, party.name)] = IsclParty(
-                        link, party, str(config.keys.socket), outs.get(f"{link.name}/{party.name}")
+                        link, party, str(config.keys.socket), outs.get(f"{link.name}/{party.name}"), self.gate.teller(link, party)
                     )
                     self.gate.event(Code.ISCL_IN_USE, party.name, link=link.name)
-        wanted = [(link, party) for link in config.links for party in link.parties if party.transport is Transport.TLS]
+        wanted = [(link, party) for link in config.links for party in link.parties if party.tls is not None]
         if not wanted:
             return
         from wardgate.provision.floor import read_floor
@@ -107,7 +110,13 @@ class Worker:
             others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
             more = sorted(others - {party.tls.anchors})
             contexts = partial(TlsContexts, party.tls, more, config.keys)
-            secure = SecureParty(link, party, contexts, checker, crls, sessions, outs.get(f"{link.name}/{party.name}"))
+            make: Callable[..., SecureParty] = SecureParty
+            if party.iscl is not None:
+                from wardgate.relay.iscl import IsclInTlsParty
+
+                make = partial(IsclInTlsParty, key_socket=str(config.keys.socket), tell=self.gate.teller(link, party))
+                self.gate.event(Code.ISCL_IN_USE, party.name, link=link.name)
+            secure = make(link, party, contexts, checker, crls, sessions, outs.get(f"{link.name}/{party.name}"))
             self.gate.secure[(link.name, party.name)] = secure
         import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 

@@ -16,6 +16,10 @@ class Channel(Protocol):
         """Whether `to_send`, `busy`, `over` and `tick` mean anything."""
 
     @property
+    def tls_first(self) -> bool:
+        """Whether the first bytes on the wire are TLS."""
+
+    @property
     def ended(self) -> bool:
         """The peer took its leave: no more data will come."""
 

@@ -34,7 +34,7 @@ class IsclChannel:
     truncated_code = Code.ISCL_TRUNCATED
     ended_early_code = Code.ISCL_ENDED_IN_HANDSHAKE
     talks = True
-    version = VERSION
+    tls_first = False
 
     def __init__(self, role: Role, settings: Settings, primitives: Primitives, token: Token) -> None:
         self._engine = Engine(role, settings, primitives)
@@ -44,6 +44,8 @@ class IsclChannel:
         self._submit: Submit | None = None
         self._moved: Callable[[Exception | None], None] | None = None
         self.cipher = f"{settings.encryption.name} {settings.mac.name}".lower().replace("_", "-")
+        self.version = VERSION
+        self.tell: Callable[[Code], None] = _nobody  # who hears `remarks` in the end
         self.done = False
 
     # --- handshake thread
@@ -168,17 +170,16 @@ class IsclChannel:
         return self._engine.state not in (State.OPEN, State.CLOSING)
 
     @property
-    def close_refused(self) -> bool:
-        """Whether the peer refused to close."""
-        return self._engine.close_refused
-
-    @property
-    def key_worn(self) -> bool:
-        """Whether a static key protected more than it should."""
-        return self._engine.key_worn
+    def remarks(self) -> tuple[Code, ...]:
+        """What was noticed that ended nothing: the peer refused to close, a static key protected more than it should."""
+        noticed = ((self._engine.close_refused, Code.ISCL_CLOSE_REFUSED), (self._engine.key_worn, Code.ISCL_KEY_WORN))
+        return tuple(code for seen, code in noticed if seen)
 
     def dispose(self) -> None:
-        """The socket is closed."""
+        """The socket is closed: say what is left to be said, once."""
+        tell, self.tell = self.tell, _nobody
+        for code in self.remarks:
+            tell(code)
         self._engine.lost()
         self._inbox.clear()
         self._moved = None
@@ -203,3 +204,7 @@ class IsclChannel:
         except Exception as caught:
             failure = caught
         self._moved(failure)
+
+
+def _nobody(_code: Code) -> None:
+    """Nobody wants to know."""

@@ -24,6 +24,7 @@ class TlsChannel:
     truncated_code = Code.TLS_TRUNCATED
     ended_early_code = Code.TLS_ENDED_IN_HANDSHAKE
     talks = False  # what the protocol says of its own goes with the data, and one close_notify is leave enough
+    tls_first = True
     busy = False
     over = True
     __slots__ = ("_context", "_failed", "_full", "_incoming", "_object", "_outgoing", "_piece", "done", "ended")
