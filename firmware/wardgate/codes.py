@@ -1468,4 +1468,6 @@ class Code(Enum):
     VAULT_OPENED = _row(949, Side.BOX, Level.INFO, "the vault is open", "nothing")
 
     def __str__(self) -> str:
-        return f"WG{self.value.number:03d}"
+        return f"WG{self._value_.number:03d}"
+
+    __hash__ = object.__hash__  # that of `Enum` is Python code; the log counts by code

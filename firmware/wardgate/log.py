@@ -37,7 +37,7 @@ class Log:
             return
         if peer:
             fields = {"peer": peer, **fields}
-        entry = code.value
+        entry = code._value_
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         tail = "".join(f" {key}={printable(value)}" for key, value in fields.items())
         action = "" if entry.level is Level.INFO else f" -> {entry.action}"

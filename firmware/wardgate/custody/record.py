@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ def uid(text: str) -> str:
     return re.sub(r"[^0-9.]", "?", text[:64])
 
 
+@lru_cache(maxsize=256)  # AE titles, fingerprints and suites come again with every association
 def quoted(text: str, limit: int) -> str:
     """Return `text` as a JSON string of printable ASCII, at most `limit` bytes between the quotes."""
     if len(text) <= limit and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:

@@ -24,7 +24,7 @@ from wardgate.relay.releasing import release_asked, release_confirmed
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.errors import LocalError, PduError
 from wardgate.upperlayer.machine import Effect, Event, UpperLayer, event_of
-from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, Limits, accepted_contexts, decode
+from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from wardgate.upperlayer.table import State as Sta
 from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType, Role
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.hasher import Buffers
     from wardgate.relay.ledger import Ledger
+    from wardgate.relay.pdus import Read
 
 
 class NotAccepted(Exception):
@@ -86,6 +87,7 @@ class Association:
         "out",
         "phase",
         "request",
+        "request_length",
         "requestor",
         "titles",
     )  # fmt: skip
@@ -107,6 +109,7 @@ class Association:
         self.machines = {Side.ACCEPTOR: UpperLayer(Role.ACCEPTOR), Side.REQUESTOR: UpperLayer(Role.REQUESTOR)}
         self.opening: Opening | None = Opening(self)  # until the answer
         self.request: AssociateRQ | None = None
+        self.request_length = 0  # the maximum length that it announces
         self.accepted: dict[int, tuple[str, str]] = {}
         self.left_out: frozenset[int] = frozenset()
         self.ledger: Ledger | None = None
@@ -263,8 +266,8 @@ class Association:
         """A whole PDU came on `flow.source`."""
         leg = flow.source
         machine = self.machines[leg.side]
-        limits = Limits(associate_bytes=self.gate.limits.associate_bytes)
-        decoded = decode(pdu, limits)
+        read = self.gate.pdus.read(pdu)
+        decoded = read.value
         before = machine.state
         source = AbortSource.USER
         if isinstance(decoded, Abort):
@@ -275,9 +278,9 @@ class Association:
             raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
         if isinstance(decoded, AssociateRQ):
             assert self.opening is not None
-            self.opening.requested(decoded, pdu)
+            self.opening.requested(decoded, read, pdu)
         elif isinstance(decoded, AssociateAC):
-            self._answered(decoded, pdu)
+            self._answered(decoded, read, pdu)
         elif isinstance(decoded, AssociateRJ):
             self._rejected(decoded, pdu)
         elif isinstance(decoded, Abort):
@@ -287,22 +290,22 @@ class Association:
         elif Effect.CONFIRM_RELEASE in effects:
             release_confirmed(self, leg, pdu)
 
-    def _answered(self, ac: AssociateAC, pdu: bytes) -> None:
+    def _answered(self, ac: AssociateAC, read: Read, pdu: bytes) -> None:
         """The called side accepted: AE-3 there, AE-7 here."""
         assert self.request is not None
-        self.accepted = accepted_contexts(self.request, ac)
+        self.accepted = read.agreed(self.request)
         for context in self.left_out:
             self.accepted.pop(context, None)
         if self.gate.keeper is not None and self.callee is not None:
             self.gate.keeper.passed(self.link, self.direction, self.callee, self.request, ac)
         pdu = answer(pdu, self.request, self.left_out)
         assert self.back is not None
-        self.out.walker.announced(ac.maximum_length)
-        self.back.walker.announced(self.request.maximum_length)
+        self.out.walker.announced(read.maximum_length)
+        self.back.walker.announced(self.request_length)
         if self.link.sop_instance_status is not StatusRule.PASS:
             from wardgate.relay.status import arm
 
-            arm(self, self.request.maximum_length, ac.maximum_length)
+            arm(self, self.request_length, read.maximum_length)
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
         self._opened()
         self.established_at = self.gate.loop.now

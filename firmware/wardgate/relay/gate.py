@@ -11,6 +11,7 @@ from wardgate.custody.clock import Clock
 from wardgate.policy.model import Config, Direction, Link, Party, Role, Transport
 from wardgate.relay.hasher import Buffers
 from wardgate.relay.loop import Loop
+from wardgate.relay.pdus import Pdus
 from wardgate.relay.threads import Pool
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20
 MANY_ASSOCIATIONS = 64
+MAX_HOSTS = 1024
 
 
 class LinkCounters:
@@ -51,14 +53,23 @@ class LinkCounters:
 class Post:
     """One listening port as a worker sees it: the parties that may call there, by source address."""
 
-    __slots__ = ("endpoint", "parties")
+    __slots__ = ("_callers", "endpoint", "parties")
 
     def __init__(self, endpoint: str, parties: list[tuple[Link, Party]]) -> None:
         self.endpoint = endpoint
         self.parties = parties
+        self._callers: dict[str, list[tuple[Link, Party]]] = {}  # of the addresses that called lately
 
     def callers(self, host: str) -> list[tuple[Link, Party]]:
-        """Return who may call from `host`; nobody when the list is empty."""
+        """Return who may call from `host`; nobody when the list is empty. Not to be changed."""
+        found = self._callers.get(host)
+        if found is None:
+            if len(self._callers) >= MAX_HOSTS:
+                self._callers.clear()
+            found = self._callers[host] = self._find(host)
+        return found
+
+    def _find(self, host: str) -> list[tuple[Link, Party]]:
         from ipaddress import ip_address
 
         address = ip_address(host.split("%", 1)[0])
@@ -84,6 +95,7 @@ class Gate:
         self.sockets = sockets
         self.buffers = Buffers(config.box.hash_threads)
         self.pool = Pool(loop)
+        self.pdus = Pdus(config.limits.associate_bytes)
         self.clock = Clock()
         self.hold_responses = config.custody.durable.value != "none"
         self.associations: set[Association | HeldAssociation] = set()
@@ -114,7 +126,7 @@ class Gate:
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log and count."""
         self.codes[str(code)] += 1
-        if code.value.level is Level.ERROR:
+        if code._value_.level is Level.ERROR:
             self.errors.append((time.time(), str(code), f"{peer} {fields.get('detail', '')}".strip()[:200]))
             del self.errors[:-MAX_ERRORS]
         self.log.event(code, peer, **fields)

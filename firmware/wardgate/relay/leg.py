@@ -30,6 +30,8 @@ class Side(Enum):
     ACCEPTOR = "acceptor"
     REQUESTOR = "requestor"
 
+    __hash__ = object.__hash__  # that of `Enum` is Python code, and sides are keys of what every PDU asks for
+
 
 class State(Enum):
     """Life of a leg."""

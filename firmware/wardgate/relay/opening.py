@@ -15,7 +15,7 @@ from wardgate.custody.record import Leg as LegScope
 from wardgate.custody.record import Scope
 from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
-from wardgate.policy.decide import Refuse, decide_association
+from wardgate.policy.decide import Refuse
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.model import Commitment, Conformance, Delivery, Direction, StatusRule, Transport
 from wardgate.relay.gate import direction_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wardgate.hold.offer import Choice
     from wardgate.policy.model import Party
     from wardgate.relay.association import Association
+    from wardgate.relay.pdus import Read
     from wardgate.relay.secure import Secured
     from wardgate.transport.peer import PeerIdentity
 
@@ -96,21 +97,20 @@ class Opening:
 
     # --- its request
 
-    def requested(self, rq: AssociateRQ, pdu: bytes) -> None:
+    def requested(self, rq: AssociateRQ, read: Read, pdu: bytes) -> None:
         """A whole A-ASSOCIATE-RQ came (AE-6 done): decide, then reach the called side."""
         a = self._a
         gate = self._gate
         gate.embryos.pop(a, None)
         a.request = rq
-        calling, called = rq.calling_ae, rq.called_ae
+        a.request_length = read.maximum_length
+        calling, called = read.calling, read.called
         a.titles = f"{calling}>{called}"
         if gate.draining:
             self._reject(Code.DRAIN_CUT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
             return
         self._choose_caller(calling)
-        decision = decide_association(
-            a.link, a.direction, calling, called, [(c.id, c.abstract_syntax) for c in rq.contexts], caller=a.caller
-        )
+        decision = read.decide(a.link, a.direction, a.caller)
         if isinstance(decision, Refuse):
             gate.event(decision.code, a.titles, link=a.link.name, at=a.acceptor.address)
             a.reject(AssociateRJ(decision.result, decision.source, decision.reason).encode(), str(decision.code))
@@ -130,7 +130,7 @@ class Opening:
         a.left_out = decision.refused_context_ids
         self._request = leave_out(pdu, a.left_out)
         if a.left_out:
-            classes = sorted({c.abstract_syntax for c in rq.contexts if c.id in a.left_out})
+            classes = sorted({syntax for number, syntax in read.contexts if number in a.left_out})
             gate.event(Code.CONTEXT_LEFT_OUT, a.titles, link=a.link.name, contexts=len(a.left_out), classes=",".join(classes[:4]))
         if a.link.delivery is Delivery.HOLD and a.direction is Direction.TO_HOSPITAL and not self._holds():
             self._not_held()
@@ -190,10 +190,9 @@ class Opening:
         a.enter(Phase.OPENING, gate.limits.record_seconds if holds else gate.limits.connect_seconds)
         if holds:
             return
-        caller = parse_endpoint(a.acceptor.address)
         if gate.sockets.waits:
+            caller = parse_endpoint(a.acceptor.address)
             gate.pool.submit(lambda: gate.sockets.connect(target, caller), lambda sock, error: self._connecting(target, sock, error))
-            return
             return
         try:
             sock = gate.sockets.connect(target)

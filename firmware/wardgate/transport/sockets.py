@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from wardgate.policy.endpoint import Endpoint
 
 BACKLOG: Final = 1024
+_MAX_KNOWN: Final = 256
 
 
 class SocketFactory(Protocol):
@@ -89,8 +91,21 @@ def _new(family: int) -> socket.socket:
     return sock
 
 
+@lru_cache(maxsize=_MAX_KNOWN)
+def _numeric(host: str, port: int) -> tuple[int, Any] | None:
+    """Return family and socket address of an address; None for a name, which is looked up each time."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return None
+    return found[0][0], found[0][4]
+
+
 def _resolve(endpoint: Endpoint, *, passive: bool) -> tuple[int, Any]:
     """Return family and socket address; no lookup when the host is an address (with %zone for link-local IPv6)."""
+    known = _numeric(endpoint.host, endpoint.port) if "%" not in endpoint.host else None  # the number of a zone may change
+    if known is not None:
+        return known
     flags = socket.AI_PASSIVE if passive else 0
     found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)
     family, _, _, _, address = found[0]
