@@ -39,7 +39,7 @@ def classify(first: bytes, expected: Transport) -> Code | None:
 
 
 def _may_be_tls(first: bytes) -> bool:
-    return any(record.startswith(first[:2]) for record in _TLS_RECORDS)
+    return first[:2] in _TLS_RECORDS or first == _TLS_RECORDS[0][:1] or first == _TLS_RECORDS[1][:1]
 
 
 def _may_be_dicom(first: bytes) -> bool:
