@@ -420,9 +420,7 @@ class HeldAssociation:
         gate = self.gate
         gate.associations.discard(self)
         gate.ended += 1
-        gate.per_peer[self.host] -= 1
-        if gate.per_peer[self.host] <= 0:
-            del gate.per_peer[self.host]
+        gate.census.left(self.host, silent=False)
         gate.links[self.link.name].now -= 1
 
     # --- what the leg tells

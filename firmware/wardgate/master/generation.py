@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.listeners import Listeners
     from wardgate.master.loop import Loop
+    from wardgate.master.parts import Parts
     from wardgate.token.machine import TokenState
 
 _AGAIN_SECONDS = 0.05
@@ -49,6 +50,7 @@ class Generation:
         listeners: Listeners,
         argv: tuple[str, ...],
         tokens: TokenState,
+        parts: Parts,
         on_ready: Callable[[Generation], None],
         on_failed: Callable[[Generation], None],
         on_gone: Callable[[Generation], None],
@@ -59,6 +61,7 @@ class Generation:
         self.endpoints = wanted(self.config)
         self.phase = Phase.STARTING
         self.tokens = tokens
+        self._parts = parts
         self._told = self._outs()
         self.workers: dict[int, Process] = {}
         self.past: dict[str, Any] = {}  # counters of workers that are gone
@@ -120,8 +123,12 @@ class Generation:
         if self.phase not in (Phase.STARTING, Phase.SERVING):
             return
         listeners = [[self._listeners.fd(text), text, parties] for text, parties in self.endpoints.items()]
-        start = {"generation": self.number, "worker": index, "config": self.config, "listeners": listeners, "tokens": {"out": self._told}}
-        fds = [self._listeners.fd(text) for text in self.endpoints]
+        part = self._parts.take()
+        start = {
+            **{"generation": self.number, "worker": index, "config": self.config, "listeners": listeners},
+            **{"tokens": {"out": self._told}, "census": [self._parts.fd, part]},
+        }
+        fds = [self._parts.fd, *(self._listeners.fd(text) for text in self.endpoints)]
         try:
             self.workers[index] = Process(
                 self._loop,
@@ -129,11 +136,12 @@ class Generation:
                 self._argv,
                 start,
                 self._message,
-                lambda worker, how: self._exited(index, worker, how),
+                lambda worker, how: self._exited(index, part, worker, how),
                 fds,
                 self._environment,
             )
         except OSError as error:
+            self._parts.give_back(part)
             self._events.event(Code.START_FAILED, what="worker", detail=error.strerror)
             if self.phase is Phase.STARTING:
                 self._fail()
@@ -156,7 +164,8 @@ class Generation:
             if self.phase is Phase.STARTING:
                 self._fail()
 
-    def _exited(self, index: int, worker: Process, how: str) -> None:
+    def _exited(self, index: int, part: int, worker: Process, how: str) -> None:
+        self._parts.give_back(part)
         wanted_exit = self.phase in (Phase.DRAINING, Phase.FAILED)
         if self.workers.get(index) is worker:
             del self.workers[index]

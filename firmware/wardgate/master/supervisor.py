@@ -17,6 +17,7 @@ from wardgate.master.forwarder import Forwarder
 from wardgate.master.generation import Generation, Phase
 from wardgate.master.listeners import ListenError, Listeners
 from wardgate.master.loop import Loop
+from wardgate.master.parts import Parts
 from wardgate.master.programs import Programs
 from wardgate.master.pulse import Pulse
 from wardgate.master.resolving import Resolving
@@ -67,6 +68,7 @@ class Supervisor:
         self._lock = -1
         self._answer: dict[str, Any] = {}
         self._listeners: Listeners | None = None
+        self._parts = Parts()
         self._writer: Writer | None = None
         self._forwarder = Forwarder(self._loop, self._children, self._events, self._programs.forwarder)
         self._forwarder_gone = False
@@ -181,6 +183,7 @@ class Supervisor:
                 self._listeners,
                 self._programs.worker,
                 self._tokens.state_for(answer),
+                self._parts,
                 self._on_generation_ready,
                 self._on_generation_failed,
                 self._on_generation_gone,

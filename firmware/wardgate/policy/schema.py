@@ -152,8 +152,8 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         _seconds("sign_seconds", 10, 60, "wait for one signature, in the queue of its token too; below limits.handshake_seconds"),
     ),
     "limits": (
-        Word("connections_per_peer", Kind.INTEGER, 128, "open connections from one source address", 1, 4096),
-        Word("associations", Kind.INTEGER, 600, "associations at once in each worker", 1, 10_000),
+        Word("connections_per_peer", Kind.INTEGER, 128, "open connections from one source address, all workers together", 1, 4096),
+        Word("associations", Kind.INTEGER, 600, "associations at once, all workers together", 1, 10_000),
         Word("associate_bytes", Kind.INTEGER, 1 << 20, "length of an A-ASSOCIATE PDU, bytes", 4096, 16 << 20),
         Word("pdu_bytes", Kind.INTEGER, 128 << 20, "length of a P-DATA-TF PDU, bytes", 16384, (1 << 32) - 1),
         _seconds("connect_seconds", 10, 120, "TCP connection to a party"),

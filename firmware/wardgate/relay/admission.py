@@ -7,6 +7,7 @@ from typing import Final
 
 from wardgate.codes import Code
 from wardgate.relay.association import Association
+from wardgate.relay.census import Count
 from wardgate.relay.gate import Gate, Post
 from wardgate.relay.loop import IN
 
@@ -51,13 +52,7 @@ class Admission:
     def _admit(self, caller: socket.socket, post: Post, host: str, address: str) -> None:
         gate = self._gate
         callers = post.callers(host)
-        code = None
-        if not callers:
-            code = Code.NO_LINK
-        elif gate.per_peer[host] >= gate.limits.connections_per_peer and not self._gives_way(Code.TOO_MANY_FROM_PEER, host):
-            code = Code.TOO_MANY_FROM_PEER
-        elif len(gate.associations) >= gate.limits.associations and not self._gives_way(Code.TOO_MANY_ASSOCIATIONS, None):
-            code = Code.TOO_MANY_ASSOCIATIONS
+        code = Code.NO_LINK if not callers else self._counted(host)
         if code is not None:
             # No byte of DICOM before the caller is known: it is closed, not rejected. The log says why.
             gate.event(code, host, port=post.endpoint)
@@ -69,6 +64,29 @@ class Admission:
         caller.setblocking(False)
         caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Association(gate, callers, caller, host, address).begin()
+
+    def _counted(self, host: str) -> Code | None:
+        """Count a connection from `host`, and take it back with the reason when that is one too many for the box."""
+        gate = self._gate
+        census, limits = gate.census, gate.limits
+        if not census.arrived(host):
+            return Code.TOO_MANY_ASSOCIATIONS
+        code = None
+        if self._full(census.of(host), limits.connections_per_peer, Code.TOO_MANY_FROM_PEER, host):
+            code = Code.TOO_MANY_FROM_PEER
+        elif self._full(census.everybody(), limits.associations, Code.TOO_MANY_ASSOCIATIONS, None):
+            code = Code.TOO_MANY_ASSOCIATIONS
+        if code is not None:
+            census.left(host, silent=True)
+        return code
+
+    def _full(self, count: Count, bound: int, code: Code, host: str | None) -> bool:
+        """Is the one just counted too many, and nobody silent gives way?
+
+        Silent ones of another worker cannot be ended from here. Where we have none to end, they count for nothing: they must not shut
+        out a study, and their own deadline ends them.
+        """
+        return count.all > bound and not self._gives_way(code, host) and count.all - count.silent_elsewhere > bound
 
     def _gives_way(self, code: Code, host: str | None) -> bool:
         """End the oldest connection (of `host`) that has not said who it is, for one that may. Silent callers must not shut out a study."""

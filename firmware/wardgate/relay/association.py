@@ -61,6 +61,7 @@ _LATE: Final = {
 }
 _SENDS: Final = (Sta.Sta6, Sta.Sta7)  # states in which the peer may still send P-DATA-TF
 _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
+_SPOKE: Final = False  # not among the silent ones
 
 
 class Association:
@@ -119,9 +120,8 @@ class Association:
     # --- life
 
     def begin(self) -> None:
-        """The connection was accepted."""
+        """The connection was accepted and counted."""
         self.gate.associations.add(self)
-        self.gate.per_peer[self.host] += 1
         self.gate.embryos[self] = None
         self.gate.links[self.link.name].now += 1
         self.machines[Side.ACCEPTOR].handle(Event.TRANSPORT_INDICATION)
@@ -167,11 +167,13 @@ class Association:
         gate = self.gate
         gate.associations.discard(self)
         gate.ended += 1
-        gate.embryos.pop(self, None)
-        gate.per_peer[self.host] -= 1
-        if gate.per_peer[self.host] <= 0:
-            del gate.per_peer[self.host]
+        gate.census.left(self.host, silent=gate.embryos.pop(self, _SPOKE) is None)
         gate.links[self.link.name].now -= 1
+
+    def spoke(self) -> None:
+        """The caller has said who it is."""
+        if self.gate.embryos.pop(self, _SPOKE) is None:
+            self.gate.census.spoke(self.host)
 
     def _opened(self) -> None:
         """The opening is over, well or not: let go of what it held. 500 associations show in memory."""

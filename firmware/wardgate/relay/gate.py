@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wardgate.codes import Level
 from wardgate.custody.clock import Clock
 from wardgate.policy.model import Config, Direction, Link, Party, Role, Transport
+from wardgate.relay.census import Census
 from wardgate.relay.hasher import Buffers
 from wardgate.relay.loop import Loop
 from wardgate.relay.pdus import Pdus
@@ -101,7 +102,7 @@ class Gate:
         self.associations: set[Association | HeldAssociation] = set()
         self.keeper: Keeper | None = None  # where a link holds
         self.embryos: dict[Association, None] = {}  # without a whole A-ASSOCIATE-RQ yet, oldest first
-        self.per_peer: Counter[str] = Counter()
+        self.census = Census()  # of the whole box, once the worker has its part
         self.links = {link.name: LinkCounters() for link in config.links}
         self.codes: Counter[str] = Counter()
         self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text

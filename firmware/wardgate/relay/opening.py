@@ -101,7 +101,7 @@ class Opening:
         """A whole A-ASSOCIATE-RQ came (AE-6 done): decide, then reach the called side."""
         a = self._a
         gate = self._gate
-        gate.embryos.pop(a, None)
+        a.spoke()
         a.request = rq
         a.request_length = read.maximum_length
         calling, called = read.calling, read.called

@@ -16,6 +16,7 @@ from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.admission import Admission
+from wardgate.relay.census import Census
 from wardgate.relay.child import CONTROL_BYTES, begin
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
@@ -54,6 +55,9 @@ class Worker:
         client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, sockets_for(config.plant.ports, str(config.plant.socket)))
+        fd, part = start.get("census", (-1, -1))
+        if part >= 0:
+            self.gate.census = Census(fd, part)
         self._tokens = Tokens(self.gate)
         self._secure_parties(config, outs_in(start.get("tokens", {})))
         if config.holds:
