@@ -73,6 +73,8 @@ def test_a_disk_that_fills_in_mid_study_loses_nothing_acknowledged(bench: Bench,
 
     recorded = {record["sop_instance"] for record in stores(small_disk)}
     assert {one.sop_instance for one in acknowledged} <= recorded
+    arrived = datasets.samples(bench.folder / "pacs")
+    assert set(arrived) <= recorded, "what left the box has its record, acknowledged or not"
     until(lambda: bench.echo().returncode == 0, "the box works again once there is room", 20)
 
 
