@@ -192,10 +192,9 @@ class Association:
 
     def moved(self) -> bool:
         """Did a byte pass since this was asked the last time?"""
-        legs = [leg for leg in (self.acceptor, self.requestor) if leg is not None]
-        moved = any(leg.fed for leg in legs)
-        for leg in legs:
-            leg.fed = False
+        moved, self.acceptor.fed = self.acceptor.fed, False
+        if self.requestor is not None:
+            moved, self.requestor.fed = moved or self.requestor.fed, False
         return moved
 
     def _unanswered(self) -> None:

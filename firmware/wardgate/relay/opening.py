@@ -18,6 +18,7 @@ from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.model import Commitment, Conformance, Delivery, Direction, StatusRule, Transport
+from wardgate.relay.flow import Flow
 from wardgate.relay.gate import direction_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
@@ -210,8 +211,6 @@ class Opening:
 
     def _connecting(self, target: Endpoint, sock: socket.socket | None, error: Exception | None) -> None:
         """A connect has begun, or could not begin."""
-        from wardgate.relay.flow import Flow
-
         a = self._a
         gate = self._gate
         if a.opening is not self or a.phase is not Phase.OPENING:  # ended while the socket was on its way
