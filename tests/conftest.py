@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """A test PKI with its defective certificates, made once."""
-    from wardtools.pki import make_test_pki
+    from wardtools.pki import Pki, make_test_pki
 
-    return make_test_pki(tmp_path_factory.mktemp("pki"))
+    directory = tmp_path_factory.mktemp("pki")
+    if made := os.environ.get("WARDGATE_TEST_PKI"):  # in an emulated machine a key takes its time: made outside
+        return Pki.load(Path(shutil.copytree(made, directory, dirs_exist_ok=True)))
+    return make_test_pki(directory)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ arp SENDER-IP TARGET-IP     a request in the name of SENDER-IP, with this statio
 mac SOURCE-MAC              an empty frame from SOURCE-MAC
 tagged VLAN                 an empty tagged frame
 eapol                       an EAPOL start
-echo SRC DST DST-MAC        an ICMP echo request
+echo SRC DST DST-MAC [SIZE]  an ICMP echo request, with SIZE bytes of data
 segment SRC DST SPORT DPORT DST-MAC    a TCP segment (ACK, PSH) of no connection, in the name of SRC
 syns SRC DST DPORT DST-MAC COUNT       SYNs from as many ports of SRC, 5,000 a second
 fragments SRC DST SPORT DPORT DST-MAC  a SYN in two fragments
@@ -34,7 +34,7 @@ def main(words: list[str]) -> None:
     elif what == "eapol":
         sock.send(bytes.fromhex("0180c2000003") + own + b"\x88\x8e\1\1\0\0" + bytes(42))
     elif what == "echo":
-        message = b"\x08\0" + struct.pack("!H", _sum(b"\x08\0\0\0\0\1\0\1")) + b"\0\1\0\1"
+        message = b"\x08\0" + struct.pack("!H", _sum(b"\x08\0\0\0\0\1\0\1")) + b"\0\1\0\1" + bytes(int(rest[3]) if rest[3:] else 0)
         sock.send(_mac(rest[2]) + own + b"\x08\0" + _ip(rest[0], rest[1], 1, message))
     elif what == "segment":
         sock.send(_mac(rest[4]) + own + b"\x08\0" + _tcp(rest[0], rest[1], int(rest[2]), int(rest[3]), 0x18, b"forged"))

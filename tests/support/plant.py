@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -23,6 +23,7 @@ ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firm
 MODALITY, PACS, INTRUDER = "10.77.0.5", "10.77.0.20", "10.77.0.66"
 MODALITY6, PACS6 = "fd77::5", "fd77::20"
 CLEAR, TLS, BACK, STORE = 104, 2762, 11112, 104  # the modality calls, the PACS's TLS, the PACS calls, the modality listens
+Cable = Callable[[Namespace, str, Namespace, str], None]
 _FRAME = re.compile(r"\S+ (?P<from_mac>\S+) > (?P<to_mac>[0-9a-f:]+), .*? length \d+: (?P<from>\S+) > (?P<to>\S+):")
 
 
@@ -44,9 +45,9 @@ class Settings:
 
 
 class Plant:
-    """All of it. `close` ends it."""
+    """All of it. `close` ends it. With `vlan` the box's two cables carry tagged frames; `cable` joins two namespaces by one."""
 
-    def __init__(self, folder: Path, pki: Pki) -> None:
+    def __init__(self, folder: Path, pki: Pki, vlan: int = 0, mtu: int = 1500, cable: Cable = wire) -> None:
         self.folder, self.pki, self.settings = folder, pki, Settings()
         self.programs: list[Program] = []
         self.modality, self.box, self.switch, self.pacs, self.intruder = (
@@ -56,10 +57,25 @@ class Plant:
         self.gateway: Program | None = None
         self._starts = 0
         self.environment: dict[str, str] = {}  # of the box's programs
-        wire(self.box, "mod0", self.modality, "eth0")
-        wire(self.box, "hosp0", self.switch, "p1")
+        cable(self.box, "mod0", self.modality, "trunk" if vlan else "eth0")
+        cable(self.box, "hosp0", self.switch, "trunk" if vlan else "p1")
         wire(self.switch, "p2", self.pacs, "eth0")
         wire(self.switch, "p3", self.intruder, "eth0")
+        if mtu != 1500:
+            cables = (
+                (self.modality, "trunk" if vlan else "eth0"),
+                (self.switch, "trunk" if vlan else "p1"),
+                (self.switch, "p2"),
+                (self.pacs, "eth0"),
+            )
+            for place, device in cables:
+                place.do("ip", "link", "set", device, "mtu", str(mtu))
+            self.settings.plant["mtu"] = mtu
+        if vlan:
+            for place, device in ((self.modality, "eth0"), (self.switch, "p1")):
+                place.do("ip", "link", "set", "trunk", "up")
+                place.do("ip", "link", "add", "link", "trunk", "name", device, "type", "vlan", "id", str(vlan))
+            self.settings.plant["vlan"] = vlan
         self.switch.do("ip", "link", "add", "sw", "type", "bridge", "mcast_snooping", "0")
         for port in ("p1", "p2", "p3"):
             self.switch.do("ip", "link", "set", port, "master", "sw", "up")

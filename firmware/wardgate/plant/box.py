@@ -55,7 +55,7 @@ class Box:
     def begin(self) -> None:
         """Rules first, then the bridge, the ports last. Raises `ProgramError`, `OSError`."""
         for name, text in INSTEAD.items():
-            if not getattr(self.features, name) and name != "veth":
+            if not getattr(self.features, name) and name not in ("veth", "vlan_devices"):
                 self.log.event(Code.NETD_INSTEAD, name, instead=text)
         self._remember()
         now = time.monotonic()
@@ -64,9 +64,9 @@ class Box:
         self.apply()
         links.set_up(self.plant, self.features)
         if self.plant.ports is Ports.BRIDGE:
-            self.ports = [Port(self.plant.modality_port, Side.MODALITY), Port(self.plant.hospital_port, Side.HOSPITAL)]
+            self.ports = [Port(self.plant.inside, Side.MODALITY), Port(self.plant.outside, Side.HOSPITAL)]
             links.neighbours(self.learner.hosts)
-            links.fix_station(self.learner.stations, self.plant.modality_port)
+            links.fix_station(self.learner.stations, self.plant.inside)
 
     def apply(self, confirm: bool = False) -> None:
         """Make the rule set from what is known now and apply it. Raises `ProgramError`: the old one holds."""
@@ -81,7 +81,7 @@ class Box:
     def reload(self, config: Config) -> None:
         """Take a new configuration. Raises `ProgramError`, `ValueError` when it needs a restart; then nothing has changed."""
         plant = config.plant
-        for word in ("ports", "modality_port", "hospital_port", "socket"):
+        for word in ("ports", "modality_port", "hospital_port", "socket", "vlan", "mtu"):
             if getattr(plant, word) != getattr(self.plant, word):
                 raise ValueError(f"plant.{word} needs a restart of netd")
         before, learner = self.config, self.learner
@@ -127,7 +127,7 @@ class Box:
             self.apply()
             links.forget_neighbours(before - set(self.learner.hosts))
             links.neighbours(self.learner.hosts)
-            links.fix_station(self.learner.stations, self.plant.modality_port)
+            links.fix_station(self.learner.stations, self.plant.inside)
 
     def _tell(self, news: Change) -> None:
         if not news.address:

@@ -28,7 +28,7 @@ class Features(NamedTuple):
 INSTEAD = {
     "broute": "`ether daddr set` to the bridge's address and `meta pkttype set host`: the frame goes up through the bridge device",
     "bridge_conntrack": "stateless pairs of rules: an answer is told by its source address and port, TCP also by its flags",
-    "vlan_devices": "nothing: tagged frames are refused and counted",
+    "vlan_devices": "nothing: `vlan` cannot be used; tagged frames are refused and counted",
     "veth": "nothing: only the tests need it",
     "limit_log": "nothing: refused frames are counted and noted, but not in the kernel's log",
 }

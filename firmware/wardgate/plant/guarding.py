@@ -11,7 +11,7 @@ from wardgate.policy.plant import Network, Plant
 
 def guard_rules(plant: Plant, modality: tuple[Network, ...]) -> Iterator[tuple[str, str]]:
     """Yield the matches of frames that no honest station sends, each with the counter that it counts in."""
-    inside, outside = f'iifname "{plant.modality_port}"', f'iifname "{plant.hospital_port}"'
+    inside, outside = f'iifname "{plant.inside}"', f'iifname "{plant.outside}"'
     four, six = of_version(modality, 4), of_version(modality, 6)
     yield "ether type { vlan, 0x88a8 }", "tagged"
     yield f"{outside} ether saddr @station", "spoofed_mac"

@@ -20,6 +20,8 @@ from wardgate.plant.marks import (
     TABLE_HOSPITAL,
     TABLE_LOCAL,
     TABLE_MODALITY,
+    TRUNK,
+    TRUNK_MAC,
 )
 from wardgate.plant.programs import ProgramError, ip_batch, ip_json, run
 from wardgate.policy.plant import Plant, Ports, Side
@@ -42,8 +44,10 @@ def ports_down(plant: Plant) -> None:
 
 def set_up(plant: Plant, features: Features) -> None:
     """Make the bridge (or give the router its addresses), routes and switches, then put the ports up. Raises `ProgramError`."""
-    ports = (plant.modality_port, plant.hospital_port)
-    ip_batch(["link set dev lo up"])
+    bare, ports = (plant.modality_port, plant.hospital_port), (plant.inside, plant.outside)
+    ip_batch(["link set dev lo up", *(f"link set dev {port} mtu {plant.mtu}" for port in bare)])
+    if plant.vlan:
+        _tagged(plant, bare, ports)
     if plant.ports is Ports.ROUTER:
         _router(plant)
         return
@@ -62,7 +66,26 @@ def set_up(plant: Plant, features: Features) -> None:
         if plant.management.gateway:
             ip_batch([f"route replace default via {plant.management.gateway} dev {BRIDGE}"])
     ip_batch([f"link set dev {port} master {BRIDGE}" for port in ports])
-    ip_batch([f"link set dev {device} up" for device in (BRIDGE, *ports)])
+    if plant.vlan:
+        _join_bare(bare, mask, features)
+    ip_batch([f"link set dev {device} up" for device in dict.fromkeys((BRIDGE, *ports, *bare))])
+
+
+def _tagged(plant: Plant, bare: Iterable[str], ports: Iterable[str]) -> None:
+    """Make a VLAN device on each port: it gives frames of that VLAN without their tag, and puts it on what leaves (IEEE 802.1Q)."""
+    for port, device in zip(bare, ports, strict=True):
+        if not exists(device):
+            ip_batch([f"link add link {port} name {device} type vlan id {plant.vlan}"])
+        ip_batch([f"link set dev {device} mtu {plant.mtu}"])
+
+
+def _join_bare(bare: Iterable[str], mask: int, features: Features) -> None:
+    """A second bridge of the bare ports, for EAPOL and LLDP, which have no tag. The rule set lets nothing else through it."""
+    if not exists(TRUNK):
+        ip_batch([f"link add {TRUNK} address {TRUNK_MAC} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"])
+    ip_batch([f"link set dev {TRUNK} type bridge stp_state 0 group_fwd_mask {mask:#x}"])
+    _switches(TRUNK, bare, features)
+    ip_batch([*(f"link set dev {port} master {TRUNK}" for port in bare), f"link set dev {TRUNK} up"])
 
 
 def _routes(inward: Iterable[str]) -> Iterable[str]:
@@ -114,7 +137,7 @@ def _switches(bridge: str, ports: Iterable[str], features: Features) -> None:
 
 
 def _router(plant: Plant) -> None:
-    sides = ((plant.modality_port, plant.router.modality_addresses), (plant.hospital_port, plant.router.hospital_addresses))
+    sides = ((plant.inside, plant.router.modality_addresses), (plant.outside, plant.router.hospital_addresses))
     for device, addresses in sides:
         write(f"ipv4/conf/{device}/rp_filter", 1)
         write(f"ipv4/conf/{device}/arp_ignore", 1)
@@ -123,9 +146,14 @@ def _router(plant: Plant) -> None:
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         write(name, 1 if plant.allow else 0)
     write("ipv4/tcp_syncookies", 1)
-    ip_batch([f"link set dev {device} up" for device, _ in sides])
+    ip_batch(
+        [
+            f"link set dev {device} up"
+            for device in dict.fromkeys((*(device for device, _ in sides), plant.modality_port, plant.hospital_port))
+        ]
+    )
     if plant.router.gateway:
-        ip_batch([f"route replace default via {plant.router.gateway} dev {plant.hospital_port}"])
+        ip_batch([f"route replace default via {plant.router.gateway} dev {plant.outside}"])
 
 
 def neighbours(known: dict[str, str]) -> None:

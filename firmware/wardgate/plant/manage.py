@@ -53,7 +53,7 @@ def inet_output(plant: Plant) -> Iterator[str]:
 
 
 def _port(plant: Plant) -> str:
-    return plant.modality_port if plant.management.side is Side.MODALITY else plant.hospital_port
+    return plant.inside if plant.management.side is Side.MODALITY else plant.outside
 
 
 def _to_box(plant: Plant) -> Iterator[str]:

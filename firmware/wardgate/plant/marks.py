@@ -13,6 +13,9 @@ MARK_OURS: Final = 0x57470000
 BRIDGE: Final = "wgbr0"
 BRIDGE_MAC: Final = "02:57:47:00:00:01"  # locally administered; no frame leaves with it but those of the management address
 
+TRUNK: Final = "wgbr1"  # with `vlan`: joins the bare ports, for what comes without a tag
+TRUNK_MAC: Final = "02:57:47:00:00:02"
+
 TABLE_LOCAL: Final = 5740  # "deliver here", for what came in with a mark
 TABLE_MODALITY: Final = 5741  # everything is reached by the bridge; the neighbour entry says where
 TABLE_HOSPITAL: Final = 5742

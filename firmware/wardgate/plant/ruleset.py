@@ -63,6 +63,7 @@ def _bridge(config: Config, features: Features, known: Known, flows: list[Taken]
     stations = plant.macs if plant.mac is MacRule.BOUND else known.stations
     hosts = {**known.hosts, **{n.address: n.mac for n in plant.neighbours}}
     names = [*GUARD_COUNTERS, "dicom_modality", "dicom_hospital", "break_glass", "refused_modality", "refused_hospital", "not_ours"]
+    names += ["refused_trunk"] if plant.vlan else []
     lines = [f"counter {name} {{ }}" for name in [*names, *dict.fromkeys(f"allow_{counter(a.name)}" for a in plant.allow)]]
     lines += [_set("set station", "ether_addr", stations), *_maps(hosts)]
     for side in ("modality", "hospital"):
@@ -108,7 +109,7 @@ def chain(name: str, hook: str, rules: Iterable[str]) -> list[str]:
 
 
 def _device(plant: Plant, side: Side) -> str:
-    return plant.modality_port if side is Side.MODALITY else plant.hospital_port
+    return plant.inside if side is Side.MODALITY else plant.outside
 
 
 def _take(flow: Taken, plant: Plant) -> Iterable[str]:
@@ -130,7 +131,7 @@ def _errors(flows: list[Taken], plant: Plant) -> Iterable[str]:
     ports = one_of(sorted({flow.source_port for flow in flows if flow.source_port and flow.side is Side.HOSPITAL}))
     if not ports:
         return
-    outside = f'iifname "{plant.hospital_port}"'
+    outside = f'iifname "{plant.outside}"'
     # Offsets in bits from the ICMP header: 8 bytes of it, the IP header that it quotes (no options), then source and destination port.
     yield f"{outside} icmp type destination-unreachable @th,136,8 6 @th,240,16 {ports} jump take_hospital"
     yield f"{outside} icmpv6 type {{ destination-unreachable, packet-too-big }} @th,112,8 6 @th,400,16 {ports} jump take_hospital"
@@ -153,8 +154,10 @@ def _leave(flows: list[Taken], plant: Plant) -> list[str]:
 
 def _forward(config: Config, features: Features, glass: bool) -> Iterable[str]:
     plant, modality = config.plant, modality_addresses(config)
-    ports = (plant.modality_port, plant.hospital_port)
+    ports = (plant.inside, plant.outside)
     inside, outside = (f'iifname "{ports[0]}" oifname "{ports[1]}"', f'iifname "{ports[1]}" oifname "{ports[0]}"')
+    if plant.vlan:
+        yield from _trunk(plant)
     yield "ether type arp accept"
     yield f"ether type 0x888e {'accept' if plant.eapol else 'drop'}"  # IEEE 802.1X
     yield f"ether type 0x88cc {'accept' if plant.lldp else 'drop'}"  # IEEE 802.1AB
@@ -182,6 +185,14 @@ def _forward(config: Config, features: Features, glass: bool) -> Iterable[str]:
     )
     if not plant.enforce:
         yield "accept"
+
+
+def _trunk(plant: Plant) -> Iterable[str]:
+    """What comes without a tag, or with another VLAN's: link-local frames by policy, nothing else. Those of the VLAN never come here."""
+    trunk = f'iifname {{ "{plant.modality_port}", "{plant.hospital_port}" }}'
+    yield f"{trunk} ether type 0x888e {'accept' if plant.eapol else 'drop'}"  # IEEE 802.1X
+    yield f"{trunk} ether type 0x88cc {'accept' if plant.lldp else 'drop'}"  # IEEE 802.1AB
+    yield f'{trunk} counter name "refused_trunk" {"drop" if plant.enforce else "accept"}'
 
 
 def note(side: str, here: str) -> Iterable[str]:

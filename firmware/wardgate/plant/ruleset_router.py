@@ -46,9 +46,9 @@ def _guard(config: Config, verdict: str) -> Iterator[str]:
     for version, family in ((4, "ip"), (6, "ip6")):
         own = of_version(modality, version)
         if own:
-            yield f'iifname "{plant.hospital_port}" {family} saddr {own} counter name "spoofed_address" {verdict}'
+            yield f'iifname "{plant.outside}" {family} saddr {own} counter name "spoofed_address" {verdict}'
             if family == "ip":
-                yield f'iifname "{plant.modality_port}" ip saddr != {own} counter name "spoofed_address" {verdict}'
+                yield f'iifname "{plant.inside}" ip saddr != {own} counter name "spoofed_address" {verdict}'
 
 
 def _neighbours() -> str:
@@ -88,14 +88,14 @@ def _there(text: str, like: tuple[Network, ...]) -> tuple[Network, ...]:
 
 def _parties(config: Config) -> Iterator[tuple[Party, str, Side]]:
     for link in config.links:
-        yield link.modality, config.plant.modality_port, Side.MODALITY
+        yield link.modality, config.plant.inside, Side.MODALITY
         for peer in link.peers:
-            yield peer, config.plant.hospital_port, Side.HOSPITAL
+            yield peer, config.plant.outside, Side.HOSPITAL
 
 
 def _forward(config: Config, features: Features, glass: bool) -> Iterator[str]:
     plant, modality = config.plant, modality_addresses(config)
-    ports = (plant.modality_port, plant.hospital_port)
+    ports = (plant.inside, plant.outside)
     inside, outside = (f'iifname "{ports[0]}" oifname "{ports[1]}"', f'iifname "{ports[1]}" oifname "{ports[0]}"')
     if glass:
         yield from clear(plant.break_glass.addresses, modality, inside, outside, 'counter name "break_glass" accept')

@@ -30,7 +30,8 @@ def check(path: str, out: TextIO) -> int:
         _describe(link, out)
     plant = config.plant
     if plant.ports is not Ports.NONE:
-        out.write(f"plant: {plant.ports} of {plant.modality_port} (modality) and {plant.hospital_port} (hospital)\n")
+        vlan = f", VLAN {plant.vlan}" if plant.vlan else ""
+        out.write(f"plant: {plant.ports} of {plant.modality_port} (modality) and {plant.hospital_port} (hospital){vlan}\n")
         for entry in plant.allow:
             out.write(f"  passes {entry.way}: {entry.name} ({entry.service}) {', '.join(map(str, entry.addresses))}\n")
         if plant.break_glass.allow:

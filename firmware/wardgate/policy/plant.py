@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 
 Network = IPv4Network | IPv6Network
+VLAN_MODALITY, VLAN_HOSPITAL = "wgv-modality", "wgv-hospital"  # devices that `netd` makes on the two ports when `vlan` is set
 
 
 class Ports(StrEnum):
@@ -95,6 +96,8 @@ class Plant(NamedTuple):
     ports: Ports = Ports.NONE
     modality_port: str = ""
     hospital_port: str = ""
+    vlan: int = 0
+    mtu: int = 1500
     enforce: bool = True
     socket: Path = Path("/run/wardgate-netd/netd.sock")
     allow_uids: tuple[int, ...] = ()
@@ -109,6 +112,16 @@ class Plant(NamedTuple):
     management: Management = Management()
     break_glass: BreakGlass = BreakGlass()
     router: Router = Router()
+
+    @property
+    def inside(self) -> str:
+        """The device that carries the modality's frames without a tag: the port itself, or its VLAN device."""
+        return VLAN_MODALITY if self.vlan else self.modality_port
+
+    @property
+    def outside(self) -> str:
+        """The same of the hospital's port."""
+        return VLAN_HOSPITAL if self.vlan else self.hospital_port
 
     @property
     def unsafe(self) -> tuple[str, ...]:
