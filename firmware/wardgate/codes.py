@@ -1383,6 +1383,27 @@ class Code(Enum):
         "set plant.break_glass.allow before it is needed",
     )
     NETD_DEFECT = _row(852, Side.BOX, Level.ERROR, "a defect in netd; the rules in the kernel go on", "report it with the line")
+    BYPASS_NOT_KEPT = _row(
+        854,
+        Side.BOX,
+        Level.ERROR,
+        "a beginning or end of break-glass is not on disk; its record waits in memory and is lost if netd ends now",
+        "make room or mend the disk below plant.state_dir",
+    )
+    BYPASS_RECORDED = _row(855, Side.BOX, Level.INFO, "a beginning or end of break-glass stands in the custody log", "nothing")
+    BYPASS_WAITS = _row(
+        856, Side.BOX, Level.WARN, "records of break-glass wait for the custody writer; they are kept", "mend the custody writer"
+    )
+    BREAK_GLASS_ACT_AWAY = _row(
+        857, Side.BOX, Level.ERROR, "the button or card reader of break-glass cannot be watched", "read the detail; wardgate plant status"
+    )
+    BREAK_GLASS_NO_ACT = _row(
+        858,
+        Side.BOX,
+        Level.ERROR,
+        "break-glass was asked for by an act that policy does not name, or by whom it may not be started",
+        "use the button or the card; plant.break_glass.acts names them",
+    )
     PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
 
     # 93x-95x the box: processes that hang, state, vault, time

@@ -103,7 +103,7 @@ class Plant:
             table("box", name="ward-ct1", run_dir=self.folder / "run", workers=settings.workers),
             table("custody", log=self.folder / "custody", origin="ward-ct1.example.org/custody", key=certs.custody_key(self.pki)),
             table("limits", drain_seconds=5),
-            table("plant", socket=self.folder / "netd" / "netd.sock", **settings.plant),
+            table("plant", socket=self.folder / "netd" / "netd.sock", state_dir=self.folder / "state", **settings.plant),
             *settings.tables,
             table("[link]", name="ct1", sop_classes=["*"], directions=["to-hospital", "to-modality"]),
             table(

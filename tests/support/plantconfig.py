@@ -69,6 +69,7 @@ sources = ["198.51.100.7"]
 reach = ["192.0.2.1:123"]
 [plant.break_glass]
 allow = true
+acts = ["command"]
 addresses = ["192.0.2.20:104"]
 """
 ROUTER = """

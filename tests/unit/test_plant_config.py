@@ -46,6 +46,8 @@ sources = ["198.51.100.7"]
 reach = ["192.0.2.1:123"]
 [plant.break_glass]
 allow = true
+acts = ["button"]
+button = "/dev/input/event0"
 addresses = ["192.0.2.20:104"]
 """
 
@@ -98,6 +100,11 @@ def test_a_plant_that_does_not_enforce_is_shown_as_unsafe() -> None:
         ('address = "192.0.2.9/24"\n', "", "plant.management.address", Code.CONFIG_MISSING),
         ('gateway = "192.0.2.1"', 'gateway = "10.0.0.1"', "plant.management.gateway", Code.CONFIG_CONTRADICTION),
         ('addresses = ["192.0.2.20:104"]\n', "", "plant.break_glass.addresses", Code.CONFIG_MISSING),
+        ('acts = ["button"]\n', "", "plant.break_glass.acts", Code.CONFIG_MISSING),
+        ('acts = ["button"]', 'acts = ["card"]', "plant.break_glass.card", Code.CONFIG_MISSING),
+        ('acts = ["button"]', 'acts = ["card"]', "plant.break_glass.button", Code.CONFIG_CONTRADICTION),
+        ('ports = "bridge"', 'ports = "bridge"\nvlan = 4095', "plant.vlan", Code.CONFIG_BOUNDS),
+        ('ports = "bridge"', 'ports = "bridge"\nmtu = 1000', "plant.mtu", Code.CONFIG_BOUNDS),
         ('["192.0.2.20:104"]\nconnect', '["pacs:104"]\nconnect', "link[0].modality.listen[0]", Code.CONFIG_VALUE),
         ('["192.0.2.20:104"]\nconnect', '["0.0.0.0:104"]\nconnect', "link[0].modality.listen[0]", Code.CONFIG_VALUE),
         ('connect = "*:2762"', 'connect = "pacs:2762"', "link[0].peer[0].connect", Code.CONFIG_VALUE),

@@ -148,7 +148,7 @@ def test_the_loss_of_a_link_is_shown_on_the_other_port_and_ends_with_it() -> Non
 
 
 def test_break_glass_outlives_a_restart_but_not_its_time(tmp_path: Path) -> None:
-    policy = BreakGlass(True, 10)
+    policy = BreakGlass(True, minutes=10)
     glass = Glass(tmp_path / "glass.json")
     glass.start(policy, "PACS key lost", 100.0, 1_000_000.0)
     assert glass.lasts and glass.left(160.0) == 540
@@ -156,12 +156,20 @@ def test_break_glass_outlives_a_restart_but_not_its_time(tmp_path: Path) -> None
     again.resume(policy, 5.0, 1_000_300.0)
     assert again.left(5.0) == 300 and again.reason == "PACS key lost"
     late = Glass(tmp_path / "glass.json")
-    late.resume(policy, 5.0, 1_000_601.0)
-    assert not late.lasts and not (tmp_path / "glass.json").exists()
+    assert late.resume(policy, 5.0, 1_000_601.0) == "its time is over" and not late.lasts and late.id == glass.id
+    assert Glass(tmp_path / "glass.json").resume(BreakGlass(False), 5.0, 1_000_300.0) == "policy allows it no more"
+
+
+def test_break_glass_does_not_outlive_a_reboot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = BreakGlass(True, minutes=10)
+    Glass(tmp_path / "glass.json").start(policy, "PACS key lost", 100.0, 1_000_000.0)
+    monkeypatch.setattr("wardgate.plant.glass._boot", lambda: "another")
+    again = Glass(tmp_path / "glass.json")
+    assert again.resume(policy, 5.0, 1_000_300.0) == "the box started anew" and not again.lasts
 
 
 def test_a_clock_set_back_does_not_make_break_glass_longer(tmp_path: Path) -> None:
-    policy = BreakGlass(True, 10)
+    policy = BreakGlass(True, minutes=10)
     Glass(tmp_path / "glass.json").start(policy, "x", 0.0, 1_000_000.0)
     again = Glass(tmp_path / "glass.json")
     again.resume(policy, 0.0, 5.0)

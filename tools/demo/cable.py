@@ -44,7 +44,7 @@ def main() -> int:
 
 def _demo(plant: Plant, report: Report) -> None:
     report.step("The plant: modality - [box] - switch - PACS, and an intruder at the switch. Neither end knows of the box")
-    plant.settings.tables.append(f'[plant.break_glass]\nallow = true\nminutes = 5\naddresses = ["{PACS}:{CLEAR}"]\n')
+    plant.settings.tables.append(f'[plant.break_glass]\nallow = true\nacts = ["command"]\nminutes = 5\naddresses = ["{PACS}:{CLEAR}"]\n')
     plant.start_pacs()
     plant.start_modality()
     plant.start()

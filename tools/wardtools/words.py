@@ -33,6 +33,12 @@ def describe(record: Record) -> str:
         code = f" {record.text('code')}" if record.text("code") else ""
         detail = f" ({record.text('detail')})" if record.text("detail") else ""
         return f"{record.text('event').upper()}{code}{detail}, happened {record.text('happened')[:23]} ({record.text('happened_quality')})"
+    if record.type == "bypass":
+        what = "BREAK-GLASS BEGAN" if record.text("event") == "begin" else "BREAK-GLASS ENDED"
+        return (
+            f"{what} {record.text('at')[:19]}Z by {record.text('how')} ({record.text('who')}): {record.text('reason')};"
+            f" in clear to {record.text('targets')}, {record.text('minutes')} minutes, id {record.text('id')}"
+        )
     if record.type == "tombstone":
         return f"records before {record.text('below')} were pruned: {record.text('policy')}"
     pairs = [f"{name} {value}" for name, value in record.fields.items() if isinstance(value, str | int)]

@@ -10,7 +10,7 @@ from typing import Final
 
 from wardgate.custody import wire
 from wardgate.custody.client import WriterGone
-from wardgate.custody.record import MAX_RECORD, VERSION, Quality, stamp
+from wardgate.custody.record import MAX_RECORD, VERSION, Quality, quoted, stamp
 from wardgate.custody.wire import MAX_PACKET, Op, Status
 
 TOMBSTONE: Final = "tombstone"
@@ -21,6 +21,7 @@ STATUS_FIELDS: Final = (
     "box", "link", "peer", "sop_class", "sop_instance", "event", "before", "after", "rule", "digest", "by", "statement", "signature",
     "transaction",
 )  # fmt: skip
+BYPASS: Final = "bypass"
 
 
 def event_record(kind: str, time_ns: int, quality: Quality, fields: Mapping[str, object]) -> bytes:
@@ -40,6 +41,30 @@ def tombstone_record(time_ns: int, quality: Quality, below: int, policy: str) ->
 def status_record(time_ns: int, quality: Quality, fields: Mapping[str, object]) -> bytes:
     """Return the record of a change of SOP Instance Status on a link that holds (PS3.15 A.1.1): `STATUS_FIELDS`, in their order."""
     return event_record(STATUS, time_ns, quality, {name: fields[name] for name in STATUS_FIELDS})
+
+
+_BYPASS_TEXTS: Final = {"how": 32, "who": 200, "reason": 400, "targets": 400}  # bytes at most, as they stand in the record
+
+
+def bypass_record(time_ns: int, quality: Quality, box: str, entry: Mapping[str, object]) -> bytes:
+    """Return the record of a beginning or end of break-glass, never too long. `entry`: as `plant.bypass.Entry` has it.
+
+    Raises `ValueError`, `KeyError` when it is none.
+    """
+    if entry["event"] not in ("begin", "end"):
+        raise ValueError("an entry begins or ends")
+    texts = ",".join(f'"{name}":{quoted(str(entry[name]), limit)}' for name, limit in _BYPASS_TEXTS.items())
+    return (
+        f'{{"v":{VERSION},"type":"{BYPASS}","time":"{stamp(time_ns)}","quality":"{quality.value}","event":"{entry["event"]}",'
+        f'"box":{quoted(box, 96)},"id":{quoted(str(entry["id"]), 32)},"at":"{stamp(_number(entry["at_ns"]))}",{texts},'
+        f'"minutes":{_number(entry["minutes"])}}}'
+    ).encode("ascii")
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise ValueError(f"not a number: {str(value)[:40]!r}")
+    return value
 
 
 def append(path: str | os.PathLike[str], record: bytes, seconds: float, ident: bytes | None = None) -> int:

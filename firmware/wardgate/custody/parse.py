@@ -28,6 +28,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "close": ("association", "stores", "ended", "outcome", "after"),
     "tombstone": ("below", "policy"),
     "box": ("box", "id", "event", "happened", "happened_quality", "code", "detail"),
+    "bypass": ("event", "box", "id", "at", "how", "who", "reason", "targets", "minutes"),
     "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
 }
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
@@ -99,6 +100,9 @@ def parse_record(data: bytes) -> Record:
     if kind == "box":
         _check_box(fields)
         return Record(kind, time, quality, True, fields)
+    if kind == "bypass":
+        _check_bypass(fields)
+        return Record(kind, time, quality, True, fields)
     if kind == "token":
         _check_token(fields)
         return Record(kind, time, quality, True, fields)
@@ -110,6 +114,13 @@ def parse_record(data: bytes) -> Record:
     if kind == "store":
         _check_store(fields)
     return Record(kind, time, quality, True, fields)
+
+
+def _check_bypass(fields: dict[str, object]) -> None:
+    if fields["event"] not in ("begin", "end"):
+        raise RecordError(f"event is {str(fields['event'])[:80]!r}")
+    _match(_TIME, fields["at"], "at")
+    _count(fields["minutes"], "minutes")
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

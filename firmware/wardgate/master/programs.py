@@ -10,7 +10,8 @@ _MODULE = (sys.executable, "-P", "-m")  # -P: never import from the folder the m
 class Programs:
     """Command lines.
 
-    `resolve`, `crl_fetch`, `witnessing`, `pruning` and `keeping` get the file's path appended, the others their control descriptor.
+    `resolve`, `crl_fetch`, `witnessing`, `pruning`, `keeping` and `recording` get the file's path appended, the others their control
+    descriptor.
     """
 
     def __init__(
@@ -22,6 +23,7 @@ class Programs:
         witnessing: tuple[str, ...] = (*_MODULE, "wardgate.custody.witnessing"),
         pruning: tuple[str, ...] = (*_MODULE, "wardgate.custody.pruning"),
         keeping: tuple[str, ...] = (*_MODULE, "wardgate.provision.keeping"),
+        recording: tuple[str, ...] = (*_MODULE, "wardgate.plant.recording"),
         forwarder: tuple[str, ...] = (*_MODULE, "wardgate.hold.forwarder"),
     ) -> None:
         self.resolve = resolve
@@ -31,4 +33,5 @@ class Programs:
         self.witnessing = witnessing
         self.pruning = pruning
         self.keeping = keeping
+        self.recording = recording
         self.forwarder = forwarder

@@ -121,7 +121,12 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     """Yield the lines for a person. `now` is Unix seconds."""
     glass = (status.get("plant") or {}).get("break_glass", {})
     if glass.get("lasts"):
-        yield f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {printable(glass['reason'])}"
+        by = f"by {printable(glass['act'])} ({printable(glass['who'])})"
+        yield f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {by}: {printable(glass['reason'])}"
+    for problem in glass.get("problems", ()):
+        yield f"BREAK-GLASS: {printable(problem)}"
+    if glass.get("unrecorded"):
+        yield f"BREAK-GLASS: {glass['unrecorded']} records wait for the custody log"
     yield from (f"STATE {line}" for line in status.get("standing", []))
     yield f"{status['box']}: {status['stage']}, up {_duration(status['uptime_seconds'])}"
     for text in status["unsafe"]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.plant import links
+from wardgate.plant.bypassing import Bypassing
 from wardgate.plant.features import INSTEAD, Features
 from wardgate.plant.flows import Leg, legs, listens, modality_addresses
 from wardgate.plant.frames import ask
-from wardgate.plant.glass import REMIND_SECONDS, Glass
 from wardgate.plant.guarding import GUARD_COUNTERS
 from wardgate.plant.learner import Change, Learner
 from wardgate.plant.marks import BRIDGE
@@ -39,7 +38,7 @@ class Box:
         self._asked = 0.0
         self._take(config)
         self.learner = self._learner()
-        self.glass = Glass(Path(config.plant.socket).with_name("break-glass.json"))
+        self.bypass = Bypassing(config, log, self.apply)
 
     def _take(self, config: Config) -> None:
         self.config: Config = config
@@ -58,8 +57,7 @@ class Box:
             if not getattr(self.features, name) and name not in ("veth", "vlan_devices"):
                 self.log.event(Code.NETD_INSTEAD, name, instead=text)
         self._remember()
-        now = time.monotonic()
-        self.glass.resume(self.plant.break_glass, now, time.time())
+        self.bypass.resume()
         links.ports_down(self.plant)
         self.apply()
         links.set_up(self.plant, self.features)
@@ -71,10 +69,10 @@ class Box:
     def apply(self, confirm: bool = False) -> None:
         """Make the rule set from what is known now and apply it. Raises `ProgramError`: the old one holds."""
         if self.plant.ports is Ports.ROUTER:
-            text = router_ruleset(self.config, self.features, self.glass.lasts)
+            text = router_ruleset(self.config, self.features, self.bypass.glass.lasts)
         else:
             known = Known(self.learner.stations, self.learner.hosts)
-            text = bridge_ruleset(self.config, self.features, known, self.glass.lasts)
+            text = bridge_ruleset(self.config, self.features, known, self.bypass.glass.lasts)
         seconds = self.plant.management.confirm_seconds if confirm else 0
         self.rules.apply(text, time.monotonic(), seconds)
 
@@ -95,6 +93,7 @@ class Box:
             self._take(before)
             self.learner = learner
             raise
+        self.bypass.take(config)
         self.log.event(Code.PLANT_RULES_APPLIED, waits_for_confirm=self.rules.waiting)
 
     def _remember(self) -> None:
@@ -150,11 +149,7 @@ class Box:
         """Tell of refused flows and spoofed frames, put back what was not confirmed, end the break-glass. Raises `ProgramError`."""
         if self.rules.restore_if_late(now):
             self.log.event(Code.PLANT_RULES_RESTORED)
-        if self.glass.lasts and now >= self.glass.until:
-            self.end_glass("its time is over")
-        elif self.glass.lasts and now >= self.glass.remind:
-            self.glass.remind = now + REMIND_SECONDS
-            self.log.event(Code.BREAK_GLASS_LASTS, left_seconds=self.glass.left(now), reason=self.glass.reason)
+        self.bypass.look(now)
 
     def look_at_refused(self) -> None:
         """Log what the rule set has noted since the last look."""
@@ -171,31 +166,6 @@ class Box:
             if count > self._guarded.get(name, 0):
                 self.log.event(Code.PLANT_SPOOFED, name, frames=count)
             self._guarded[name] = count
-
-    # --- break-glass
-
-    def start_glass(self, reason: str) -> None:
-        """Begin it. Raises `PermissionError` when policy does not allow it, `ProgramError`."""
-        if not self.plant.break_glass.allow:
-            self.log.event(Code.BREAK_GLASS_REFUSED, reason=reason)
-            raise PermissionError("plant.break_glass.allow is false")
-        now = time.monotonic()
-        self.glass.start(self.plant.break_glass, reason, now, time.time())
-        try:
-            self.apply()
-        except ProgramError:
-            self.glass.end()
-            raise
-        targets = ",".join(endpoint.text for endpoint in self.plant.break_glass.addresses)
-        self.log.event(Code.BREAK_GLASS_STARTED, targets=targets, minutes=self.plant.break_glass.minutes, reason=reason)
-
-    def end_glass(self, why: str) -> None:
-        """End it. Raises `ProgramError`."""
-        if not self.glass.lasts:
-            return
-        self.glass.end()
-        self.apply()
-        self.log.event(Code.BREAK_GLASS_ENDED, why=why)
 
 
 def _host(leg: Leg) -> tuple[Network, ...]:

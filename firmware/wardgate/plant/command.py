@@ -76,6 +76,10 @@ def _status_lines(answer: dict[str, Any]) -> list[str]:
     enforced = "policy holds" if answer["enforce"] else "ENFORCE = FALSE: everything is bridged in clear"
     lines = [f"ports {answer['ports']}: {enforced}", f"modality {', '.join(answer['stations']) or 'not seen yet'}"]
     lines += [_glass_line(answer)] if answer["break_glass"]["lasts"] else []
+    glass = answer["break_glass"]
+    lines += [f"break-glass may be started by {', '.join(glass['acts'])}"] if glass["acts"] else []
+    lines += [f"BREAK-GLASS: {problem}" for problem in glass["problems"]]
+    lines += [f"{glass['unrecorded']} records of break-glass wait for the custody log"] if glass["unrecorded"] else []
     lines += [f"next hop {address} {mac}" for address, mac in sorted(answer["hosts"].items())]
     lines += [f"{name:24} {count}" for name, count in sorted(answer["counters"].items()) if count]
     return lines
@@ -85,7 +89,7 @@ def _glass_line(answer: dict[str, Any]) -> str:
     glass = answer["break_glass"]
     if not glass["lasts"]:
         return "break-glass: off"
-    return f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; {glass['reason']}"
+    return f"BREAK-GLASS LASTS: {glass['left_seconds']} s left; by {glass['act']} ({glass['who']}): {glass['reason']}"
 
 
 def _glass(path: str, request: dict[str, Any]) -> int:

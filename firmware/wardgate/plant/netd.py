@@ -21,13 +21,14 @@ from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.notify import Notifier
 from wardgate.plant import wire
+from wardgate.plant.acts import Button, Card
 from wardgate.plant.box import Box
 from wardgate.plant.features import Features
 from wardgate.plant.mirror import Mirror, other
 from wardgate.plant.ports import Port, link
 from wardgate.plant.probe import rules
 from wardgate.plant.programs import ProgramError, ip_batch
-from wardgate.plant.requests import Requests
+from wardgate.plant.requests import Asker, Requests
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors
 from wardgate.policy.plant import Ports, Side
@@ -50,8 +51,9 @@ class Netd:
         self._requests = Requests(self.box, self._reload)
         self._mirror = Mirror(time.monotonic())
         self._epoll = select.epoll()
-        self._clients: dict[int, socket.socket] = {}
         self._notifier = Notifier()
+        self._clients: dict[int, tuple[socket.socket, Asker]] = {}
+        self._acts: dict[int, Button | Card] = {}
         self._running = True
         self._reload_wanted = False
 
@@ -110,7 +112,10 @@ class Netd:
         elif fd in ports:
             self.box.hear(ports[fd])
         elif fd in self._clients:
-            self._serve(self._clients[fd])
+            self._serve(*self._clients[fd])
+        elif fd in self._acts:
+            self.box.bypass.heard(self._acts[fd], time.monotonic())
+            self._watch_acts()
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
@@ -130,6 +135,7 @@ class Netd:
                 finally:
                     self._say_ready()
             self.box.look(now)
+            self._watch_acts()
             self._links(now)
             if look_too:
                 self.box.look_at_refused()
@@ -172,11 +178,19 @@ class Netd:
             client.close()
             return
         if len(self._clients) >= _MAX_CLIENTS:  # the oldest gives way: whoever asks, asks at once
-            self._leave(next(iter(self._clients.values())))
-        self._clients[client.fileno()] = client
+            self._leave(next(iter(self._clients.values()))[0])
+        self._clients[client.fileno()] = client, Asker(uid, uid in (0, os.geteuid()))
         self._epoll.register(client.fileno(), select.EPOLLIN)
 
-    def _serve(self, client: socket.socket) -> None:
+    def _watch_acts(self) -> None:
+        """Watch the button and the card reader that are open now: they come and go. A closed descriptor leaves the set by itself."""
+        acts = {act.fd: act for act in self.box.bypass.acts if act.fd >= 0}
+        for fd, act in acts.items():
+            if self._acts.get(fd) is not act:
+                self._epoll.register(fd, select.EPOLLIN)
+        self._acts = acts
+
+    def _serve(self, client: socket.socket, asker: Asker) -> None:
         try:
             request, fd = wire.receive(client)
             if fd is not None:
@@ -186,7 +200,7 @@ class Netd:
         except (OSError, EOFError, wire.WireError):
             self._leave(client)
             return
-        answer, sock = self._requests.answer(request)
+        answer, sock = self._requests.answer(request, asker)
         try:
             wire.send(client, answer, sock.fileno() if sock is not None else None)
         except (OSError, wire.WireError):

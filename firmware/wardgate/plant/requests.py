@@ -6,17 +6,34 @@ import socket
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
+from pwd import getpwuid
+from typing import Any, NamedTuple
 
 from wardgate.codes import Code
 from wardgate.plant.box import Box
+from wardgate.plant.bypass import MAX_AT_ONCE
 from wardgate.plant.opening import connection, listener
 from wardgate.plant.programs import ProgramError
 from wardgate.plant.rulekeeper import read_seen
 from wardgate.policy.endpoint import parse_endpoint
-from wardgate.policy.plant import Side
+from wardgate.policy.plant import Act, Side
 
 Answer = tuple[dict[str, Any], socket.socket | None]
+
+
+class Asker(NamedTuple):
+    """Who asks. `is_keeper`: root or `netd`'s own user, not one of those who only need sockets."""
+
+    uid: int
+    is_keeper: bool
+
+    @property
+    def who(self) -> str:
+        """A name for the log."""
+        try:
+            return f"{getpwuid(self.uid).pw_name} (uid {self.uid})"
+        except KeyError:
+            return f"uid {self.uid}"
 
 
 class Requests:
@@ -25,9 +42,9 @@ class Requests:
     def __init__(self, box: Box, reload: Callable[[], None]) -> None:
         self._box, self._reload = box, reload
 
-    def answer(self, request: dict[str, Any]) -> Answer:
+    def answer(self, request: dict[str, Any], asker: Asker) -> Answer:
         """Return the answer and the socket that goes with it."""
-        operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
+        operations: dict[str, Callable[[dict[str, Any], Asker], Answer]] = {
             "listen": self._listen,
             "connect": self._connect,
             "status": self._status,
@@ -35,12 +52,13 @@ class Requests:
             "confirm": self._confirm,
             "reload": self._reloaded,
             "break-glass": self._glass,
+            "bypass": self._bypass,
         }
         operation = operations.get(str(request.get("op")))
         if operation is None:
             return self._no(Code.NETD_REQUEST_REFUSED, f"no operation {str(request.get('op'))[:40]!r}")
         try:
-            return operation(request)
+            return operation(request, asker)
         except OSError as error:
             detail = f"{error.strerror or error}"
             return {"ok": False, "code": "PLANT_NO_NETD_SOCKET", "detail": detail, "errno": error.errno}, None
@@ -51,14 +69,14 @@ class Requests:
         self._box.log.event(code, detail=detail)
         return {"ok": False, "code": code.name, "detail": detail}, None
 
-    def _listen(self, request: dict[str, Any]) -> Answer:
+    def _listen(self, request: dict[str, Any], _asker: Asker) -> Answer:
         endpoint = parse_endpoint(str(request.get("endpoint")))
         side = self._box.listens.get(endpoint)
         if side is None:
             return self._no(Code.NETD_REQUEST_REFUSED, f"policy names no listening at {endpoint.text}")
         return {"ok": True}, listener(endpoint, side)
 
-    def _connect(self, request: dict[str, Any]) -> Answer:
+    def _connect(self, request: dict[str, Any], _asker: Asker) -> Answer:
         target, source = parse_endpoint(str(request.get("target"))), parse_endpoint(str(request.get("source")))
         address = ip_address(source.host)
         for leg in self._box.legs:
@@ -67,7 +85,7 @@ class Requests:
                 return {"ok": True}, connection(target, source, leg.side)
         return self._no(Code.NETD_REQUEST_REFUSED, f"policy names no leg from {source.host} to {target.text}")
 
-    def _status(self, _request: dict[str, Any]) -> Answer:
+    def _status(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         box = self._box
         now = time.monotonic()
         return {
@@ -79,30 +97,40 @@ class Requests:
             "counters": box.rules.counters(),
             "features": box.features._asdict(),
             "waits_for_confirm": box.rules.waiting,
-            "break_glass": {"lasts": box.glass.lasts, "left_seconds": box.glass.left(now), "reason": box.glass.reason},
+            "break_glass": box.bypass.shown(now),
             "management": box.plant.management.side is not Side.OFF,
         }, None
 
-    def _seen(self, _request: dict[str, Any]) -> Answer:
+    def _seen(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         flows = [[name, *flow] for name, flow in read_seen()]
         return {"ok": True, "enforce": self._box.plant.enforce, "flows": flows[:600], "more": max(0, len(flows) - 600)}, None
 
-    def _confirm(self, _request: dict[str, Any]) -> Answer:
+    def _confirm(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         self._box.rules.confirm()
         return {"ok": True}, None
 
-    def _reloaded(self, _request: dict[str, Any]) -> Answer:
+    def _reloaded(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         self._reload()
         return {"ok": True, "waits_for_confirm": self._box.rules.waiting}, None
 
-    def _glass(self, request: dict[str, Any]) -> Answer:
+    def _glass(self, request: dict[str, Any], asker: Asker) -> Answer:
+        if not asker.is_keeper:  # a worker that was taken over must not be able to open the bypass
+            self._box.log.event(Code.BREAK_GLASS_NO_ACT, who=asker.who)
+            return {"ok": False, "code": Code.BREAK_GLASS_NO_ACT.name, "detail": f"{asker.who} may not"}, None
         if request.get("do") == "end":
-            self._box.end_glass("it was ended")
+            self._box.bypass.end(Act.COMMAND, asker.who, "it was ended")
         elif request.get("do") == "start":
             try:
-                self._box.start_glass("".join(c for c in str(request.get("reason", "")) if c.isprintable())[:200])
+                self._box.bypass.start(Act.COMMAND, asker.who, "".join(c for c in str(request.get("reason", "")) if c.isprintable())[:200])
             except PermissionError as error:
-                return {"ok": False, "code": Code.BREAK_GLASS_REFUSED.name, "detail": str(error)}, None
+                return {"ok": False, "code": error.args[0], "detail": error.args[1]}, None
         else:
             return self._no(Code.NETD_REQUEST_REFUSED, "break-glass: start or end")
-        return self._status(request)
+        return self._status(request, asker)
+
+    def _bypass(self, request: dict[str, Any], _asker: Asker) -> Answer:
+        journal, done = self._box.bypass.journal, request.get("done")
+        if isinstance(done, int):
+            journal.done(done)
+            return {"ok": True}, None
+        return {"ok": True, "entries": [entry._asdict() for entry in journal.entries[:MAX_AT_ONCE]]}, None

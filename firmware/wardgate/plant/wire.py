@@ -3,6 +3,8 @@
     {"op":"listen","endpoint":"192.0.2.20:104"}                                  -> {"ok":true} and one descriptor (SCM_RIGHTS)
     {"op":"connect","target":"192.0.2.20:2762","source":"192.0.2.10:40000"}      -> the same; the connect has begun
     {"op":"status"} {"op":"seen"} {"op":"confirm"} {"op":"reload"}               -> {"ok":true, ...}
+    {"op":"bypass"}                                                              -> {"ok":true,"entries":[...]}, those not recorded yet
+    {"op":"bypass","done":NUMBER}                                                -> {"ok":true}; entries up to it are recorded
     {"op":"break-glass","do":"start"|"end","reason":"..."}                       -> {"ok":true, ...}
     refusals                                                                     -> {"ok":false,"code":"NETD_...","detail":"...","errno":n}
 

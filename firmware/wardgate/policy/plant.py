@@ -43,6 +43,14 @@ class Side(StrEnum):
     HOSPITAL = "hospital"
 
 
+class Act(StrEnum):
+    """What may start break-glass."""
+
+    BUTTON = "button"
+    CARD = "card"
+    COMMAND = "command"
+
+
 class Allow(NamedTuple):
     """One entry of the allow list. `hours` are UTC, `HH:MM-HH:MM`; no days: every day."""
 
@@ -78,6 +86,11 @@ class BreakGlass(NamedTuple):
     """The bypass: whether it may be started, for how long, and to which addresses it relays in clear."""
 
     allow: bool = False
+    acts: tuple[Act, ...] = ()
+    button: Path = Path()
+    button_key: int = 0
+    button_seconds: int = 3
+    card: str = ""
     minutes: int = 60
     addresses: tuple[Endpoint, ...] = ()
 
@@ -100,6 +113,7 @@ class Plant(NamedTuple):
     mtu: int = 1500
     enforce: bool = True
     socket: Path = Path("/run/wardgate-netd/netd.sock")
+    state_dir: Path = Path("/var/lib/wardgate-netd")
     allow_uids: tuple[int, ...] = ()
     mac: MacRule = MacRule.LEARNED
     macs: tuple[str, ...] = ()
@@ -139,6 +153,7 @@ def build_plant(data: dict[str, Any]) -> Plant:
             **data,
             "ports": Ports(data["ports"]),
             "socket": Path(data["socket"]),
+            "state_dir": Path(data["state_dir"]),
             "allow_uids": tuple(data["allow_uids"]),
             "mac": MacRule(data["mac"]),
             "macs": tuple(text.lower() for text in data["macs"]),
@@ -152,7 +167,14 @@ def build_plant(data: dict[str, Any]) -> Plant:
                     "reach": tuple(parse_endpoint(text) for text in management["reach"]),
                 }
             ),
-            "break_glass": BreakGlass(**{**glass, "addresses": tuple(parse_endpoint(text) for text in glass["addresses"])}),
+            "break_glass": BreakGlass(
+                **{
+                    **glass,
+                    "acts": tuple(Act(act) for act in glass["acts"]),
+                    "button": Path(glass["button"]),
+                    "addresses": tuple(parse_endpoint(text) for text in glass["addresses"]),
+                }
+            ),
             "router": Router(tuple(router["modality_addresses"]), tuple(router["hospital_addresses"]), router["gateway"]),
         }
     )

@@ -27,6 +27,14 @@ def check_plant(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     glass = plant.get("break_glass", {})
     if glass.get("allow") and not glass.get("addresses"):
         _add(mistakes, "plant.break_glass.addresses", "the addresses that may be reached in clear", "nothing", Code.CONFIG_MISSING)
+    if glass.get("allow") and not glass.get("acts"):
+        _add(mistakes, "plant.break_glass.acts", "what may start it: button, card, command", "nothing", Code.CONFIG_MISSING)
+    for act in ("button", "card"):
+        named, used = bool(glass.get(act)), act in glass.get("acts", [])
+        if used and not named:
+            _add(mistakes, f"plant.break_glass.{act}", f'which one, because acts has "{act}"', "nothing", Code.CONFIG_MISSING)
+        if named and not used:
+            _add(mistakes, f"plant.break_glass.{act}", f'nothing, because acts has no "{act}"', str(glass[act]), Code.CONFIG_CONTRADICTION)
     for index, text in enumerate(glass.get("addresses", [])):
         _literal(text, f"plant.break_glass.addresses[{index}]", mistakes)
     if router:

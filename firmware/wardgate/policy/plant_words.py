@@ -41,6 +41,7 @@ PLANT_SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("mtu", Kind.INTEGER, 1500, "largest packet of both ports, bytes; 9000 for jumbo frames", 1280, 9216),
         Word("enforce", Kind.BOOLEAN, True, "false: everything is bridged in clear and only noted, for `wardgate observe report`"),
         Word("socket", Kind.PATH, "/run/wardgate-netd/netd.sock", "where `netd` takes requests"),
+        Word("state_dir", Kind.PATH, "/var/lib/wardgate-netd", "where `netd` keeps what the custody log has to be told of break-glass"),
         Word("allow_uids", Kind.INTEGER, [], "user ids that may ask `netd` for sockets, besides its own", 0, (1 << 32) - 2, many=True),
         Word(
             "mac",
@@ -84,6 +85,18 @@ PLANT_SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     ),
     "plant.break_glass": (
         Word("allow", Kind.BOOLEAN, False, "whether it may be started at all"),
+        Word(
+            "acts",
+            Kind.CHOICE,
+            [],
+            "what may start it; `command` takes it from root only",
+            choices=("button", "card", "command"),
+            many=True,
+        ),
+        Word("button", Kind.PATH, "", "input device of the button, such as `/dev/input/by-path/platform-gpio-keys-event`"),
+        Word("button_key", Kind.INTEGER, 0, "which key of it (linux/input-event-codes.h); 0: any", 0, 767),
+        Word("button_seconds", Kind.INTEGER, 3, "how long it has to be held", 1, 30),
+        Word("card", Kind.NAME, "", "name of the token in keys.toml; putting it in starts the bypass, once it has taken its PIN"),
         Word("minutes", Kind.INTEGER, 60, "it ends by itself after this time", 1, 1440),
         Word("addresses", Kind.ENDPOINT, [], "where the modality is relayed to in clear while it lasts", many=True),
     ),
