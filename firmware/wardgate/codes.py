@@ -1404,6 +1404,7 @@ class Code(Enum):
         "break-glass was asked for by an act that policy does not name, or by whom it may not be started",
         "use the button or the card; plant.break_glass.acts names them",
     )
+    NETD_NOT_NEEDED = _row(859, Side.BOX, Level.INFO, 'plant.ports is "none": netd has nothing to do and ends', "nothing")
     PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
 
     # 93x-95x the box: processes that hang, state, vault, time

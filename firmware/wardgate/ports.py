@@ -15,6 +15,7 @@ from typing import Final
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors
 from wardgate.policy.model import Config
+from wardgate.policy.plant import Side
 
 NFT: Final = "/usr/sbin/nft"
 _SECONDS: Final = 20.0
@@ -35,6 +36,13 @@ def rules(config: Config) -> list[str]:
                         family = _FAMILY[own.version]
                         to = "" if own.is_unspecified else f" {family} daddr {own}"
                         found.add(f"{family} saddr {network}{to} tcp dport {endpoint.port} accept")
+    management = config.plant.management
+    if management.side is not Side.OFF and management.address:
+        own = ipaddress.ip_interface(management.address).ip
+        for network in management.sources:
+            if network.version == own.version:
+                family = _FAMILY[own.version]
+                found.add(f"{family} saddr {network} {family} daddr {own} tcp dport {management.port} accept")
     return sorted(found)
 
 

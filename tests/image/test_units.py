@@ -27,7 +27,7 @@ def test_every_unit_parses(path: Path) -> None:
 
 def test_there_are_the_services_that_the_processes_need() -> None:
     assert {path.stem for path in services()} == {
-        *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports"),
+        *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry"),
     }
 
@@ -36,13 +36,14 @@ def test_there_are_the_services_that_the_processes_need() -> None:
 def test_a_service_runs_as_a_declared_account_and_never_as_root(path: Path) -> None:
     service = read_unit(path)["Service"]
     assert service["User"][0] in _users()
-    assert set(service.get("SupplementaryGroups", [])) <= _users()
+    groups = {name for line in service.get("SupplementaryGroups", []) for name in line.split()}
+    assert groups <= _users() | {"input"}  # systemd's own: the button of break-glass
 
 
 @pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
 def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
     service = read_unit(path)["Service"]
-    for line in [*service["ExecStart"], *service.get("ExecReload", [])]:
+    for line in [*service["ExecStart"], *service.get("ExecReload", []), *service.get("ExecCondition", [])]:
         words = line.split()
         assert words[0] in PROGRAMS
         if words[0].endswith("python3"):

@@ -84,15 +84,16 @@ def test_the_rule_set_uses_what_this_kernel_has(features: Features, folder: Path
 
 def test_with_connection_tracking_an_answer_that_nobody_asked_for_does_not_pass(features: Features, folder: Path, pki: Pki) -> None:
     _need(features, "bridge_conntrack")
-    send = "import socket; u = socket.socket(2, 2); u.bind(('', 53)); u.sendto(b'x', ({host!r}, 40000))"
+    send = "import socket; u = socket.socket(2, 2); u.bind(('', {own})); u.sendto(b'x', ({host!r}, {port}))"
+    unasked = send.format(own=53, host=MODALITY, port=40000)
     with _plant(folder, pki) as plant:
         assert plant.echo().returncode == 0, plant.log
         heard = _dump(plant.modality, "eth0", folder / "dns.log", "udp port 40000")
         refused = plant.counters()["refused_hospital"]
-        plant.pacs.do("python3", "-c", send.format(host=MODALITY))
+        plant.pacs.do("python3", "-c", unasked)
         until(lambda: plant.counters()["refused_hospital"] > refused, "it is refused")
-        plant.modality.do("python3", "-c", send.format(host=PACS).replace("53", "40000", 1).replace("40000))", "53))"))
-        plant.pacs.do("python3", "-c", send.format(host=MODALITY))
+        plant.modality.do("python3", "-c", send.format(own=40000, host=PACS, port=53))
+        plant.pacs.do("python3", "-c", unasked)
         until(lambda: f"{PACS}.53 > {MODALITY}.40000" in heard.log, "an answer passes")
         assert heard.log.count(f"{PACS}.53 > {MODALITY}.40000") == 1
         heard.stop()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(can() is not None, reason=str(can()))
 GOLDEN = Path(__file__).parents[1] / "vectors" / "plant"
 
 
-@pytest.mark.parametrize("name", ["bridge", "break-glass", "observe", "router"])
+@pytest.mark.parametrize("name", ["bridge", "vlan", "break-glass", "observe", "router"])
 def test_the_kernel_takes_the_rule_set_twice_over(name: str) -> None:
     path = GOLDEN / f"{name}.nft"
     done = run(["unshare", "-n", "sh", "-c", f"nft -c -f {path} && nft -f {path} && nft -f {path} && nft list ruleset"])

@@ -25,12 +25,13 @@ def chain(text: str, table: str, name: str) -> list[str]:
     return [line.strip() for line in body.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["bridge", "bridge-broute", "break-glass", "observe", "router"])
+@pytest.mark.parametrize("name", ["bridge", "bridge-broute", "vlan", "break-glass", "observe", "router"])
 def test_the_rule_set_is_the_one_that_was_read(name: str) -> None:
     config = plant_config()
     made = {
         "bridge": lambda: bridge_ruleset(config, HERE, KNOWN),
         "bridge-broute": lambda: bridge_ruleset(config, HERE._replace(broute=True, bridge_conntrack=True), KNOWN),
+        "vlan": lambda: bridge_ruleset(plant_config(GATEWAY + BRIDGE.replace("[plant]\n", "[plant]\nvlan = 120\n")), HERE, KNOWN),
         "break-glass": lambda: bridge_ruleset(config, HERE, KNOWN, glass=True),
         "observe": lambda: bridge_ruleset(plant_config(GATEWAY + BRIDGE.replace("[plant]\n", "[plant]\nenforce = false\n")), HERE, KNOWN),
         "router": lambda: router_ruleset(router_config(), HERE),
@@ -120,3 +121,11 @@ def test_a_bound_mac_is_the_only_station_whatever_was_learned() -> None:
     bound = BRIDGE.replace("[plant]\n", '[plant]\nmac = "bound"\nmacs = ["02:00:5e:00:53:77"]\n')
     text = bridge_ruleset(plant_config(GATEWAY + bound), HERE, KNOWN)
     assert "set station { type ether_addr; elements = { 02:00:5e:00:53:77 }; }" in text
+
+
+def test_on_a_trunk_only_link_local_frames_pass_without_the_tag() -> None:
+    text = bridge_ruleset(plant_config(GATEWAY + BRIDGE.replace("[plant]\n", "[plant]\nvlan = 120\n")), HERE, KNOWN)
+    rules = chain(text, "bridge", "forward")
+    bare = [rule for rule in rules if '"eth0"' in rule or '"eth1"' in rule]
+    assert rules[1:4] == bare  # before anything is accepted
+    assert bare[2].endswith('counter name "refused_trunk" drop') and "accept" in bare[0] and "0x888e" in bare[0] and "drop" in bare[1]

@@ -68,7 +68,7 @@ def set_up(plant: Plant, features: Features) -> None:
     ip_batch([f"link set dev {port} master {BRIDGE}" for port in ports])
     if plant.vlan:
         _join_bare(bare, mask, features)
-    ip_batch([f"link set dev {device} up" for device in dict.fromkeys((BRIDGE, *ports, *bare))])
+    ip_batch([f"link set dev {device} up" for device in dict.fromkeys((BRIDGE, *bare, *ports))])  # a VLAN device after its port
 
 
 def _tagged(plant: Plant, bare: Iterable[str], ports: Iterable[str]) -> None:
@@ -149,7 +149,7 @@ def _router(plant: Plant) -> None:
     ip_batch(
         [
             f"link set dev {device} up"
-            for device in dict.fromkeys((*(device for device, _ in sides), plant.modality_port, plant.hospital_port))
+            for device in dict.fromkeys((plant.modality_port, plant.hospital_port, *(device for device, _ in sides)))
         ]
     )
     if plant.router.gateway:

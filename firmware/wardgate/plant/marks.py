@@ -7,6 +7,7 @@ from typing import Final
 # Packet and socket marks: which port the packet came in by, or has to leave by. The upper half tells ours from others'.
 MARK_MODALITY: Final = 0x57470001
 MARK_HOSPITAL: Final = 0x57470002
+MARK_ROUTED: Final = 0x57470003  # in the router: came in by one of the ports, so that the table `wardgate` judges it
 MARK_MASK: Final = 0xFFFF0000
 MARK_OURS: Final = 0x57470000
 

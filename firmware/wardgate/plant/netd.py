@@ -1,4 +1,5 @@
 """`netd`: the process that alone holds CAP_NET_ADMIN and CAP_NET_RAW. `python -m wardgate.plant.netd -c FILE`, ready when it says READY.
+With `--wanted` it only tells whether policy joins the ports: 0 yes, 1 no, 255 the policy has mistakes.
 
 One `epoll` loop: the socket of those who ask, the two ports, signals, a tick. SIGHUP reads the configuration again, SIGTERM ends the
 process; bridge and rules stay in the kernel, so that what is in force stays in force.
@@ -13,7 +14,9 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from pwd import getpwnam
 from types import FrameType
 from typing import Final
 
@@ -36,6 +39,7 @@ from wardgate.policy.plant import Ports, Side
 _TICK_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 5.0
 _MAX_CLIENTS: Final = 64
+_WRONG: Final = 255  # to ExecCondition= of systemd: no "no", a failure
 
 
 class Netd:
@@ -60,9 +64,12 @@ class Netd:
     def run(self) -> int:
         """Serve until SIGTERM; return the exit status."""
         plant = self.box.plant
-        if plant.ports is Ports.NONE or self.box.features.missing:
-            lacks = ", ".join(self.box.features.missing) if plant.ports is not Ports.NONE else 'plant.ports is "none"'
-            self.log.event(Code.NETD_CANNOT_START, detail=lacks)
+        if plant.ports is Ports.NONE:  # the service of an image starts it whatever the policy says
+            self.log.event(Code.NETD_NOT_NEEDED)
+            self._say_ready()
+            return 0
+        if self.box.features.missing:
+            self.log.event(Code.NETD_CANNOT_START, detail=", ".join(self.box.features.missing))
             return 1
         try:
             server = _listen(plant.socket)
@@ -173,7 +180,7 @@ class Netd:
         client, _ = server.accept()
         client.setblocking(False)
         _pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (0, os.geteuid(), *self.box.plant.allow_uids):
+        if uid not in (0, os.geteuid(), *self.box.plant.allow_uids, *_uids(self.box.plant.allow_users)):
             self.log.event(Code.NETD_STRANGER, f"uid {uid}")
             client.close()
             return
@@ -215,6 +222,16 @@ class Netd:
         client.close()
 
 
+def _uids(names: Iterable[str]) -> list[int]:
+    found = []
+    for name in names:
+        try:
+            found.append(getpwnam(name).pw_uid)
+        except KeyError:
+            pass  # on a bench
+    return found
+
+
 def _listen(path: Path) -> socket.socket:
     """The directory is open to all, the socket too: who may ask is told by SO_PEERCRED."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -228,14 +245,19 @@ def _listen(path: Path) -> socket.socket:
 
 def main() -> int:
     """Run it."""
-    if len(sys.argv) != 3 or sys.argv[1] not in ("-c", "--config"):
-        sys.stderr.write("usage: python -m wardgate.plant.netd -c FILE\n")
+    words = sys.argv[1:]
+    asking = words[:1] == ["--wanted"]
+    words = words[1:] if asking else words
+    if len(words) != 2 or words[0] not in ("-c", "--config"):
+        sys.stderr.write("usage: python -m wardgate.plant.netd [--wanted] -c FILE\n")
         return 2
     try:
-        netd = Netd(os.path.abspath(sys.argv[2]))
+        if asking:
+            return 1 if load_config(words[1], files=False).plant.ports is Ports.NONE else 0
+        netd = Netd(os.path.abspath(words[1]))
     except ConfigErrors as errors:
         sys.stderr.write(f"{errors}\n")
-        return 1
+        return _WRONG if asking else 1
     return netd.run()
 
 

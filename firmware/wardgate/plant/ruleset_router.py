@@ -11,6 +11,7 @@ from wardgate.plant import manage
 from wardgate.plant.allowing import allow_rules, counter
 from wardgate.plant.features import Features
 from wardgate.plant.flows import host, modality_addresses
+from wardgate.plant.marks import MARK_ROUTED
 from wardgate.plant.ruleset import SEEN_SIZE, SEEN_TIMEOUT, chain, clear, indented, note
 from wardgate.plant.words import families, of_version
 from wardgate.policy.model import Config, Party
@@ -34,7 +35,7 @@ def _inet(config: Config, features: Features, glass: bool) -> list[str]:
                 f" flags dynamic, timeout; timeout {SEEN_TIMEOUT}; }}"
             ]
     verdict = "drop" if plant.enforce else "continue"
-    lines += chain("prerouting", "priority mangle; policy accept", [*_guard(config, verdict)])
+    lines += chain("prerouting", "priority mangle; policy accept", [*_guard(config, verdict), *_judged(config)])
     lines += chain("input", "priority filter; policy drop", [*_input(config), *manage.inet_input(plant), 'counter name "refused_box"'])
     lines += chain("forward", "priority filter; policy drop", [*_forward(config, features, glass)])
     lines += chain("output", "priority filter; policy drop", [*_output(config), *manage.inet_output(plant)])
@@ -49,6 +50,11 @@ def _guard(config: Config, verdict: str) -> Iterator[str]:
             yield f'iifname "{plant.outside}" {family} saddr {own} counter name "spoofed_address" {verdict}'
             if family == "ip":
                 yield f'iifname "{plant.inside}" ip saddr != {own} counter name "spoofed_address" {verdict}'
+
+
+def _judged(config: Config) -> Iterator[str]:
+    """The base rule set of an image lets pass what has our mark: it is judged here."""
+    yield f'iifname {{ "{config.plant.inside}", "{config.plant.outside}" }} meta mark set {MARK_ROUTED:#x}'
 
 
 def _neighbours() -> str:

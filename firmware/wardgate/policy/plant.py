@@ -113,8 +113,9 @@ class Plant(NamedTuple):
     mtu: int = 1500
     enforce: bool = True
     socket: Path = Path("/run/wardgate-netd/netd.sock")
-    state_dir: Path = Path("/var/lib/wardgate-netd")
+    state_dir: Path = Path("/var/lib/wardnetd")
     allow_uids: tuple[int, ...] = ()
+    allow_users: tuple[str, ...] = ("wardgate",)
     mac: MacRule = MacRule.LEARNED
     macs: tuple[str, ...] = ()
     lldp: bool = False
@@ -155,6 +156,7 @@ def build_plant(data: dict[str, Any]) -> Plant:
             "socket": Path(data["socket"]),
             "state_dir": Path(data["state_dir"]),
             "allow_uids": tuple(data["allow_uids"]),
+            "allow_users": tuple(data["allow_users"]),
             "mac": MacRule(data["mac"]),
             "macs": tuple(text.lower() for text in data["macs"]),
             "allow": tuple(_allow(entry) for entry in data["allow"]),

@@ -41,8 +41,9 @@ PLANT_SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("mtu", Kind.INTEGER, 1500, "largest packet of both ports, bytes; 9000 for jumbo frames", 1280, 9216),
         Word("enforce", Kind.BOOLEAN, True, "false: everything is bridged in clear and only noted, for `wardgate observe report`"),
         Word("socket", Kind.PATH, "/run/wardgate-netd/netd.sock", "where `netd` takes requests"),
-        Word("state_dir", Kind.PATH, "/var/lib/wardgate-netd", "where `netd` keeps what the custody log has to be told of break-glass"),
+        Word("state_dir", Kind.PATH, "/var/lib/wardnetd", "where `netd` keeps what the custody log has to be told of break-glass"),
         Word("allow_uids", Kind.INTEGER, [], "user ids that may ask `netd` for sockets, besides its own", 0, (1 << 32) - 2, many=True),
+        Word("allow_users", Kind.NAME, ["wardgate"], "accounts that may too; one that does not exist is no mistake", many=True),
         Word(
             "mac",
             Kind.CHOICE,

@@ -35,6 +35,7 @@ define WARDGATE_USERS
 	wardkeys -1 wardkeys -1 * /var/lib/wardkeys - - Wardgate key service
 	wardvault -1 wardvault -1 * - - - Wardgate vault
 	wardnet -1 wardnet -1 * - - - Wardgate firewall
+	wardnetd -1 wardnetd -1 * - - - Wardgate ports of the plant
 endef
 
 $(eval $(generic-package))
