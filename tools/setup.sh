@@ -12,10 +12,12 @@ cd "$(dirname "$0")/.."
 #   pcscd, libpcsclite1, vsmartcard-vpcd: the virtual card's way in (`wardkeys.pcsc` loads the library)
 #   qemu-system-x86: the other reader of the virtual card (ccid-card-passthru)
 #   mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
+#   squashfs-tools: the guest in which the cable meets a distribution's kernel
+#   openssh-server, openssh-client: management of the box, and who calls it
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
-PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck"
+PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck squashfs-tools openssh-server openssh-client"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -39,6 +41,10 @@ if [ -n "$missing" ]; then
         # Tests start their own Orthanc; the packaged service would listen on every address.
         case "$missing" in
         *orthanc*) systemctl disable --now orthanc >/dev/null 2>&1 || true ;;
+        esac
+        # Tests start their own sshd; the packaged service would listen on every address.
+        case "$missing" in
+        *openssh-server*) systemctl disable --now ssh >/dev/null 2>&1 || true ;;
         esac
         # Tests start their own pcscd; with vpcd the packaged one would listen on every address.
         case "$missing" in

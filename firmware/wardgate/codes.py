@@ -1405,6 +1405,13 @@ class Code(Enum):
         "use the button or the card; plant.break_glass.acts names them",
     )
     NETD_NOT_NEEDED = _row(859, Side.BOX, Level.INFO, 'plant.ports is "none": netd has nothing to do and ends', "nothing")
+    MANAGEMENT_NO_VERB = _row(
+        860,
+        Side.BOX,
+        Level.WARN,
+        "a keeper asked over the management address for what is not to be had there",
+        "nothing; the log names the key",
+    )
     PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
 
     # 93x-95x the box: processes that hang, state, vault, time

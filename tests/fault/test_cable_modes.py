@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import struct
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +11,7 @@ import pytest
 
 from support.netns import can
 from support.peers import have
-from support.plant import BACK, CLEAR, ENVIRONMENT, INTRUDER, MODALITY, PACS, TLS, Plant
+from support.plant import BACK, CLEAR, INTRUDER, MODALITY, PACS, TLS, Plant
 from support.processes import until
 from wardtools.pki import Pki
 
@@ -172,6 +168,9 @@ def test_in_the_router_the_box_has_addresses_of_its_own_and_the_rest_is_the_same
     settings.tables.append('[plant.router]\nmodality_addresses = ["10.88.0.1/24"]\nhospital_addresses = ["10.77.0.9/24"]\n')
     settings.modality_addresses, settings.listen, settings.store = ["10.88.0.5"], [f"10.88.0.1:{CLEAR}"], "10.88.0.5:104"
     settings.connect, settings.back, settings.rights = f"{PACS}:{TLS}", [f"10.77.0.9:{BACK}"], ("net_bind_service",)
+    settings.tables.append(
+        f'[plant.management]\nside = "hospital"\naddress = "10.77.0.9/24"\nport = 2222\nsources = ["{PACS}", "10.88.0.5"]\n'
+    )
     plant.modality.do("ip", "addr", "flush", "dev", "eth0")
     plant.modality.do("ip", "addr", "add", "10.88.0.5/24", "dev", "eth0")
     plant.modality.do("ip", "route", "add", "10.77.0.0/24", "via", "10.88.0.1")
@@ -185,78 +184,7 @@ def test_in_the_router_the_box_has_addresses_of_its_own_and_the_rest_is_the_same
     assert not _reaches(plant, "10.77.0.9", BACK, "intruder")
     assert not _reaches(plant, "10.77.0.9", CLEAR, "intruder")
     assert not _reaches(plant, PACS, TLS)
-
-
-def _bypass_records(plant: Plant) -> list[str]:
-    """What the custody log says of break-glass, read as an outsider does."""
-    shown = plant.box.run(sys.executable, "-m", "wardtools.main", "custody", "show", str(plant.folder / "custody"), env=ENVIRONMENT)
-    assert shown.returncode == 0, shown.stdout
-    return [line for line in shown.stdout.splitlines() if " bypass " in line]
-
-
-def test_break_glass_leaves_a_beginning_and_an_end_in_the_custody_log(plant: Plant) -> None:
-    plant.settings.tables.append(GLASS)
-    plant.start_pacs()
-    plant.start()
-    assert plant.ask("break-glass", "start", "-c", str(plant.config), "the", "card", "is", "lost").returncode == 0
-    assert plant.ask("break-glass", "end", "-c", str(plant.config)).returncode == 0
-    until(lambda: plant.log.count("WG855") == 2, "both are recorded")
-    begin, end = _bypass_records(plant)
-    assert "BREAK-GLASS BEGAN" in begin and "by command (root (uid 0)): the card is lost" in begin and f"{PACS}:{CLEAR}" in begin
-    assert "BREAK-GLASS ENDED" in end and begin.rpartition("id ")[2] == end.rpartition("id ")[2]
-    assert (plant.folder / "state" / "bypass.jsonl").stat().st_size == 0
-
-
-def test_while_the_custody_writer_is_dead_the_record_of_break_glass_is_kept_and_appended_later(plant: Plant) -> None:
-    plant.settings.tables.append(GLASS)
-    plant.start_pacs_in_clear()
-    plant.start_netd()  # the gateway is dead, and with it the custody writer
-    assert plant.ask("break-glass", "start", "-c", str(plant.config), "nothing", "works").returncode == 0
-    assert plant.echo().returncode == 0
-    assert plant.netd is not None
-    plant.netd.signal(signal.SIGKILL)
-    plant.netd.wait()
-    plant.start_netd()
-    assert plant.ask("break-glass", "end", "-c", str(plant.config)).returncode == 0
-    assert "2 records of break-glass wait" in plant.ask("plant", "status", "-c", str(plant.config)).stdout
-    plant.start_gateway()
-    until(lambda: plant.log.count("WG855") == 2, "both are recorded")
-    assert len(_bypass_records(plant)) == 2
-    assert "wait for the custody" not in plant.ask("plant", "status", "-c", str(plant.config)).stdout
-
-
-def test_a_button_that_is_held_starts_break_glass_and_a_worker_cannot(plant: Plant) -> None:
-    """The input device is a pipe with the kernel's own events: `gpio-keys` and `uinput` are not on every test machine."""
-    device = plant.folder / "event0"
-    os.mkfifo(device)
-    plant.settings.tables.append(
-        GLASS.replace('acts = ["command"]', f'acts = ["button"]\nbutton = "{device}"\nbutton_key = 408\nbutton_seconds = 1')
-    )
-    plant.start_pacs_in_clear()
-    plant.start_netd()
-    refused = plant.ask("break-glass", "start", "-c", str(plant.config), "by", "hand")
-    assert refused.returncode == 1 and "WG858" in refused.stdout
-    with device.open("wb", buffering=0) as button:
-        button.write(struct.pack("llHHi", 0, 0, 1, 408, 1))
-        until(lambda: "WG848" in plant.log, "it has begun")
-        button.write(struct.pack("llHHi", 0, 0, 1, 408, 0))
-        assert "act=button" in plant.log
-        assert plant.echo().returncode == 0
-        assert f"by button ({device})" in plant.ask("plant", "status", "-c", str(plant.config)).stdout
-        assert not _reaches(plant, INTRUDER, 443)
-
-
-def test_who_only_needs_sockets_may_not_start_break_glass(plant: Plant) -> None:
-    plant.settings.tables.append(GLASS)
-    plant.settings.plant["allow_uids"] = [65534]
-    plant.start_netd()
-    plant.folder.chmod(0o755)
-    netd = plant.folder / "netd" / "netd.sock"
-    ask = (
-        f"import socket; s = socket.socket(1, 5); s.connect('{netd}');"
-        ' s.send(b\'{"op":"break-glass","do":"start","reason":"x"}\'); print(s.recv(999))'
-    )
-    done = plant.box.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ask)
-    assert "BREAK_GLASS_NO_ACT" in done.stdout
-    status = plant.status()["break_glass"]
-    assert isinstance(status, dict) and not status["lasts"] and not status["unrecorded"]
+    _serve(plant, 2222, "box")  # management
+    assert _reaches(plant, "10.77.0.9", 2222, "pacs")
+    assert not _reaches(plant, "10.77.0.9", 2222, "intruder")
+    assert not _reaches(plant, "10.77.0.9", 2222)  # named as a source, and on the wrong side

@@ -27,7 +27,7 @@ def test_every_unit_parses(path: Path) -> None:
 
 def test_there_are_the_services_that_the_processes_need() -> None:
     assert {path.stem for path in services()} == {
-        *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd"),
+        *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry"),
     }
 
@@ -61,6 +61,8 @@ def test_a_service_that_stays_says_when_it_is_ready_and_is_ended_when_it_hangs(p
     service = read_unit(path)["Service"]
     if service["Type"][0] == "oneshot":
         assert "WatchdogSec" not in service
+    elif not service["ExecStart"][0].startswith("/usr/bin/python3 "):  # sshd, which knows no watchdog
+        assert service["Type"] == ["exec"] and "WatchdogSec" not in service and service["Restart"] == ["always"]
     else:
         assert service["Type"] == ["notify"]
         assert 30 <= int(service["WatchdogSec"][0]) <= 120

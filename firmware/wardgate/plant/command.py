@@ -17,8 +17,8 @@ USAGE = """\
 """
 
 
-def command(words: list[str]) -> int | None:
-    """Run the command; return its exit status, None when it is no such command."""
+def command(words: list[str], by: str = "") -> int | None:
+    """Run the command; return its exit status, None when it is no such command. `by`: the key of a keeper who asks from afar."""
     what, rest = words[0], words[1:]
     if what == "plant" and rest == ["probe"]:
         from wardgate.plant.probe import main
@@ -28,7 +28,7 @@ def command(words: list[str]) -> int | None:
         return None
     verb, path, more = rest[0], rest[2], rest[3:]
     if (what, verb) == ("break-glass", "start"):
-        return _glass(path, {"op": "break-glass", "do": "start", "reason": " ".join(more) or "not given"})
+        return _glass(path, {"op": "break-glass", "do": "start", "by": by, "reason": " ".join(more) or "not given"})
     if more:
         return None
     if (what, verb) == ("plant", "rules"):
@@ -36,7 +36,7 @@ def command(words: list[str]) -> int | None:
     if (what, verb) == ("observe", "report"):
         return _report(path)
     if (what, verb) == ("break-glass", "end"):
-        return _glass(path, {"op": "break-glass", "do": "end"})
+        return _glass(path, {"op": "break-glass", "do": "end", "by": by})
     if (what, verb) == ("break-glass", "status"):
         return _glass(path, {"op": "status"})
     if what == "plant" and verb in ("status", "confirm", "reload"):

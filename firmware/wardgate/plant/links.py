@@ -143,9 +143,13 @@ def _router(plant: Plant) -> None:
         write(f"ipv4/conf/{device}/arp_ignore", 1)
         write(f"ipv6/conf/{device}/accept_ra", 0)
         ip_batch([f"address replace {address} dev {device}" for address in addresses])
+    if plant.management.side is not Side.OFF:
+        device = plant.inside if plant.management.side is Side.MODALITY else plant.outside
+        ip_batch([f"address replace {plant.management.address} dev {device}"])
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         write(name, 1 if plant.allow else 0)
     write("ipv4/tcp_syncookies", 1)
+    write("ipv4/ip_unprivileged_port_start", 0)  # neither gateway nor management has a capability
     ip_batch(
         [
             f"link set dev {device} up"

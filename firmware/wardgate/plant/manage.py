@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 
 from wardgate.plant.flows import host
 from wardgate.plant.words import families
-from wardgate.policy.plant import Plant, Side
+from wardgate.policy.plant import Plant, Ports, Side
 
 
 def bridge_input(plant: Plant) -> Iterator[str]:
@@ -41,7 +41,7 @@ def inet_input(plant: Plant) -> Iterator[str]:
     if plant.management.side is not Side.OFF:
         if ":" in plant.management.address:
             yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
-        yield from _to_box(plant)
+        yield from (f"{_here(plant, 'iifname')}{rule}" for rule in _to_box(plant))
 
 
 def inet_output(plant: Plant) -> Iterator[str]:
@@ -49,7 +49,12 @@ def inet_output(plant: Plant) -> Iterator[str]:
     if plant.management.side is not Side.OFF:
         if ":" in plant.management.address:
             yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
-        yield from _from_box(plant)
+        yield from (f"{_here(plant, 'oifname')}{rule}" for rule in _from_box(plant))
+
+
+def _here(plant: Plant, way: str) -> str:
+    """In the router only the named port; in the bridge that is the bridge table's to judge."""
+    return f'{way} "{_port(plant)}" ' if plant.ports is Ports.ROUTER else ""
 
 
 def _port(plant: Plant) -> str:

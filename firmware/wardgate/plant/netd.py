@@ -180,13 +180,15 @@ class Netd:
         client, _ = server.accept()
         client.setblocking(False)
         _pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (0, os.geteuid(), *self.box.plant.allow_uids, *_uids(self.box.plant.allow_users)):
+        plant = self.box.plant
+        keepers = (0, os.geteuid(), *(_uids([plant.management.user]) if plant.management.side is not Side.OFF else ()))
+        if uid not in (*keepers, *plant.allow_uids, *_uids(plant.allow_users)):
             self.log.event(Code.NETD_STRANGER, f"uid {uid}")
             client.close()
             return
         if len(self._clients) >= _MAX_CLIENTS:  # the oldest gives way: whoever asks, asks at once
             self._leave(next(iter(self._clients.values()))[0])
-        self._clients[client.fileno()] = client, Asker(uid, uid in (0, os.geteuid()))
+        self._clients[client.fileno()] = client, Asker(uid, uid in keepers)
         self._epoll.register(client.fileno(), select.EPOLLIN)
 
     def _watch_acts(self) -> None:

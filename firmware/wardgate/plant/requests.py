@@ -117,11 +117,13 @@ class Requests:
         if not asker.is_keeper:  # a worker that was taken over must not be able to open the bypass
             self._box.log.event(Code.BREAK_GLASS_NO_ACT, who=asker.who)
             return {"ok": False, "code": Code.BREAK_GLASS_NO_ACT.name, "detail": f"{asker.who} may not"}, None
+        by = "".join(c for c in str(request.get("by", "")) if c.isprintable())[:100]
+        who = f"{asker.who} {by}".strip()
         if request.get("do") == "end":
-            self._box.bypass.end(Act.COMMAND, asker.who, "it was ended")
+            self._box.bypass.end(Act.COMMAND, who, "it was ended")
         elif request.get("do") == "start":
             try:
-                self._box.bypass.start(Act.COMMAND, asker.who, "".join(c for c in str(request.get("reason", "")) if c.isprintable())[:200])
+                self._box.bypass.start(Act.COMMAND, who, "".join(c for c in str(request.get("reason", "")) if c.isprintable())[:200])
             except PermissionError as error:
                 return {"ok": False, "code": error.args[0], "detail": error.args[1]}, None
         else:

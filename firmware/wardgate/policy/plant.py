@@ -77,6 +77,9 @@ class Management(NamedTuple):
     address: str = ""
     gateway: str = ""
     port: int = 22
+    user: str = "wardadmin"
+    keys: Path = Path("/etc/wardgate/management.keys")
+    host_key: Path = Path("/var/lib/wardadmin/host_ed25519")
     sources: tuple[Network, ...] = ()
     reach: tuple[Endpoint, ...] = ()
     confirm_seconds: int = 60
@@ -165,6 +168,8 @@ def build_plant(data: dict[str, Any]) -> Plant:
                 **{
                     **management,
                     "side": Side(management["side"]),
+                    "keys": Path(management["keys"]),
+                    "host_key": Path(management["host_key"]),
                     "sources": _networks(management["sources"]),
                     "reach": tuple(parse_endpoint(text) for text in management["reach"]),
                 }

@@ -23,7 +23,7 @@ def check_plant(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _mac(plant, mistakes)
     for index, entry in enumerate(plant.get("allow", [])):
         _allow(entry, f"plant.allow[{index}]", mistakes)
-    _management(plant, bridge, mistakes)
+    _management(plant, mistakes)
     glass = plant.get("break_glass", {})
     if glass.get("allow") and not glass.get("addresses"):
         _add(mistakes, "plant.break_glass.addresses", "the addresses that may be reached in clear", "nothing", Code.CONFIG_MISSING)
@@ -83,11 +83,11 @@ def _allow(entry: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
         _add(mistakes, f"{place}.way", '"from-modality": the modality is the client', "to-modality", Code.CONFIG_CONTRADICTION)
 
 
-def _management(plant: dict[str, Any], bridge: bool, mistakes: list[Mistake]) -> None:
+def _management(plant: dict[str, Any], mistakes: list[Mistake]) -> None:
     management = plant.get("management", {})
     if management.get("side", "off") == "off":
         return
-    if bridge and not management.get("address"):
+    if not management.get("address"):
         _add(mistakes, "plant.management.address", "the box's own address", "nothing", Code.CONFIG_MISSING)
     gateway, own = management.get("gateway"), management.get("address")
     if gateway and own and ip_address(gateway) not in ip_interface(own).network:

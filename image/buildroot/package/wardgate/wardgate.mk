@@ -36,6 +36,7 @@ define WARDGATE_USERS
 	wardvault -1 wardvault -1 * - - - Wardgate vault
 	wardnet -1 wardnet -1 * - - - Wardgate firewall
 	wardnetd -1 wardnetd -1 * - - - Wardgate ports of the plant
+	wardadmin -1 wardadmin -1 * /var/lib/wardadmin /bin/sh - Wardgate management
 endef
 
 $(eval $(generic-package))
