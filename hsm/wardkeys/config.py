@@ -41,6 +41,7 @@ class Config(NamedTuple):
     max_queue: int
     tokens: tuple[TokenConfig, ...]
     grants: tuple[Grant, ...] = ()  # none: everyone who may connect may use everything
+    watchers: frozenset[int] = frozenset()  # may see states, use no key whatever the grants
 
 
 class ConfigMistakes(Exception):
@@ -72,7 +73,7 @@ def parse(data: dict[str, Any]) -> Config:
     """Check a parsed file. Raises `ConfigMistakes`."""
     reader = _Reader(data, "")
     socket = reader.path("socket", None)
-    uids = frozenset(reader.uids())
+    uids, watchers = frozenset(reader.uids()), frozenset(reader.uids("watch_uids", "watch_users"))
     state_dir = reader.path("state_dir", os.path.dirname(socket))
     seconds = reader.number("request_seconds", 10.0, 0.1, 60.0)
     connections = int(reader.number("max_connections", 256, 1, 4096))
@@ -104,7 +105,7 @@ def parse(data: dict[str, Any]) -> Config:
     if mistakes:
         raise ConfigMistakes(mistakes)
     uids |= {grant.uid for grant in grants}
-    return Config(socket, uids, state_dir, seconds, connections, queue, tuple(tokens), grants)
+    return Config(socket, uids, state_dir, seconds, connections, queue, tuple(tokens), grants, watchers)
 
 
 def _grants(tables: list[Any], mistakes: list[tuple[Code, str, str]]) -> tuple[Grant, ...]:

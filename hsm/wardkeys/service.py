@@ -121,7 +121,7 @@ class Service:
             except OSError:
                 return
             connection = Connection(sock)
-            if connection.uid not in self._uids:
+            if connection.uid not in self._uids | self._config.watchers:
                 self._log.event(Code.KEYS_STRANGER, peer=f"uid {connection.uid}", pid=connection.pid)
                 self._turn_away(connection, Code.KEYS_STRANGER, f"uid {connection.uid}")
             elif len(self._connections) >= self._max_connections:
@@ -174,6 +174,9 @@ class Service:
 
     def _start(self, request: Request) -> None:
         op, fields = request.op, request.fields
+        if op not in (Op.STATUS, Op.WATCH) and request.connection.uid not in self._uids:
+            self._log.event(Code.KEYS_STRANGER, peer=f"uid {request.connection.uid}", pid=request.connection.pid)
+            raise KeyServiceError(Code.KEYS_STRANGER, f"uid {request.connection.uid} may only watch")
         if op in OPERATIONS:
             token, request.uri = self._router.route(fields[0])
             self._permit(request)

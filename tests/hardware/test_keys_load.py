@@ -324,3 +324,19 @@ def test_the_process_is_not_dumpable() -> None:
     """Neither the same user's debugger nor /proc/PID/mem reads it then; PR_GET_DUMPABLE is 3."""
     script = "import ctypes; from wardkeys.harden import harden; harden(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     assert run([sys.executable, "-c", script], env=python_path()).stdout.strip() == "0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_a_user_who_may_only_watch_sees_states_and_uses_no_key(rig: Rig) -> None:
+    rig.folder.chmod(0o711)
+    service = rig.start(watch_uids=[12345])
+    script = (
+        "import wardkeys.client, encodings.idna, json, sys, os; os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
+        "from wardkeys.client import KeyClient; from wardkeys.errors import KeyServiceError\n"
+        "client = KeyClient(sys.argv[1]); print(len(client.status()) > 0)\n"
+        "for ask in (lambda: client.sign(sys.argv[2], 'ecdsa-sha256', bytes(32)), lambda: client.certificate(sys.argv[2]), client.list):\n"
+        "    try: ask(); print('served')\n"
+        "    except KeyServiceError as error: print(error.code.name)\n"
+    )
+    ended = run([sys.executable, "-c", script, service.socket, "pkcs11:token=a;type=private"], env=python_path())
+    assert ended.stdout.split() == ["True", "KEYS_STRANGER", "KEYS_STRANGER", "KEYS_STRANGER"], ended.stdout

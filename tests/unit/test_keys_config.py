@@ -34,6 +34,8 @@ def test_a_small_configuration_has_safe_defaults() -> None:
 
 def test_users_are_named_by_number_or_account() -> None:
     assert parse({**_GOOD, "allow_uids": [42], "allow_users": ["root"]}).uids == {42, 0}
+    config = parse({**_GOOD, "watch_uids": [42], "watch_users": ["root"]})
+    assert config.watchers == {42, 0} and not config.uids
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,7 @@ def test_users_are_named_by_number_or_account() -> None:
         ({"max_queue": True}, Code.CONFIG_TYPE, "max_queue"),
         ({"allow_uids": [-1]}, Code.CONFIG_VALUE, "allow_uids"),
         ({"allow_users": ["nobody-of-that-name"]}, Code.CONFIG_VALUE, "allow_users"),
+        ({"watch_users": ["nobody-of-that-name"]}, Code.CONFIG_VALUE, "watch_users"),
         ({"token": []}, Code.CONFIG_MISSING, "token"),
         ({"token": {}}, Code.CONFIG_TYPE, "token"),
         ({"token": [1]}, Code.CONFIG_TYPE, "token[0]."),
