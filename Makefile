@@ -75,6 +75,11 @@ soak: setup ## 10,000 handshakes with the key in a SoftHSM token; 1,000 pulls of
 bench: ## ratios against stunnel and HAProxy on this machine
 	@tools/bench/run
 
+.PHONY: bench-cable
+bench-cable: setup ## the box in the cable: added latency and throughput against a bare bridge and stunnel; a study under a SYN flood
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.cable
+	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.flood
+
 .PHONY: bench-tokens
 bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.tokens

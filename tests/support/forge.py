@@ -6,7 +6,7 @@ tagged VLAN                 an empty tagged frame
 eapol                       an EAPOL start
 echo SRC DST DST-MAC [SIZE]  an ICMP echo request, with SIZE bytes of data
 segment SRC DST SPORT DPORT DST-MAC    a TCP segment (ACK, PSH) of no connection, in the name of SRC
-syns SRC DST DPORT DST-MAC COUNT       SYNs from as many ports of SRC, 5,000 a second
+syns SRC DST DPORT DST-MAC COUNT [RATE]    SYNs from as many ports of SRC, RATE (5,000) a second
 fragments SRC DST SPORT DPORT DST-MAC  a SYN in two fragments
 """
 
@@ -39,10 +39,14 @@ def main(words: list[str]) -> None:
     elif what == "segment":
         sock.send(_mac(rest[4]) + own + b"\x08\0" + _tcp(rest[0], rest[1], int(rest[2]), int(rest[3]), 0x18, b"forged"))
     elif what == "syns":
+        rate, head = int(rest[5]) if rest[5:] else 5000, _mac(rest[3]) + own + b"\x08\0"
+        # Made before they are sent: the sender shares the processors with what it is to disturb.
+        made = [head + _tcp(rest[0], rest[1], 1025 + number, int(rest[2]), 0x02, b"") for number in range(min(int(rest[4]), 5000))]
+        began = time.monotonic()
         for number in range(int(rest[4])):
-            sock.send(_mac(rest[3]) + own + b"\x08\0" + _tcp(rest[0], rest[1], 1025 + number % 60000, int(rest[2]), 0x02, b""))
+            sock.send(made[number % len(made)])
             if number % 50 == 49:
-                time.sleep(0.01)
+                time.sleep(max(0.0, began + number / rate - time.monotonic()))
     elif what == "fragments":
         packet = _tcp(rest[0], rest[1], int(rest[2]), int(rest[3]), 0x02, b"")
         for body, place in ((packet[20:28], 0x2000), (packet[28:], 1)):  # RFC 791 3.1: more fragments; offset in units of 8 bytes

@@ -14,7 +14,7 @@ from wardgate.plant.frames import ask
 from wardgate.plant.guarding import GUARD_COUNTERS
 from wardgate.plant.learner import Change, Learner
 from wardgate.plant.marks import BRIDGE
-from wardgate.plant.ports import Port
+from wardgate.plant.ports import FRAMES_AT_ONCE, Kind, Port
 from wardgate.plant.programs import ProgramError, ip_json, nft_json
 from wardgate.plant.rulekeeper import RuleKeeper, read_seen
 from wardgate.plant.ruleset import Known, bridge_ruleset
@@ -62,7 +62,8 @@ class Box:
         self.apply()
         links.set_up(self.plant, self.features)
         if self.plant.ports is Ports.BRIDGE:
-            self.ports = [Port(self.plant.inside, Side.MODALITY), Port(self.plant.outside, Side.HOSPITAL)]
+            devices = ((self.plant.inside, Side.MODALITY), (self.plant.outside, Side.HOSPITAL))
+            self.ports = [Port(device, side, kind) for device, side in devices for kind in Kind]
             links.neighbours(self.learner.hosts)
             links.fix_station(self.learner.stations, self.plant.inside)
 
@@ -106,12 +107,13 @@ class Box:
 
     # --- what is heard
 
-    def hear(self, port: Port) -> None:
-        """Learn from the frames that wait at a port."""
+    def hear(self, port: Port) -> bool:
+        """Learn from the frames that wait at a port; tell whether there are more than are taken at once."""
         now = time.monotonic()
         changed = False
         before = set(self.learner.hosts)
-        for seen in port.frames():
+        heard = port.frames()
+        for seen in heard:
             for news in self.learner.frame(port.side, seen, now):
                 if isinstance(news, Change):
                     changed = True
@@ -127,6 +129,7 @@ class Box:
             links.forget_neighbours(before - set(self.learner.hosts))
             links.neighbours(self.learner.hosts)
             links.fix_station(self.learner.stations, self.plant.inside)
+        return len(heard) >= FRAMES_AT_ONCE
 
     def _tell(self, news: Change) -> None:
         if not news.address:
@@ -140,7 +143,7 @@ class Box:
         if target in self.learner.hosts or source not in self.learner.hosts:
             return
         for port in self.ports:
-            if port.side is side:
+            if port.side is side and port.kind is Kind.NEIGHBOURS:
                 port.send(ask(target, source, self.learner.hosts[source]))
 
     # --- what is looked at now and then

@@ -38,6 +38,7 @@ from wardgate.policy.plant import Ports, Side
 
 _TICK_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 5.0
+_REST_SECONDS: Final = 0.05
 _MAX_CLIENTS: Final = 64
 _WRONG: Final = 255  # to ExecCondition= of systemd: no "no", a failure
 
@@ -58,6 +59,7 @@ class Netd:
         self._notifier = Notifier()
         self._clients: dict[int, tuple[socket.socket, Asker]] = {}
         self._acts: dict[int, Button | Card] = {}
+        self._resting: dict[int, float] = {}  # ports that are not heard until then
         self._running = True
         self._reload_wanted = False
 
@@ -92,7 +94,7 @@ class Netd:
         self._say_ready()
         tick = look = time.monotonic()
         while self._running:
-            for fd, _events in self._epoll.poll(_TICK_SECONDS):
+            for fd, _events in self._epoll.poll(_REST_SECONDS if self._resting else _TICK_SECONDS):
                 try:
                     self._event(fd, server, wake_read, ports)
                 except (ProgramError, OSError) as error:
@@ -101,6 +103,9 @@ class Netd:
                     self.log.event(Code.NETD_DEFECT, detail=f"{type(error).__name__}: {error}")
             now = time.monotonic()
             self._notifier.turned(now)
+            for fd in [fd for fd, until in self._resting.items() if now >= until]:
+                del self._resting[fd]
+                self._epoll.register(fd, select.EPOLLIN)
             if now - tick >= _TICK_SECONDS:
                 tick = now
                 self._tick(now, look_too=now - look >= _LOOK_SECONDS)
@@ -117,7 +122,9 @@ class Netd:
         elif fd == server.fileno():
             self._accept(server)
         elif fd in ports:
-            self.box.hear(ports[fd])
+            if self.box.hear(ports[fd]):  # a flood: what it can teach is known soon; the processor is the study's
+                self._epoll.unregister(fd)
+                self._resting[fd] = time.monotonic() + _REST_SECONDS
         elif fd in self._clients:
             self._serve(*self._clients[fd])
         elif fd in self._acts:

@@ -6,10 +6,19 @@ import ctypes
 import fcntl
 import socket
 import struct
+from enum import Enum
 from typing import Final
 
 from wardgate.plant.frames import Seen, read
 from wardgate.policy.plant import Side
+
+
+class Kind(Enum):
+    """What a socket hears. Apart, so that a flood of SYNs drowns no ARP."""
+
+    NEIGHBOURS = "ARP, EAPOL, DHCP requests, neighbour discovery"
+    SYNS = "beginnings of TCP connections"
+
 
 _ETH_P_ALL: Final = 0x0003
 _SO_ATTACH_FILTER: Final = 26
@@ -19,8 +28,48 @@ _SNAP_BYTES: Final = 128
 FRAMES_AT_ONCE: Final = 64
 
 
-def _filter() -> list[tuple[int, int, int, int]]:
-    """Classic BPF: ARP, EAPOL, DHCP requests, neighbour discovery, SYNs; never what this host sends. Image data stays in the kernel."""
+_SYN_ROWS: Final = (9, 21)  # of the filter: what is TCP over IPv4, over IPv6
+_REFUSE_ROW: Final = 29
+
+
+def _filter(kind: Kind) -> list[tuple[int, int, int, int]]:
+    """Classic BPF for a kind of frames; never what this host sends. Image data stays in the kernel."""
+    rows = _syn_filter() if kind is Kind.SYNS else _whole_filter()
+    if kind is Kind.NEIGHBOURS:
+        for at in _SYN_ROWS:
+            code, _, other, value = rows[at]
+            rows[at] = (code, _REFUSE_ROW - at - 1, other, value)
+    return rows
+
+
+def _syn_filter() -> list[tuple[int, int, int, int]]:
+    ldh, ldb, ld, ldxb, and_, jeq, jset, ret, ldb_x = 0x28, 0x30, 0x20, 0xB1, 0x54, 0x15, 0x45, 0x06, 0x50
+    return [
+        (ld, 0, 0, 0xFFFFF004),  # SKF_AD_PKTTYPE
+        (jeq, 16, 0, _OUTGOING),
+        (ldh, 0, 0, 12),
+        (jeq, 0, 8, 0x0800),  # else IPv6 at 12
+        (ldh, 0, 0, 20),
+        (jset, 12, 0, 0x1FFF),
+        (ldb, 0, 0, 23),
+        (jeq, 0, 10, 6),
+        (ldxb, 0, 0, 14),
+        (ldb_x, 0, 0, 27),
+        (and_, 0, 0, 0x12),
+        (jeq, 7, 6, 2),
+        (jeq, 0, 5, 0x86DD),
+        (ldb, 0, 0, 20),
+        (jeq, 0, 3, 6),
+        (ldb, 0, 0, 67),
+        (and_, 0, 0, 0x12),
+        (jeq, 1, 0, 2),
+        (ret, 0, 0, 0),
+        (ret, 0, 0, _SNAP_BYTES),
+    ]
+
+
+def _whole_filter() -> list[tuple[int, int, int, int]]:
+    """ARP, EAPOL, DHCP requests, neighbour discovery, SYNs."""
     ldh, ldb, ld, ldxb, and_, jeq, jset, ret = 0x28, 0x30, 0x20, 0xB1, 0x54, 0x15, 0x45, 0x06
     ldb_x, ldh_x = 0x50, 0x48
     return [
@@ -59,15 +108,15 @@ def _filter() -> list[tuple[int, int, int, int]]:
 
 
 class Port:
-    """One port: its AF_PACKET socket."""
+    """One port, one kind of its frames: an AF_PACKET socket."""
 
-    def __init__(self, device: str, side: Side) -> None:
+    def __init__(self, device: str, side: Side, kind: Kind) -> None:
         """Raises `OSError`."""
-        self.device, self.side = device, side
+        self.device, self.side, self.kind = device, side, kind
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)  # protocol 0: deaf until the filter is there
-        program = b"".join(struct.pack("HBBI", *row) for row in _filter())
+        program = b"".join(struct.pack("HBBI", *row) for row in _filter(kind))
         buffer = ctypes.create_string_buffer(program)
-        self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_filter()), ctypes.addressof(buffer)))
+        self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_filter(kind)), ctypes.addressof(buffer)))
         self.sock.bind((device, _ETH_P_ALL))
 
     def frames(self) -> list[Seen]:
