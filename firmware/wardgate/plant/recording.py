@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from hashlib import sha256
 from typing import Any
 
 from wardgate.codes import Code
@@ -32,12 +33,17 @@ def record(netd: str, writer: str, box: str, quality: Quality, log: Log) -> bool
             return True
         for entry in entries:
             try:
-                index = append(writer, bypass_record(time.time_ns(), quality, box, entry), _SECONDS)
+                index = append(writer, bypass_record(time.time_ns(), quality, box, entry), _SECONDS, _ident(entry))
             except (WriterGone, OSError) as error:
                 log.event(Code.BYPASS_WAITS, waiting=len(entries), detail=error)
                 return False
             _ask(netd, {"op": "bypass", "done": entry["number"]})
             log.event(Code.BYPASS_RECORDED, str(entry["event"]), bypass=entry["id"], index=index)
+
+
+def _ident(entry: dict[str, Any]) -> bytes:
+    """The same 16 bytes for the same entry: the writer takes it once, however often it is told."""
+    return sha256(f"bypass {entry['id']} {entry['number']}".encode()).digest()[:16]
 
 
 def _ask(netd: str, request: dict[str, Any]) -> dict[str, Any]:
