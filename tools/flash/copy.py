@@ -31,7 +31,7 @@ def chunks(image: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _opened(image: Path) -> IO[bytes]:
+def _opened(image: Path) -> gzip.GzipFile | IO[bytes]:
     if image.suffix == ".gz":
         return cast(IO[bytes], gzip.open(image))
     return lzma.open(image) if image.suffix == ".xz" else image.open("rb")
