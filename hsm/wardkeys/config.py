@@ -209,7 +209,7 @@ class _Reader:
         return uids
 
     def _several(self, word: str) -> list[Any]:
-        if word.startswith("allow_"):
+        if word.startswith(("allow_", "watch_")):
             values: list[Any] = self.take(word, list, [])
             return values
         return [self._table.pop(word)] if word in self._table else []
