@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.isclkit import PAIR, SUITES, Pair, pair_of
+from support.isclkit import MASTER, PAIR, SUITES, Pair, pair_of
 from support.pcap import PcapWriter
 from wardgate.iscl.reconstruction import ByteOrder, Derivation, Md5Order, OptionPlace, Padding, Reconstruction
 from wardtools.iscl import main
@@ -89,6 +89,16 @@ def test_the_wrong_keys_fit_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     _, text = _decode(tmp_path, capsys, _capture(Reconstruction()).pcap(), "--keys", "00" * 8, "11" * 8)
     assert "0 of 8 messages come out right" in text
     assert "as sent: does not fit" in text
+
+
+def test_master_keys_of_the_encryption_slots_show_by_fitting_the_messages_and_not_the_responses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = _capture(Reconstruction(master_to_server=2, master_to_client=3)).pcap()
+    _, text = _decode(tmp_path, capsys, capture, *KEYS)
+    assert "0 of 8 messages come out right" in text and "as sent: fits" in text, text
+    _, text = _decode(tmp_path, capsys, capture, "--keys", MASTER.to_server.hex(), MASTER.to_client.hex())
+    assert "8 of 8 messages come out right" in text and "as sent: does not fit" in text, text
 
 
 def test_extension_bodies_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
