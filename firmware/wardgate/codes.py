@@ -1414,6 +1414,89 @@ class Code(Enum):
     )
     PLANT_NO_NETD_SOCKET = _row(853, Side.BOX, Level.ERROR, "netd gave no socket for a leg", "read the detail; wardgate plant status")
 
+    # 9xx updates and slots
+    UPDATE_REFUSED = _row(
+        900,
+        Side.BOX,
+        Level.ERROR,
+        "RAUC refused the bundle, or could not install it",
+        "read the detail; is it for this board, signed by the release key?",
+    )
+    UPDATE_OLDER = _row(
+        901,
+        Side.BOX,
+        Level.ERROR,
+        "the bundle is older than the version that runs",
+        "install a newer one; there is no way back but the other slot",
+    )
+    UPDATE_NO_SLOT = _row(
+        902,
+        Side.BOX,
+        Level.ERROR,
+        "this system was not started from a slot, so it takes no update",
+        "updates are for boxes made from an image",
+    )
+    UPDATE_ON_TRIAL = _row(
+        903, Side.BOX, Level.ERROR, "the slot that runs is still on trial", "wait until it is marked good; wardgate update status"
+    )
+    UPDATE_INSTALLED = _row(
+        904, Side.BOX, Level.INFO, "an update is in the other slot, on trial from the next start on", "start the box again"
+    )
+    UPDATE_GOOD = _row(905, Side.BOX, Level.INFO, "everything that worked before the update works; the slot is marked good", "nothing")
+    UPDATE_BAD = _row(
+        906,
+        Side.BOX,
+        Level.ERROR,
+        "what worked before the update does not work; the box goes back to the other slot",
+        "see what is missing; keep the version for its makers",
+    )
+    UPDATE_ROLLED_BACK = _row(
+        907,
+        Side.BOX,
+        Level.ERROR,
+        "an update was rolled back; the version before it runs",
+        "see what was missing; install a mended release",
+    )
+    UPDATE_INTERRUPTED = _row(
+        908, Side.BOX, Level.WARN, "the box went off while an update was written; nothing of it counts", "install it again"
+    )
+    UPDATE_NOT_RECORDED = _row(
+        909,
+        Side.BOX,
+        Level.ERROR,
+        "the custody log did not take the record of an update",
+        "see why the writer does not answer; this line is the only trace",
+    )
+    UPDATE_TRIAL_DAMAGED = _row(
+        910,
+        Side.BOX,
+        Level.ERROR,
+        "what is kept of a slot on trial cannot be read; only the gateway itself is asked for",
+        "check the state partition",
+    )
+    UPDATE_FAILED = _row(911, Side.BOX, Level.ERROR, "the update could not be seen to", "read the detail; is RAUC's service there?")
+    UPDATE_CONFIG = _row(
+        912,
+        Side.BOX,
+        Level.ERROR,
+        "the version that runs cannot read the configuration",
+        "wardgate check; a slot on trial is rolled back for it",
+    )
+    UPDATE_NOT_MARKED = _row(
+        913, Side.BOX, Level.ERROR, "the loader could not be told that a slot is bad", "nothing: its tries run out by themselves"
+    )
+    UPDATE_LOG_WHOLE = _row(914, Side.BOX, Level.INFO, "after the update the whole custody log verifies", "nothing")
+    UPDATE_LOG_DAMAGED = _row(
+        915,
+        Side.BOX,
+        Level.ERROR,
+        "after the update the custody log as a whole does not verify",
+        "wardtool custody verify names the records; docs/custody.md",
+    )
+    UPDATE_LOG_NOT_CHECKED = _row(
+        916, Side.BOX, Level.WARN, "after the update the whole custody log could not be checked", "wardgate custody export checks it too"
+    )
+
     # 93x-95x the box: processes that hang, state, vault, time
     PROCESS_HUNG = _row(
         930,

@@ -12,6 +12,7 @@ usage: wardgate check -c FILE            name every mistake of a configuration
        wardgate custody authorize -c FILE ...  certify originals that wait, by a statement that a card signs (PS3.15 A.1.1 b)
        wardgate hold list|retry|release|export -c FILE ...   manage what is held; wardgate hold help
        wardgate state verify|show|keep ...  the signed state, named states, events kept for the log
+       wardgate update FILE|judge|status -c FILE  install a release into the other slot; what is on trial
        wardgate codes                    list the failure codes
        wardgate plant|observe|break-glass ...    the two ports; each alone prints its words
 """
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         from wardgate.provision.command import main as state
 
         return state(rest)
+    if command == "update":
+        from wardgate.update.command import main as update
+
+        return update(rest, sys.stdout, sys.stderr)
     if command in ("plant", "observe", "break-glass"):
         return _plant(words)
     as_json = command == "status" and "--json" in rest

@@ -31,10 +31,22 @@ rm -f "$root/etc/machine-id"
 : >"$root/etc/machine-id"
 chmod 0444 "$root/etc/machine-id"
 
+# Which version this is: shown, compared by RAUC, said in custody records.
+version=${WARDGATE_VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$common/../../pyproject.toml")}
+release=$root/usr/lib/os-release
+sed -i '/^IMAGE_/d' "$release"
+printf 'IMAGE_ID=%s\nIMAGE_VERSION=%s\n' "$(word compatible)" "$version" >>"$release"
+
+# RAUC reads its configuration, and the anchors of releases, from the root, which is signed.
 install -d -m 0755 "$root/etc/rauc"
-grubenv=
-[ "$(word bootloader)" != grub ] || grubenv=grubenv=/efi/grubenv
-sed -e "s|@COMPATIBLE@|$(word compatible)|" -e "s|@BOOTLOADER@|$(word bootloader)|" -e "s|@GRUBENV@|$grubenv|" \
-    "$common/rauc/system.conf.in" >"$root/etc/rauc/system.conf"
+slots='bootloader=custom'
+[ "$(word bootloader)" = grub ] || slots="bootloader=$(word bootloader)"
+sed -e "s|@COMPATIBLE@|$(word compatible)|" -e "s|@BOOTLOADER@|$slots|" -e "s|@VERSION@|$version|" "$common/rauc/system.conf.in" >"$root/etc/rauc/system.conf"
+if [ -n "${WARDGATE_KEYRING:-}" ]; then
+    install -m 0644 "$WARDGATE_KEYRING" "$root/etc/rauc/keyring.pem"
+else
+    echo "finish: no WARDGATE_KEYRING: this image takes no update" >&2
+    install -m 0644 /dev/null "$root/etc/rauc/keyring.pem"
+fi
 
 "$common/built.sh" "$root"

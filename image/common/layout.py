@@ -1,4 +1,4 @@
-"""genimage's configuration from `partitions.toml`: `layout.py esp|boot|root=FILE ... [--loader OFFSET=FILE ...] > genimage.cfg`.
+"""genimage's configuration from `partitions.toml`: `layout.py esp|boot|root|state|vault=FILE ... [--loader OFFSET=FILE ...] >FILE`.
 
 Standard library only: Buildroot's own host Python runs it, and so does Debian's. A partition whose image is not given stays empty.
 """
@@ -37,7 +37,7 @@ def partitions(path: Path = HERE / "partitions.toml") -> list[dict[str, Any]]:
 
 
 def genimage(images: dict[str, str], loaders: dict[str, str] | None = None) -> str:
-    """Return genimage's text for `wardgate.img`. `images`: esp, boot, root to files; slot b stays empty until an update fills it."""
+    """Return genimage's text for `wardgate.img`. `images`: what lies there to its file; slot b stays empty."""
     lines = ["image wardgate.img {", "\thdimage {", '\t\tpartition-table-type = "gpt"', "\t}"]
     for number, (place, file) in enumerate((loaders or {}).items()):
         lines += [
@@ -51,7 +51,7 @@ def genimage(images: dict[str, str], loaders: dict[str, str] | None = None) -> s
     for entry in partitions():
         lines += [f"\tpartition {entry['name']} {{", f'\t\tpartition-type-uuid = "{TYPES[entry["type"]]}"']
         lines += [f"\t\toffset = {offset}M", f"\t\tsize = {entry['mebibytes']}M"]
-        image = images.get(entry["holds"])
+        image = images.get(entry["name"] if entry["holds"] == "data" else entry["holds"])
         if image is not None and entry.get("slot") != "b":
             lines.append(f'\t\timage = "{image}"')
         lines.append("\t}")
@@ -69,7 +69,7 @@ def main(words: list[str]) -> int:
             into = loaders
             continue
         key, equals, value = word.partition("=")
-        if not equals or (into is images and key not in ("esp", "boot", "root")):
+        if not equals or (into is images and key not in ("esp", "boot", "root", "state", "vault")):
             sys.stderr.write(f"{__doc__}\n")
             return 2
         into[key] = value

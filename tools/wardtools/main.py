@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "card": ("wardtools.card.cli", "personalise a smartcard: PIN, keys made on it, certificates, ISCL keys"),
     "custody": ("wardtools.custody", "verify, show and prove what a custody log holds"),
     "state": ("wardtools.state", "sign the state partition of a box: policy, anchors, addresses"),
+    "release": ("wardtools.release.cli", "make, sign, show and verify a bundle for an update of the box"),
     "witness": ("wardtools.witness.main", "run a witness for custody logs, elsewhere than the box"),
 }
 

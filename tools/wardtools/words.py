@@ -39,6 +39,9 @@ def describe(record: Record) -> str:
             f"{what} {record.text('at')[:19]}Z by {record.text('how')} ({record.text('who')}): {record.text('reason')};"
             f" in clear to {record.text('targets')}, {record.text('minutes')} minutes, id {record.text('id')}"
         )
+    if record.type == "update":
+        detail = f" ({record.text('detail')})" if record.text("detail") else ""
+        return f"{record.text('event').upper()} {record.text('code')} slot {record.text('from')} -> slot {record.text('to')}{detail}"
     if record.type == "tombstone":
         return f"records before {record.text('below')} were pruned: {record.text('policy')}"
     pairs = [f"{name} {value}" for name, value in record.fields.items() if isinstance(value, str | int)]

@@ -47,6 +47,21 @@ def export(log: str, target: str) -> Exported:
     note = read_file(os.path.join(log, "checkpoint"), MAX_NOTE)
     head = open_checkpoint(note, parse_key(vkey.decode("utf-8", "replace")))
     copy = _Copy(log, target)
+    pruned = _walk(copy, head)
+    _finish(copy, head, note, vkey)
+    return Exported(head.size, pruned, copy.bytes)
+
+
+def check(log: str) -> Exported:
+    """Check the signed log whole where it lies, as `export` does, and copy nothing. Raises as `export`."""
+    vkey = read_file(os.path.join(log, "vkey"), 4096)
+    head = open_checkpoint(read_file(os.path.join(log, "checkpoint"), MAX_NOTE), parse_key(vkey.decode("utf-8", "replace")))
+    look = _Look(log, log)
+    return Exported(head.size, _walk(look, head), look.bytes)
+
+
+def _walk(copy: _Copy, head: Checkpoint) -> int:
+    """Copy or look at every tile and bundle of the tree; return how many records were pruned before."""
     pruned = 0
     for level, number, width in tiles_at(head.size):
         tile = copy.put(tile_path(level, number, width), read_tile(copy.read, level, number, width))
@@ -57,8 +72,7 @@ def export(log: str, target: str) -> Exported:
     root = range_root(TileTree(copy.read_copy, head.size).subtree, 0, head.size) if head.size else EMPTY_ROOT
     if root != head.root:
         raise ExportError("the tiles do not give the root that was signed")
-    _finish(copy, head, note, vkey)
-    return Exported(head.size, pruned, copy.bytes)
+    return pruned
 
 
 def _finish(copy: _Copy, head: Checkpoint, note: bytes, vkey: bytes) -> None:
@@ -116,6 +130,19 @@ class _Copy:
                 hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
             if hashes[0] != tile[place * HASH : (place + 1) * HASH]:
                 raise ExportError(f"{tile_path(level, number)} does not hold the hash of the tile below it")
+
+
+class _Look(_Copy):
+    """Reads as a copy does; there is nothing to write."""
+
+    def put(self, path: str, data: bytes) -> bytes:
+        del path
+        self.bytes += len(data)
+        return data
+
+    def read_copy(self, path: str) -> bytes:
+        """A tile below one that is full is full; on the right edge it may be there as a partial one."""
+        return self.read(path)
 
 
 def run_export(config: str, target: str, out: TextIO, err: TextIO) -> int:

@@ -30,7 +30,10 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "box": ("box", "id", "event", "happened", "happened_quality", "code", "detail"),
     "bypass": ("event", "box", "id", "at", "how", "who", "reason", "targets", "minutes"),
     "token": ("event", "box", "token", "serial", "users", "code", "detail", "signing", "unsigned"),
+    "update": ("event", "box", "from", "to", "code", "detail"),
 }
+# What an `update` record tells of a release: see docs/update.md.
+UPDATE_EVENTS: Final = ("installed", "good", "rolled-back", "interrupted", "refused")
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
 
 
@@ -105,6 +108,9 @@ def parse_record(data: bytes) -> Record:
         return Record(kind, time, quality, True, fields)
     if kind == "token":
         _check_token(fields)
+        return Record(kind, time, quality, True, fields)
+    if kind == "update":
+        _check_update(fields)
         return Record(kind, time, quality, True, fields)
     _match(_ASSOCIATION, fields["association"], "association")
     if kind == "close":
@@ -191,6 +197,14 @@ def _check_token(fields: dict[str, object]) -> None:
     if fields["signing"] not in ("in", "out"):
         raise RecordError(f"signing is {str(fields['signing'])[:20]!r}")
     for name in ("box", "token", "users", "code", "detail"):
+        if not isinstance(fields[name], str):
+            raise RecordError(f"{name} is no text")
+
+
+def _check_update(fields: dict[str, object]) -> None:
+    if fields["event"] not in UPDATE_EVENTS:
+        raise RecordError(f"event is {str(fields['event'])[:80]!r}")
+    for name in ("box", "from", "to", "code", "detail"):
         if not isinstance(fields[name], str):
             raise RecordError(f"{name} is no text")
 

@@ -123,6 +123,7 @@ class Box(NamedTuple):
     hash_threads: int = 0
     crl_refresh_seconds: int = 900
     state: Path = Path("/state")
+    trial_seconds: int = 300
 
 
 class CustodyWitness(NamedTuple):

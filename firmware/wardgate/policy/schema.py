@@ -102,6 +102,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("hash_threads", Kind.INTEGER, 0, "0: SHA-256 in the loop; 1: that of big chunks beside it", 0, 1),
         Word("state", Kind.PATH, "/state", "the state partition: time floor, events kept for the log; need not be there"),
         _seconds("crl_refresh_seconds", 900, 86400, "time between fetches of CRLs from distribution points"),
+        _seconds("trial_seconds", 300, 3600, "after an update, what worked before has so long to work again; else the box rolls back"),
     ),
     "custody": (
         Word("log", Kind.PATH, REQUIRED, "directory of the log"),

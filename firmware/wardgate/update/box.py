@@ -1,0 +1,161 @@
+"""What an update needs of the box: which slot runs, RAUC, the trial on the state partition, the custody log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from wardgate.codes import Code
+from wardgate.custody.client import WriterGone
+from wardgate.custody.clock import Clock
+from wardgate.custody.event import append, event_record
+from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.update import trial as trials
+
+if TYPE_CHECKING:
+    from wardgate.log import Log
+    from wardgate.policy.model import Config
+    from wardgate.update.trial import Side, Trial
+
+STATE: Final = "/state/update"
+KIND: Final = "update"
+_RAUC_SECONDS: Final = 1800.0
+_RECORD_SECONDS: Final = 60.0
+
+
+class RaucError(Exception):
+    """RAUC refused, with its last words."""
+
+
+class Bundle(NamedTuple):
+    """What a bundle, whose signature RAUC has checked, says of itself."""
+
+    compatible: str
+    version: str
+
+
+class Box:
+    """The running box. Paths are arguments for tests."""
+
+    def __init__(self, log: Log, state: str = STATE, proc: str = "/proc", release: str = "/usr/lib/os-release") -> None:
+        self._log = log
+        self._state = state
+        self._proc = proc
+        self._release = release
+
+    # --- what runs
+
+    def slot(self) -> str:
+        """Return the slot that runs, by the signed command line. Raises `LookupError`."""
+        for word in self._read("cmdline").split():
+            name, _, value = word.partition("=")
+            if name == "rauc.slot" and value in ("A", "B"):
+                return value
+        raise LookupError("no rauc.slot= on the kernel's command line")
+
+    def boot(self) -> str:
+        """Return the kernel's id of this start."""
+        return self._read("sys/kernel/random/boot_id").strip()
+
+    def version(self) -> str:
+        """Return the version that runs. Raises `LookupError`."""
+        for line in read_file(self._release, 65536).decode("utf-8", "replace").splitlines():
+            name, _, value = line.partition("=")
+            if name == "IMAGE_VERSION":
+                return value.strip('"')
+        raise LookupError(f"no IMAGE_VERSION in {self._release}")
+
+    def _read(self, path: str) -> str:
+        with open(os.path.join(self._proc, path), encoding="ascii", errors="replace") as file:
+            return file.read(65536)
+
+    # --- RAUC
+
+    def bundle(self, path: str) -> Bundle:
+        """Return what a bundle says; RAUC checks its signature first. Raises `RaucError`."""
+        try:
+            told: dict[str, Any] = json.loads(self._rauc("info", "--output-format=json", path))
+            return Bundle(str(told["compatible"]), str(told["version"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RaucError("it does not say what the bundle is") from error
+
+    def install(self, path: str) -> None:
+        """Write the other slot and prefer it. Raises `RaucError`."""
+        self._rauc("install", path)
+
+    def mark(self, *, good: bool) -> None:
+        """Tell the loader what the running slot is worth. Raises `RaucError`."""
+        self._rauc("status", "mark-good" if good else "mark-bad")
+
+    def _rauc(self, *words: str) -> str:
+        try:
+            done = subprocess.run(
+                ["rauc", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_RAUC_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RaucError(str(error)) from error
+        if done.returncode:
+            lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            raise RaucError(" | ".join(lines[-3:])[-400:])
+        return done.stdout
+
+    # --- the trial
+
+    def trial(self) -> Trial | None:
+        """Return the trial that is kept. Raises `TrialError` when it cannot be read as one, `OSError`."""
+        try:
+            return trials.read(read_file(self._trial, trials.MAX_BYTES))
+        except FileNotFoundError:
+            return None
+
+    def keep(self, trial: Trial) -> None:
+        """Keep it: on the disk when this returns. Raises `OSError`."""
+        write_durably(self._trial, trials.write(trial))
+        sync_directory(self._state)
+
+    def forget(self) -> None:
+        """The trial is over. Raises `OSError`."""
+        try:
+            os.unlink(self._trial)
+        except FileNotFoundError:
+            return
+        sync_directory(self._state)
+
+    def is_on_trial(self) -> bool:
+        """Is the slot that runs on trial, as far as can be told? When nothing can be read, it is not."""
+        try:
+            return trials.situation(self.trial(), self.slot(), self.boot()) is trials.Situation.ON_TRIAL
+        except (trials.TrialError, LookupError, OSError):
+            return False
+
+    @property
+    def _trial(self) -> str:
+        return os.path.join(self._state, "trial.json")
+
+    # --- the custody log
+
+    def record(self, config: Config, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
+        """Record what became of an update; a log that does not take it within a minute is told, and no reason to fail."""
+        time_ns, quality = Clock().now()
+        fields = {
+            "event": event,
+            "box": config.box.name,
+            "from": f"{old.slot} {old.version}",
+            "to": f"{new.slot} {new.version}",
+            "code": str(code),
+            "detail": detail[:200].encode("ascii", "replace").decode("ascii"),
+        }
+        record = event_record(KIND, time_ns, quality, fields)
+        deadline = time.monotonic() + _RECORD_SECONDS
+        while True:
+            try:
+                append(config.box.run_dir / "custody.sock", record, 10.0)
+                return
+            except (WriterGone, OSError) as error:
+                if time.monotonic() > deadline:
+                    self._log.event(Code.UPDATE_NOT_RECORDED, event=event, detail=error)
+                    return
+                time.sleep(1.0)

@@ -1,0 +1,101 @@
+"""The words of `wardgate update`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TextIO
+
+from wardgate.codes import Code
+from wardgate.log import Log
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Config
+    from wardgate.update.box import Box
+
+USAGE: Final = """\
+usage: wardgate update FILE -c CONFIG     install a bundle into the other slot; it is on trial from the next start on
+       wardgate update judge -c CONFIG    at each start: judge a slot on trial, mark it; exit status 3: start again
+       wardgate update status -c CONFIG   which slot runs, what is on trial
+"""
+START_AGAIN: Final = 3
+
+
+def main(words: list[str], out: TextIO, err: TextIO) -> int:
+    """Run one command; return its exit status: 0 good, 1 refused or failed, 2 wrongly called, 3 the box has to start again."""
+    if len(words) != 3 or words[1] not in ("-c", "--config"):
+        err.write(USAGE)
+        return 0 if words == ["help"] else 2
+    from wardgate.policy.mistakes import ConfigErrors
+    from wardgate.update.box import Box, RaucError
+    from wardgate.update.installing import Refused
+
+    what, path = words[0], words[2]
+    log = Log("update")
+    box = Box(log)
+    try:
+        if what == "judge":
+            return _judge(box, path, log)
+        if what == "status":
+            return _status(box, out)
+        return _install(box, path, what, log, out)
+    except ConfigErrors as errors:
+        err.write(f"{errors}\n")
+    except Refused as error:
+        log.event(error.code, detail=error)
+    except (RaucError, OSError) as error:
+        log.event(Code.UPDATE_FAILED, detail=error)
+    if what == "judge":  # a slot that was good before is not left because RAUC or the disk fails; one on trial is
+        return START_AGAIN if box.is_on_trial() else 0
+    return 1
+
+
+def _install(box: Box, path: str, file: str, log: Log, out: TextIO) -> int:
+    from wardgate.policy import load
+    from wardgate.update.installing import install
+    from wardgate.update.probes import look
+
+    config: Config = load(path, check_files=False)
+    trial = install(box, config, file, log, lambda: look(config))
+    out.write(f"version {trial.new.version} is in slot {trial.new.slot}; start the box again to try it\n")
+    return 0
+
+
+def _judge(box: Box, path: str, log: Log) -> int:
+    from wardgate.policy import load
+    from wardgate.policy.mistakes import ConfigErrors
+    from wardgate.update.judge import Seen
+    from wardgate.update.judging import Result, after_start
+    from wardgate.update.probes import look
+    from wardgate.update.whole import check_whole
+
+    config: Config | None = None
+    try:
+        config = load(path, check_files=False)
+    except ConfigErrors as errors:
+        log.event(Code.UPDATE_CONFIG, detail=errors)
+    judged = after_start(box, config, log, lambda: look(config) if config is not None else Seen({}, None))
+    if judged is Result.START_AGAIN:
+        return START_AGAIN
+    if judged is Result.NEWLY_GOOD and config is not None:
+        check_whole(str(config.custody.log), log)
+    return 0
+
+
+def _status(box: Box, out: TextIO) -> int:
+    from wardgate.update.installing import running
+    from wardgate.update.trial import TrialError
+
+    side = running(box)
+    out.write(f"slot {side.slot}, version {side.version}\n")
+    try:
+        trial = box.trial()
+    except TrialError as error:
+        out.write(f"a trial that cannot be read: {error}\n")
+        return 1
+    if trial is not None:
+        out.write(
+            f"{trial.phase.value}: version {trial.new.version} in slot {trial.new.slot}, from {trial.old.version} in {trial.old.slot}\n"
+        )
+        out.write(f"worked before: {' '.join(sorted(trial.worked)) or 'nothing'}\n")
+        if trial.missing:
+            out.write(f"missing after: {' '.join(trial.missing)}\n")
+    return 0

@@ -1,0 +1,71 @@
+"""Is the new slot good? Everything that worked before the install must work again within a time. Sans-IO.
+
+| before  | now        | within the time | after it |
+|---------|------------|-----------------|----------|
+| worked  | works      | nothing missing | nothing missing |
+| worked  | fails      | wait            | bad      |
+| worked  | contradicts| bad             | bad      |
+| did not | anything   | not asked       | not asked |
+
+The gateway's own answer and a custody log that is no shorter are asked for always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, NamedTuple
+
+SERVICE: Final = "service"
+CUSTODY: Final = "custody"
+VAULT: Final = "vault"
+
+
+class Outcome(Enum):
+    """What came of one check."""
+
+    WORKS = "works"
+    FAILS = "fails"  # it may work in a moment
+    CONTRADICTS = "contradicts"  # waiting mends nothing: what is on the disk is not what was signed
+
+
+class Verdict(Enum):
+    """What is to be done with the slot."""
+
+    GOOD = "good"
+    WAIT = "wait"
+    BAD = "bad"
+
+
+class Seen(NamedTuple):
+    """What was looked at: each check by name; the number of records in the custody log, None when it cannot be read."""
+
+    checks: Mapping[str, Outcome]
+    records: int | None
+
+
+class Judgement(NamedTuple):
+    """The verdict, and what is missing."""
+
+    verdict: Verdict
+    missing: tuple[str, ...]
+
+
+def worked(seen: Seen) -> frozenset[str]:
+    """Return the names of what works: the baseline of an install."""
+    return frozenset(name for name, outcome in seen.checks.items() if outcome is Outcome.WORKS)
+
+
+def judge(baseline: frozenset[str], records: int, seen: Seen, waited_seconds: float, patience_seconds: float) -> Judgement:
+    """Return what the new slot deserves. `records`: how long the custody log was at the install."""
+    wanted = baseline | {SERVICE}
+    missing = sorted(name for name in wanted if seen.checks.get(name, Outcome.FAILS) is not Outcome.WORKS)
+    hopeless = any(seen.checks.get(name) is Outcome.CONTRADICTS for name in wanted)
+    if CUSTODY in baseline and seen.records is not None and seen.records < records:
+        missing = [*missing, "custody-records"]
+        hopeless = True
+    if not missing:
+        return Judgement(Verdict.GOOD, ())
+    if hopeless or waited_seconds >= patience_seconds:
+        return Judgement(Verdict.BAD, tuple(missing))
+    return Judgement(Verdict.WAIT, tuple(missing))

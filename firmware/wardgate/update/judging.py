@@ -1,0 +1,95 @@
+"""What the box does with a trial when it has started: judge the new slot and mark it, or say what became of it when the old one is back."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from wardgate.codes import Code
+from wardgate.update.box import Box, RaucError
+from wardgate.update.installing import running
+from wardgate.update.judge import Verdict, judge
+from wardgate.update.trial import Phase, Situation, Trial, TrialError, situation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wardgate.log import Log
+    from wardgate.policy.model import Config
+    from wardgate.update.judge import Seen
+
+_PAUSE_SECONDS: Final = 3.0
+
+
+class Result(Enum):
+    """What follows for the box."""
+
+    STAYS = "stays"
+    NEWLY_GOOD = "newly good"
+    START_AGAIN = "start again"  # into the other slot
+
+
+def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Seen]) -> Result:
+    """Judge or conclude. Raises `Refused`, `RaucError`, `OSError`.
+
+    `config`: None when the new version cannot read it; then nothing can work.
+    """
+    side = running(box)
+    try:
+        trial = box.trial()
+    except TrialError as error:
+        log.event(Code.UPDATE_TRIAL_DAMAGED, detail=error)
+        trial = Trial(Phase.INSTALLED, "unknown", side, side, frozenset())
+    match situation(trial, side.slot, box.boot()):
+        case Situation.NONE:
+            box.mark(good=True)
+        case Situation.NOT_STARTED:
+            pass
+        case Situation.ON_TRIAL:
+            assert trial is not None
+            return _judge(box, config, log, look, trial)
+        case Situation.INTERRUPTED | Situation.ROLLED_BACK as which:
+            assert trial is not None
+            box.mark(good=True)
+            _conclude(box, config, log, trial, which)
+    return Result.STAYS
+
+
+def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], trial: Trial) -> Result:
+    patience_seconds = float(config.box.trial_seconds) if config is not None else 0.0
+    began = time.monotonic()
+    while True:
+        seen = look()
+        waited = time.monotonic() - began
+        judgement = judge(trial.worked, trial.records, seen, waited, patience_seconds)
+        if judgement.verdict is not Verdict.WAIT:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    if judgement.verdict is Verdict.GOOD:
+        box.mark(good=True)
+        box.forget()
+        log.event(Code.UPDATE_GOOD, slot=trial.new.slot, version=trial.new.version, seconds=int(waited))
+        if config is not None:
+            box.record(config, "good", trial.old, trial.new, Code.UPDATE_GOOD)
+        return Result.NEWLY_GOOD
+    missing = " ".join(judgement.missing)
+    log.event(Code.UPDATE_BAD, slot=trial.new.slot, version=trial.new.version, missing=missing)
+    box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing))
+    try:
+        box.mark(good=False)
+    except RaucError as error:  # the loader's tries run out by themselves
+        log.event(Code.UPDATE_NOT_MARKED, detail=error)
+    return Result.START_AGAIN
+
+
+def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Situation) -> None:
+    if which is Situation.INTERRUPTED:
+        code, event, detail = Code.UPDATE_INTERRUPTED, "interrupted", ""
+    else:
+        code, event = Code.UPDATE_ROLLED_BACK, "rolled-back"
+        detail = "missing: " + " ".join(trial.missing) if trial.missing else "the new slot did not start, or did not come so far"
+    log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)
+    box.forget()
+    if config is not None:
+        box.record(config, event, trial.old, trial.new, code, detail)

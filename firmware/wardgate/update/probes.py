@@ -1,0 +1,66 @@
+"""Looks at what works: the gateway, its tokens, the peers by C-ECHO over their own transport, the vault, the tail of the custody log."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from wardgate.custody.note import NoteError
+from wardgate.custody.recover import Damaged
+from wardgate.custody.tail import check_tail
+from wardgate.custody.tiles import TileError
+from wardgate.master.show import ask_master
+from wardgate.policy.model import Transport
+from wardgate.update.echo import echo
+from wardgate.update.judge import CUSTODY, SERVICE, VAULT, Outcome, Seen
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Config
+
+VAULT_PATH: Final = "/vault"
+ECHO_SECONDS: Final = 20.0
+
+
+def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
+    """Return what works now. Blocks: each peer that does not answer costs `echo_seconds`."""
+    checks: dict[str, Outcome] = {SERVICE: Outcome.FAILS, VAULT: _either(os.path.ismount(VAULT_PATH))}
+    try:
+        status = ask_master(str(config.box.run_dir / "status.sock"))
+        checks[SERVICE] = Outcome.WORKS
+        for row in status.get("tokens", []):
+            checks[_name("token", row["token"])] = _either(row["state"] == "present")
+    except (OSError, ValueError):
+        pass
+    records = _custody(str(config.custody.log), checks)
+    for link in config.links:
+        for peer in link.peers:
+            if peer.connect is not None and peer.transport is not Transport.ISCL:
+                name = _name("peer", f"{link.name}/{peer.name}")
+                try:
+                    echo(config, link, peer, echo_seconds)
+                    checks[name] = Outcome.WORKS
+                except Exception:  # whatever it is, this peer is not reached
+                    checks[name] = Outcome.FAILS
+    return Seen(checks, records)
+
+
+def _custody(log: str, checks: dict[str, Outcome]) -> int | None:
+    try:
+        records = check_tail(log)
+    except OSError:
+        checks[CUSTODY] = Outcome.FAILS
+        return None
+    except (Damaged, NoteError, TileError):
+        checks[CUSTODY] = Outcome.CONTRADICTS
+        return None
+    checks[CUSTODY] = Outcome.WORKS
+    return records
+
+
+def _either(works: bool) -> Outcome:
+    return Outcome.WORKS if works else Outcome.FAILS
+
+
+def _name(kind: str, text: str) -> str:
+    return f"{kind}:{re.sub(r'[^A-Za-z0-9_.:/+-]', '_', text)[:120]}"

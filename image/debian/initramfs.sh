@@ -1,0 +1,50 @@
+#!/bin/sh
+# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT. Takes busybox and dmsetup out of ROOT.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$1
+out=$2
+tree=$root/usr/lib/modules
+release=$(ls "$tree")
+wanted() { sed -n "s/^$1 //p" "$here/modules"; }
+
+# Files of the modules named, each after what it needs.
+files() {
+    for module in "$@"; do
+        chroot "$root" modprobe --set-version "$release" --show-depends "$module" || echo "$module" >>"$work/missing"
+    done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$1]++'
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/modules" "$work/bin" "$work/proc" "$work/sys" "$work/dev" "$work/root"
+# shellcheck disable=SC2046 # words
+files $(wanted initramfs) >"$work/list"
+# shellcheck disable=SC2046
+files $(wanted root) >"$work/keep"
+: >"$work/modules/order"
+while read -r file; do
+    cp "$root$file" "$work/modules/"
+    basename "$file" >>"$work/modules/order"
+done <"$work/list"
+rm "$work/list"
+
+if [ -s "$work/missing" ]; then
+    echo "debian: not among the kernel's modules: $(tr '\n' ' ' <"$work/missing")" >&2
+    exit 1
+fi
+sed "s|^.*/$release/||" "$work/keep" >"$out/modules.kept"
+rm "$work/keep"
+(cd "$tree/$release" && find kernel -name '*.ko' | grep -Fxv -f "$out/modules.kept" | xargs rm -f && find kernel -type d -empty -delete)
+chroot "$root" depmod "$release"
+
+cp "$root/usr/bin/busybox" "$work/bin/busybox"
+cp "$here/init" "$work/init"
+chmod 0755 "$work/init"
+# dmsetup with the libraries that it names, by the root's own loader.
+cp "$root/usr/sbin/dmsetup" "$work/bin/dmsetup"
+chroot "$root" /usr/bin/ldd /usr/sbin/dmsetup | sed -n 's|.*[[:space:]]\(/[^ ]*\) (.*|\1|p' | while read -r library; do
+    install -D -m 0755 "$root$library" "$work$library"
+done
+rm -f "$root/usr/bin/busybox" "$root/usr/sbin/dmsetup"
+(cd "$work" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -9n >"$out/initrd.img"

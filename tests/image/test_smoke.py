@@ -1,0 +1,126 @@
+"""Smoke: the Debian image boots by Secure Boot to service, is what it says, and an instance goes through it. One boot, many looks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support import datasets, imagekit, qemubox
+from support.boxsite import Site
+from support.datasets import Sample
+from wardtools.pki import Pki
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+LOOKS = {
+    "failed": "systemctl --failed --plain --no-legend",
+    "units": "systemctl is-active wardgate wardkeys wardgate-firewall wardgate-ports wardgate-update efi.mount | tr '\\n' ' '",
+    "sockets": "ss -H -lntu",
+    "rules": "nft list table inet box",
+    "processes": "ps -eo user:16,args | grep -E 'python3 .*-m war[d]'",
+    "root": "findmnt -rno SOURCE,FSTYPE,OPTIONS /",
+    "verity": "dmsetup table root 2>/dev/null || cat /sys/block/dm-0/dm/name /sys/block/dm-0/dm/uuid; cat /proc/cmdline",
+    "write": "touch /usr/written /etc/written 2>&1; true",
+    "terminals": "ps -eo tty,args | awk '$1 != \"?\" && $1 != \"TT\"' | grep -vE 'ttyS1|ps -eo|awk|grep'; true",
+    "secure": "od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-*; cat /sys/kernel/security/lockdown",
+    "memory": "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo",
+    "slots": "cat /efi/grubenv",
+    "rauc": "setpriv --reuid nobody --regid nogroup --clear-groups rauc status 2>&1; true",
+    "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
+}
+
+
+@dataclass
+class Seen:
+    """What the box said to each look; what went through it."""
+
+    said: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    sent: str = ""
+    samples: list[Sample] = field(default_factory=list)
+    arrived: list[bytes] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
+    """Boot once and look at everything."""
+    imagekit.need_tools()
+    folder: Path = tmp_path_factory.mktemp("smoke")
+    image = imagekit.build("1.0.0")
+    site = Site(folder, pki)
+    disk = qemubox.overlay(qemubox.factory_disk(image, folder, site.files, site.private), folder / "box.qcow2")
+    made = Seen()
+    site.open_pacs()
+    try:
+        began = time.monotonic()
+        with qemubox.powered(site.box(folder, disk)) as box:
+            box.wait_shell()
+            box.until("ss -H -ltn | grep -q ':104 '", pause=0.2)
+            made.seconds = time.monotonic() - began
+            box.until("systemctl is-active -q wardgate-update", 300)
+            made.samples = datasets.generate(folder / "study", 2, rows=64)
+            made.sent = site.store(*made.samples).stdout
+            made.arrived = [path.read_bytes() for path in site.delivered()]
+            made.said = {name: box.run(command)[1].strip() for name, command in LOOKS.items()}
+    finally:
+        site.close_pacs()
+    print(f"service after {made.seconds:.1f} s")
+    return made
+
+
+def test_every_service_of_ours_is_active_and_no_unit_failed(seen: Seen) -> None:
+    assert seen.said["failed"] == "", seen.said["journal"]
+    assert seen.said["units"].split() == ["active", "inactive", "active", "active", "active", "active"], "no keys.toml: no key service"
+
+
+def test_an_instance_that_comes_in_clear_arrives_under_tls(seen: Seen) -> None:
+    assert len(seen.arrived) == 2, f"{seen.sent}\n{seen.said['journal']}"
+    arrived = {datasets.data_set(content) for content in seen.arrived}
+    assert arrived == {datasets.data_set(sample.path.read_bytes()) for sample in seen.samples}
+
+
+def test_exactly_what_is_declared_listens(seen: Seen) -> None:
+    assert [line.split()[4] for line in seen.said["sockets"].splitlines()] == ["192.0.2.1:104"]
+
+
+def test_the_firewall_is_closed_but_for_the_policy(seen: Seen) -> None:
+    rules = seen.said["rules"].splitlines()
+    assert sum("policy drop" in line for line in rules) == 2
+    assert [line.strip() for line in rules if "dport" in line] == ["ip saddr 192.0.2.10 ip daddr 192.0.2.1 tcp dport 104 accept"]
+
+
+def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
+    assert {line.split()[0] for line in seen.said["processes"].splitlines()} == {"wardgate"}
+
+
+def test_the_root_is_under_verity_and_cannot_be_written(seen: Seen) -> None:
+    assert seen.said["root"].startswith("/dev/") and " squashfs ro" in seen.said["root"]
+    assert "verity" in seen.said["verity"].lower() and "panic_on_corruption" in seen.said["verity"]
+    assert seen.said["write"].count("Read-only file system") == 2
+
+
+def test_the_firmware_checked_what_it_started_and_the_kernel_is_locked_down(seen: Seen) -> None:
+    assert seen.said["secure"].split()[0] == "1", "the variable SecureBoot"
+    assert "[confidentiality]" in seen.said["secure"]
+
+
+def test_the_slot_is_marked_good(seen: Seen) -> None:
+    assert "A_OK=1\nA_TRY=0\n" in seen.said["slots"]
+
+
+def test_no_shell_waits_for_anybody(seen: Seen) -> None:
+    """No process has a terminal but the test's own."""
+    assert seen.said["terminals"] == ""
+
+
+def test_not_everybody_may_control_rauc(seen: Seen) -> None:
+    """RAUC's own bus policy lets anybody install and mark."""
+    assert "AccessDenied" in seen.said["rauc"] or "rejected" in seen.said["rauc"].lower(), seen.said["rauc"]
+
+
+def test_less_than_256_mib_are_in_use(seen: Seen) -> None:
+    total, available = (int(word) for word in seen.said["memory"].split())
+    assert (total - available) / 1024 < 256

@@ -1,0 +1,152 @@
+"""Updates of the Debian image, whole: install, restart, judge, roll back, in one box that lives through all of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support import datasets, imagekit, qemubox
+from support.boxsite import Site
+from support.qemubox import QemuBox
+from wardtools.pki import Pki
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+INSTALL_SECONDS = 600.0
+BROKEN = {"usr/lib/python3/dist-packages/wardgate/master/supervisor.py": 'raise RuntimeError("this release is broken")\n'}
+
+
+@dataclass
+class Story:
+    """What was seen on the way."""
+
+    slots: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    records: list[dict[str, object]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+    slot_states: list[str] = field(default_factory=list)
+    journal: str = ""
+    kept: str = ""
+
+
+def records(box: QemuBox) -> list[dict[str, object]]:
+    """Return the `update` records of the custody log, from its tiles and write-ahead files."""
+    said = box.ask('grep -rahoE \'\\{"v":1,"type":"update"[^}]*\\}\' /var/lib/wardgate/custody | sort -u')
+    return sorted((json.loads(line) for line in said.splitlines()), key=lambda record: str(record["time"]))
+
+
+def note(story: Story, box: QemuBox, site: Site) -> None:
+    """Wait for service and the judge, send an instance, write down where the box is."""
+    box.until("ss -H -ltn | grep -q ':104 '")
+    box.until("systemctl show -p ActiveState wardgate-update | grep -q =active", 900)
+    story.slots.append(box.slot())
+    story.versions.append(box.ask("sed -n 's/^IMAGE_VERSION=//p' /usr/lib/os-release"))
+    sent = site.store(*datasets.generate(site.folder / f"study{len(story.slots)}", 1, rows=64, study=len(story.slots)))
+    assert sent.returncode == 0, f"{sent.stdout}\n{box.journal()}"
+    story.delivered.append(len(site.delivered()))
+    story.sizes.append(int(box.ask("sed -n 2p /var/lib/wardgate/custody/checkpoint")))
+    story.slot_states.append(box.ask("head -c 100 /efi/grubenv | tr '\\n' ' '"))
+
+
+def bring(box: QemuBox, site: Site, bundle: Path) -> str:
+    """Bring a bundle into the box (through the port of the modality's network no file comes, so by a disk of its own)."""
+    del site
+    box.ask("mkdir -p /run/stick && (mountpoint -q /run/stick || mount -o ro /dev/vdb /run/stick)")
+    name = f"v{bundle.parent.name[1:].partition('-')[0]}.raucb" if bundle.name == "update.raucb" else bundle.name
+    return f"/run/stick/{name}"
+
+
+def update(box: QemuBox, path: str) -> tuple[int, str]:
+    """Install as a person would."""
+    return box.run(
+        f"setpriv --reuid wardgate --regid wardgate --init-groups wardgate update {path} -c /etc/wardgate/wardgate.toml", INSTALL_SECONDS
+    )
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
+    """1.0.0 is asked to take what it must not, becomes 2.0.0, then is given a 3.0.0 whose gateway does not start."""
+    imagekit.need_tools()
+    folder: Path = tmp_path_factory.mktemp("update")
+    first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", BROKEN)
+    site = Site(folder, pki, trial=60)
+    disk = qemubox.overlay(qemubox.factory_disk(first, folder, site.files, site.private), folder / "box.qcow2")
+    bundles = [second.bundle, third.bundle, *sorted((Path(__file__).parent / "bundles").glob("*.raucb"))]
+    stick = imagekit.stick(folder / "stick.img", bundles)
+    site.open_pacs()
+    told = Story()
+    devices = ("-drive", f"file={stick},format=raw,if=virtio,readonly=on")
+    try:
+        with qemubox.powered(site.box(folder, disk, devices)) as box:
+            box.wait_shell()
+            note(told, box, site)
+            for bundle in bundles[2:]:
+                status, said = update(box, bring(box, site, bundle))
+                told.refused[bundle.stem] = f"{status} {said}"
+            status, said = update(box, bring(box, site, second.bundle))
+            assert status == 0, f"{said}\n{box.journal()}"
+            told.kept = box.ask("cat /state/update/trial.json")
+            box.run("sync; systemctl reboot --no-block")
+            box.wait_shell()
+            note(told, box, site)
+            status, said = update(box, bring(box, site, third.bundle))
+            assert status == 0, f"{said}\n{box.journal()}"
+            box.run("sync; systemctl reboot --no-block")
+            box.wait_shell()  # 3.0.0 in slot A: its gateway does not start
+            told.slots.append(box.slot())
+            box.wait_shell(1200)  # the box started again by itself
+            note(told, box, site)
+            told.records = records(box)
+            told.journal = box.journal(200)
+            told.kept += box.run("ls /state/update")[1]
+            box.run("sync; systemctl poweroff --force --no-block")
+    finally:
+        site.close_pacs()
+    return told
+
+
+def test_an_update_runs_in_the_other_slot_and_is_marked_good(story: Story) -> None:
+    assert story.slots[:2] == ["A", "B"]
+    assert story.versions[:2] == ["1.0.0", "2.0.0"]
+    assert "ORDER=B A" in story.slot_states[1] and "B_OK=1 B_TRY=0" in story.slot_states[1]
+
+
+def test_a_release_whose_gateway_does_not_start_is_rolled_back_without_anybody(story: Story) -> None:
+    assert story.slots[2:] == ["A", "B"]
+    assert story.versions[-1] == "2.0.0"
+    assert "A_OK=0" in story.slot_states[-1] and "B_OK=1 B_TRY=0" in story.slot_states[-1]
+
+
+def test_what_worked_before_the_install_was_kept_for_the_judge(story: Story) -> None:
+    kept = json.loads(story.kept[: story.kept.index("}\n") + 1])
+    assert {"service", "custody", "vault", "peer:ct1/pacs"} <= set(kept["worked"])
+    assert kept["records"] > 0 and kept["new"] == ["B", "2.0.0"]
+    assert "trial.json" not in story.kept[story.kept.index("}\n") :], "nothing is on trial at the end"
+
+
+def test_each_end_of_an_update_stands_in_the_custody_log(story: Story) -> None:
+    ends = [(record["event"], record["from"], record["to"]) for record in story.records if record["event"] != "refused"]
+    assert ends == [
+        ("installed", "A 1.0.0", "B 2.0.0"),
+        ("good", "A 1.0.0", "B 2.0.0"),
+        ("installed", "B 2.0.0", "A 3.0.0"),
+        ("rolled-back", "B 2.0.0", "A 3.0.0"),
+    ]
+    assert "service" in str(story.records[-1]["detail"]), "it says what was missing"
+
+
+def test_configuration_and_custody_survive_both_ways(story: Story) -> None:
+    assert story.delivered == [1, 2, 3], "the same policy serves after each start"
+    assert story.sizes == sorted(story.sizes) and story.sizes[0] > 0
+
+
+@pytest.mark.parametrize(
+    "bundle, why", [("older", "WG901"), ("other-board", "WG900"), ("other-ca", "WG900"), ("flipped", "WG900"), ("cut", "WG900")]
+)
+def test_a_bundle_that_must_not_be_installed_is_refused(story: Story, bundle: str, why: str) -> None:
+    assert story.refused[bundle].startswith("1 ") and why in story.refused[bundle]

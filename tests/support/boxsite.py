@@ -1,0 +1,103 @@
+"""A hospital around a box in QEMU: its policy and keys, a DCMTK PACS under TLS on the hospital port, DCMTK as the modality on the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from support import peers
+from support.certs import dcmtk
+from support.datasets import Sample
+from support.processes import Program, free_port, run
+from support.qemubox import BOX_MODALITY, CT, PACS, QemuBox
+from wardtools.pki import Pki
+
+HOME = "/etc/wardgate"
+POLICY = """\
+[box]
+name = "ward-test"
+workers = 1
+trial_seconds = {trial}
+[custody]
+log = "/var/lib/wardgate/custody"
+origin = "ward-test.example.org/custody"
+key = "{home}/log.pem"
+checkpoint_seconds = 1
+{more}
+[[link]]
+name = "ct1"
+sop_classes = ["*"]
+directions = ["to-hospital"]
+delivery = "{delivery}"
+[link.modality]
+ae_titles = ["CT1"]
+addresses = ["{ct}"]
+listen = ["{box}:104"]
+transport = "plain"
+[[link.peer]]
+name = "pacs"
+ae_titles = ["PACS"]
+addresses = ["{pacs}"]
+connect = "{pacs}:{port}"
+transport = "tls"
+{hold_syntaxes}
+[link.peer.tls]
+profile = "B.12"
+certificates = [{{ chain = "{home}/box-ecdsa.pem", key = "{key}" }}]
+anchors = "{home}/root.pem"
+names = ["pacs.test"]
+crl_policy = "off"
+{resumption}
+"""
+
+
+class Site:
+    """What stands around the box. `files` and `private` go on its state partition."""
+
+    def __init__(self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, key: str = f"{HOME}/box-ecdsa.key") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.modality_port = free_port()
+        self._pki = pki
+        self._pacs: Program | None = None
+        hold = f'[hold]\ndirectory = "/var/lib/wardgate/hold"\nkey = "{HOME}/hold.key"\nunsafe_allow_file_key = true\n' if holds else ""
+        policy = POLICY.format(
+            trial=trial, home=HOME, more=hold, delivery="hold" if holds else "relay", ct=CT, box=BOX_MODALITY, pacs=PACS, port=self.port,
+            key=key, hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if holds else "", resumption="",
+        )  # fmt: skip
+        log = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        leaf = pki.leaf("box-ecdsa")
+        self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/log.pem": log}
+        self.files |= {"wardgate/box-ecdsa.pem": leaf.chain.read_bytes(), "wardgate/box-ecdsa.key": leaf.key.read_bytes()}
+        self.files |= {"wardgate/root.pem": pki.root.read_bytes()}
+        self.private = {"wardgate/log.pem": "wardgate", "wardgate/box-ecdsa.key": "wardgate"}
+        if holds:
+            self.files["wardgate/hold.key"] = bytes(range(32))
+            self.private["wardgate/hold.key"] = "wardgate"
+
+    def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = ()) -> QemuBox:
+        """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""
+        modality = f",hostfwd=tcp:127.0.0.1:{self.modality_port}-{BOX_MODALITY}:104"
+        return QemuBox(folder, disk, modality, PACS, devices)
+
+    def open_pacs(self) -> None:
+        """Start the PACS."""
+        self._pacs = peers.storescp(self.folder / "pacs", self.port, tls=dcmtk(self._pki))
+
+    def close_pacs(self) -> None:
+        """End it."""
+        if self._pacs is not None:
+            self._pacs.stop()
+            self._pacs = None
+
+    def delivered(self) -> list[Path]:
+        """Return the files that the PACS has."""
+        return sorted(path for path in (self.folder / "pacs").glob("*") if path.is_file())
+
+    def store(self, *samples: Sample) -> CompletedProcess[str]:
+        """Send files as the modality, in clear. A box in emulation takes its time."""
+        words = ["dcmsend", "-v", "-nuc", "-dn", "-to", "120", "-ta", "120", "-td", "120", "-aet", "CT1", "-aec", "PACS"]
+        return run([*words, "127.0.0.1", str(self.modality_port), *(sample.path for sample in samples)], 300)

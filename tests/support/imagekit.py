@@ -1,0 +1,240 @@
+"""Builds Debian images for the tests: versions of the same box, signed with keys of the test, and bundles of them.
+
+Into a copy of the root goes what a release never has: a shell on the second serial port and a vault without encryption. What is built is
+kept in build/image, by a digest of everything that goes in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from support.units import TREE
+
+BUILD = TREE / "build" / "image"
+BASE = BUILD / "debian"
+# tool -> Debian package
+TOOLS = {
+    "mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "genimage": "genimage", "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils", "veritysetup": "cryptsetup-bin", "sbsign": "sbsigntool", "mcopy": "mtools", "mkfs.vfat": "dosfstools",
+    "grub-mkimage": "grub-common", "cpio": "cpio", "mke2fs": "e2fsprogs", "objcopy": "binutils", "systemd-sysusers": "systemd",
+}  # fmt: skip
+FILES = {
+    "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd": "ovmf",
+    "/usr/share/ovmf/PkKek-1-snakeoil.key": "ovmf",
+    "/usr/lib/systemd/boot/efi/linuxx64.efi.stub": "systemd-boot-efi",
+    "/usr/lib/shim/shimx64.efi": "shim-unsigned",
+    "/usr/lib/grub/x86_64-efi/chain.mod": "grub-efi-amd64-bin",
+}
+KEPT_ANCHOR = TREE / "tests/image/bundles/anchor.pem"  # of the bundles kept there
+COMPATIBLE = "wardgate-qemu-x86_64"
+AGENT = """\
+#!/bin/sh
+# What the test types on the second serial port is done; the answer ends with a line of its own.
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+stty raw -echo
+echo READY
+while read -r line; do
+    sh -c "$line" </dev/null
+    echo "END $?"
+done
+"""
+AGENT_UNIT = """\
+[Unit]
+Description=Shell of the test
+After=basic.target
+[Service]
+ExecStart=/usr/lib/wardgate-test/agent
+"""
+VAULT = """\
+[Unit]
+Description=Wardgate vault (test: not encrypted, neither TPM nor token is there)
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
+[Mount]
+What=/dev/disk/by-partlabel/vault
+Where=/vault
+Type=ext4
+Options=nosuid,nodev,noexec
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def need_tools() -> None:
+    """Skip where an image cannot be built or booted, with the reason."""
+    if os.environ.get("WARDGATE_IMAGE_TEST") == "0":
+        pytest.skip("WARDGATE_IMAGE_TEST=0: no image is built")
+    if os.geteuid() != 0:
+        pytest.skip("building a root needs root")
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed (apt-get install {package})")
+    for file, package in FILES.items():
+        if not Path(file).exists():
+            pytest.skip(f"{file} is not there (apt-get install {package})")
+
+
+class Authority(NamedTuple):
+    """Who may sign releases in the tests: files in PEM."""
+
+    anchor: Path
+    certificate: Path
+    key: Path
+
+
+class Image(NamedTuple):
+    """One built version: the folder of `image/debian/build.sh`, and its bundle."""
+
+    version: str
+    folder: Path
+    bundle: Path
+
+    @property
+    def disk(self) -> Path:
+        """The whole disk, with this version in slot A. Never written: boxes run on overlays of it."""
+        return self.folder / "wardgate.img"
+
+
+def authority(folder: Path) -> Authority:
+    """Return the test's release CA, made once."""
+    made = Authority(folder / "release-ca.pem", folder / "release.pem", folder / "release-key.pem")
+    if made.key.exists():
+        return made
+    folder.mkdir(parents=True, exist_ok=True)
+    root, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    anchor = _certificate("TEST ONLY release CA", root, "TEST ONLY release CA", root, ca=True)
+    leaf = _certificate("TEST ONLY release", signer, "TEST ONLY release CA", root, ca=False)
+    made.anchor.write_bytes(anchor.public_bytes(serialization.Encoding.PEM))
+    made.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    made.key.write_bytes(signer.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return made
+
+
+def _certificate(
+    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, *, ca: bool
+) -> x509.Certificate:
+    def named(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(named(name))
+        .issuer_name(named(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+    )
+    if not ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        bits = [True, *[False] * 8]
+    else:
+        bits = [False, False, False, False, False, True, True, False, False]
+    return builder.add_extension(x509.KeyUsage(*bits), critical=True).sign(issuer_key, hashes.SHA256())
+
+
+def boot_key(folder: Path) -> tuple[Path, Path]:
+    """Return OVMF's test key, which its Secure Boot variant trusts, without its passphrase, and its certificate."""
+    key = folder / "boot-key.pem"
+    if not key.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _run("openssl", "rsa", "-in", "/usr/share/ovmf/PkKek-1-snakeoil.key", "-passin", "pass:snakeoil", "-out", key)
+    return key, Path("/usr/share/ovmf/PkKek-1-snakeoil.pem")
+
+
+def build(version: str, extra: dict[str, str] | None = None) -> Image:
+    """Build a version, or take the one that is there. `extra`: path in the root -> text, laid over it."""
+    from wardtools.release.cli import main as release
+
+    files = {
+        "usr/lib/wardgate-test/agent": AGENT,
+        "etc/systemd/system/wardgate-test.service": AGENT_UNIT,
+        "etc/systemd/system/vault.mount": VAULT,
+        **(extra or {}),
+    }
+    who = authority(BUILD / "keys")
+    digest = _digest(version, files, who)
+    folder = BUILD / f"v{version}-{digest}"
+    image = Image(version, folder, folder / "update.raucb")
+    if image.bundle.exists():
+        return image
+    for old in BUILD.glob(f"v{version}-*"):
+        shutil.rmtree(old)
+    laid = folder / "extra"
+    for path, text in files.items():
+        place = laid / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.chmod(0o755 if text.startswith("#!") else 0o644)
+    wants = laid / "etc/systemd/system/basic.target.wants"
+    wants.mkdir()
+    (wants / "wardgate-test.service").symlink_to("../wardgate-test.service")
+    key, certificate = boot_key(BUILD / "keys")
+    keyring = folder / "keyring.pem"
+    keyring.write_bytes(who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
+    environment = {"WARDGATE_VERSION": version, "WARDGATE_ROOT_EXTRA": str(laid), "WARDGATE_KEYRING": str(keyring)}
+    environment |= {"WARDGATE_BASE": str(BASE), "WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
+    _run(TREE / "image/debian/build.sh", folder, seconds=1200, **environment)
+    words = ["sign", folder / "bundle", image.bundle, "--compatible", COMPATIBLE, "--version", version]
+    words += ["--certificate", who.certificate, "--unsafe-key-file", who.key]
+    assert release([str(word) for word in words]) == 0
+    shutil.rmtree(folder / "root")
+    return image
+
+
+def stick(path: Path, files: list[Path]) -> Path:
+    """Return the image of a disk with `files` on it, as if on a USB stick."""
+    size = sum(file.stat().st_size for file in files) + (16 << 20)
+    folder = path.with_suffix(".d")
+    folder.mkdir()
+    for file in files:
+        place = folder / (f"v{file.parent.name[1:].partition('-')[0]}.raucb" if file.name == "update.raucb" else file.name)
+        os.link(file, place) if file.stat().st_dev == folder.stat().st_dev else shutil.copyfile(file, place)
+        place.chmod(0o644)
+    _run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", folder, path, f"{(size >> 20) + 1}M")
+    return path
+
+
+def account(image: Image, name: str) -> tuple[int, int]:
+    """Return user and group number of an account of the image."""
+    done = subprocess.run(
+        ["unsquashfs", "-cat", str(image.folder / "root.image"), "etc/passwd"], capture_output=True, text=True, timeout=60, check=True
+    )
+    row = next(line.split(":") for line in done.stdout.splitlines() if line.startswith(f"{name}:"))
+    return int(row[2]), int(row[3])
+
+
+def _digest(version: str, files: dict[str, str], who: Authority) -> str:
+    seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
+    for part in ("image/common", "image/debian", "image/buildroot/board/qemu_x86_64", "firmware/wardgate", "hsm/wardkeys"):
+        for path in sorted((TREE / part).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                seen.update(f"{path.relative_to(TREE)} {path.stat().st_mode:o}\n".encode() + path.read_bytes())
+    return seen.hexdigest()[:16]
+
+
+def _run(*words: str | Path, seconds: float = 120.0, **environment: str) -> None:
+    done = subprocess.run(
+        [str(word) for word in words],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -1,0 +1,207 @@
+"""A box in QEMU without hardware virtualisation: OVMF with Secure Boot on, the disk, two networks, a shell on the second serial port.
+
+The first serial port is the box's console; what it says is in `console`. The box is ended by its process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect.fdpexpect
+
+from support.imagekit import Image, account
+from support.units import TREE
+
+sys.path.append(str(TREE / "image/common"))
+import layout  # not a package: Buildroot's own Python runs it
+
+BOOT_SECONDS = 480.0
+CODE = "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd"
+VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
+MODALITY, HOSPITAL = "52:54:00:00:00:01", "52:54:00:00:00:02"
+BOX_MODALITY, CT, BOX_HOSPITAL, PACS = "192.0.2.1", "192.0.2.10", "198.51.100.2", "198.51.100.5"
+
+
+def place_of(partition: str) -> tuple[int, int]:
+    """Return offset and size of a partition on the disk, bytes."""
+    offset = layout.FIRST_MEBIBYTES
+    for entry in layout.partitions():
+        if entry["name"] == partition:
+            return offset << 20, entry["mebibytes"] << 20
+        offset += entry["mebibytes"]
+    raise KeyError(partition)
+
+
+def networks() -> dict[str, str]:
+    """Return the addresses of the two ports, as systemd-networkd wants them."""
+    made = {}
+    for name, mac, address in (("modality", MODALITY, f"{BOX_MODALITY}/24"), ("hospital", HOSPITAL, f"{BOX_HOSPITAL}/24")):
+        text = f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n"
+        made[f"network/10-{name}.network"] = text + "IPv6AcceptRA=no\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n"
+    return made
+
+
+def factory_disk(image: Image, folder: Path, state: dict[str, str | bytes], private: dict[str, str] | None = None) -> Path:
+    """Return a disk as it leaves the workshop: the image, `state` (path -> contents) on its partition, an empty vault.
+
+    `private`: path -> account that owns the file, which only it may read.
+    """
+    tree = folder / "state"
+    for path, data in {**networks(), **state}.items():
+        place = tree / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data.encode() if isinstance(data, str) else data)
+    for path, name in (private or {}).items():
+        (tree / path).chmod(0o600)
+        os.chown(tree / path, *account(image, name))
+    (folder / "empty").mkdir()
+    disk = folder / "factory.img"
+    subprocess.run(["cp", "--sparse=always", str(image.disk), str(disk)], check=True, timeout=120)
+    for partition, source in (("state", tree), ("vault", folder / "empty")):
+        offset, size = place_of(partition)
+        made = folder / f"{partition}.ext4"
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(source), str(made), f"{size >> 20}M"], check=True, timeout=120)
+        words = [f"if={made}", f"of={disk}", "bs=1M", f"seek={offset >> 20}", "conv=notrunc,sparse"]
+        subprocess.run(["dd", *words], check=True, timeout=120, capture_output=True)
+    return disk
+
+
+def overlay(disk: Path, made: Path) -> Path:
+    """Return a new disk that reads as `disk` and keeps its own changes."""
+    kind = "qcow2" if disk.suffix == ".qcow2" else "raw"
+    words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(disk.resolve()), "-F", kind, str(made)]
+    subprocess.run(words, check=True, timeout=60)
+    return made
+
+
+class NotBooted(AssertionError):
+    """The box did not come so far within its time; with the console's last words."""
+
+
+class QemuBox:
+    """One box. `disk`: a qcow2 file of its own. `modality`: more words of that port's network (hostfwd). `peer`: who is reached on the
+    other, this machine's loopback address under that name; without one nobody is."""
+
+    def __init__(
+        self, folder: Path, disk: Path, modality: str = "", peer: str = "", devices: tuple[str, ...] = (), secure_boot: bool = True
+    ) -> None:
+        self.folder = folder
+        self.disk = disk
+        self._networks = (
+            f"user,id=n0,restrict=on,net=192.0.2.0/24,host={CT}{modality}",
+            # A connection to `peer` ends on this machine's loopback address, at the same port.
+            f"user,id=n1,net=198.51.100.0/24,host={peer}" if peer else "user,id=n1,restrict=on,net=198.51.100.0/24",
+        )
+        self._devices = devices
+        self._variables = folder / "variables.fd"
+        if not self._variables.exists():
+            shutil.copyfile(VARIABLES if secure_boot else "/usr/share/OVMF/OVMF_VARS_4M.fd", self._variables)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shell: pexpect.fdpexpect.fdspawn[Any] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def console(self) -> str:
+        """What the box said on its console since power on."""
+        path = self.folder / "console.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def power_on(self) -> None:
+        """Start it."""
+        path = self.folder / "shell.sock"
+        path.unlink(missing_ok=True)
+        argv = ["qemu-system-x86_64", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+        argv += ["-cpu", "max", "-smp", "2", "-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none"]
+        argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}"]
+        argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
+        argv += ["-drive", f"file={self.disk},format=qcow2,if=virtio", "-device", "virtio-rng-pci"]
+        argv += ["-serial", f"file:{self.folder / 'console.log'}", "-serial", f"unix:{path},server=on,wait=off"]
+        for number, (words, mac) in enumerate(zip(self._networks, (MODALITY, HOSPITAL), strict=True)):
+            argv += ["-netdev", words, "-device", f"virtio-net-pci,netdev=n{number},mac={mac},romfile="]
+        log = (self.folder / "qemu.log").open("ab")
+        self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        deadline = time.monotonic() + 20
+        while not path.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise NotBooted((self.folder / "qemu.log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._shell = pexpect.fdpexpect.fdspawn(self._socket, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS)
+
+    def power_off(self) -> None:
+        """Cut the power: the process is killed, whatever it was doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._shell = None
+
+    def wait_shell(self, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until the box has started so far that a shell answers (again, after a restart)."""
+        self._expect("READY", seconds)
+
+    def _expect(self, what: str, seconds: float) -> None:
+        assert self._shell is not None
+        try:
+            self._shell.expect(what, timeout=seconds)
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            raise NotBooted(f"no {what!r} within {seconds} s; console:\n{self.console[-3000:]}\nshell: {self._shell.before!r}") from error
+
+    def run(self, command: str, seconds: float = 60.0) -> tuple[int, str]:
+        """Run one line of shell as root in the box; return its exit status and what it said."""
+        assert self._shell is not None
+        self._shell.send(command.replace("\n", ";") + "\n")
+        self._expect(r"END (\d+)\r?\n", seconds)
+        assert self._shell.match is not None and self._shell.before is not None
+        return int(self._shell.match.group(1)), self._shell.before.replace("\r", "")
+
+    def ask(self, command: str, seconds: float = 60.0) -> str:
+        """Run one line that must succeed; return what it said."""
+        status, said = self.run(command, seconds)
+        assert status == 0, f"{command}: {status}\n{said}"
+        return said.strip()
+
+    def until(self, command: str, seconds: float = BOOT_SECONDS, pause: float = 1.0) -> None:
+        """Wait until a line of shell succeeds in the box."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status, said = self.run(command)
+            if status == 0:
+                return
+            if time.monotonic() > deadline:
+                raise NotBooted(f"not within {seconds} s: {command}\n{said}\n{self.journal()}")
+            time.sleep(pause)
+
+    def slot(self) -> str:
+        """Return the slot that runs."""
+        return self.ask("sed 's/.*rauc.slot=\\([AB]\\).*/\\1/' /proc/cmdline")
+
+    def journal(self, lines: int = 60) -> str:
+        """Return the last words of our services."""
+        units = "wardgate wardgate-update wardgate-ports wardkeys rauc vault.mount state.mount efi.mount"
+        words = " ".join(f"-u {unit}" for unit in units.split())
+        return self.run(f"journalctl -b --no-pager -o short-monotonic {words} | tail -n {lines}")[1]
+
+
+@contextlib.contextmanager
+def powered(box: QemuBox) -> Iterator[QemuBox]:
+    """Power a box on; whatever happens, it is off afterwards."""
+    box.power_on()
+    try:
+        yield box
+    finally:
+        box.power_off()
