@@ -12,12 +12,17 @@ cd "$(dirname "$0")/.."
 #   pcscd, libpcsclite1, vsmartcard-vpcd: the virtual card's way in (`wardkeys.pcsc` loads the library)
 #   qemu-system-x86: the other reader of the virtual card (ccid-card-passthru)
 #   mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
-#   squashfs-tools: the guest in which the cable meets a distribution's kernel
 #   openssh-server, openssh-client: management of the box, and who calls it
+#   squashfs-tools: also the guest in which the cable meets a distribution's kernel
+#   squashfs-tools, genimage, mtools, dosfstools, cpio, cryptsetup-bin (veritysetup): the Debian image
+#   grub-common, grub-efi-amd64-bin, shim-unsigned, systemd-boot-efi (the stub), sbsigntool, binutils: how it boots, signed
+#   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      rauc: judges our bundles
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
-PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck squashfs-tools openssh-server openssh-client"
+PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
+PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
+PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

@@ -82,7 +82,7 @@ mmd -i "$out/esp.vfat" ::/EFI ::/EFI/BOOT
 sign "$out/shim.efi" "$out/signed.efi"
 mcopy -i "$out/esp.vfat" "$out/signed.efi" "::/EFI/BOOT/BOOT$suffix.EFI"
 sign "$out/grub.efi" "$out/signed.efi"
-mcopy -o -i "$out/esp.vfat" "$out/signed.efi" "::/EFI/BOOT/grub$(echo $suffix | tr A-Z a-z).efi"
+mcopy -o -i "$out/esp.vfat" "$out/signed.efi" "::/EFI/BOOT/grub$(echo $suffix | tr '[:upper:]' '[:lower:]').efi"
 mcopy -i "$out/esp.vfat" "$common/boot/grub.cfg" ::/EFI/BOOT/grub.cfg
 mcopy -i "$out/esp.vfat" "$common/boot/grubenv" ::/grubenv
 

@@ -46,7 +46,7 @@ rm -rf "$root"
 mkdir "$root"
 tar -C "$root" -xf "$base/base.tar"
 mv "$root"/boot/vmlinuz-* "$out/kernel"
-rm -rf "$root"/boot/* "$root/var/cache/apt" "$root/var/lib/apt/lists"
+rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
 "$here/initramfs.sh" "$root" "$out"
 
 cp -a "$common/overlay/." "$root/"

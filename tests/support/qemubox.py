@@ -161,6 +161,11 @@ class QemuBox:
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             raise NotBooted(f"no {what!r} within {seconds} s; console:\n{self.console[-3000:]}\nshell: {self._shell.before!r}") from error
 
+    def shell_said(self, word: str) -> bool:
+        """Did the second serial port say `word` by now?"""
+        assert self._shell is not None
+        return self._shell.expect([word, pexpect.TIMEOUT, pexpect.EOF], timeout=0) == 0
+
     def run(self, command: str, seconds: float = 60.0) -> tuple[int, str]:
         """Run one line of shell as root in the box; return its exit status and what it said."""
         assert self._shell is not None
@@ -168,6 +173,16 @@ class QemuBox:
         self._expect(r"END (\d+)\r?\n", seconds)
         assert self._shell.match is not None and self._shell.before is not None
         return int(self._shell.match.group(1)), self._shell.before.replace("\r", "")
+
+    def send(self, command: str) -> None:
+        """Have the box begin a line of shell, and wait for nothing."""
+        assert self._shell is not None
+        self._shell.send(command + "\n")
+
+    def wait_off(self, seconds: float = 120.0) -> None:
+        """Wait until the box has powered itself off."""
+        assert self._process is not None
+        self._process.wait(seconds)
 
     def ask(self, command: str, seconds: float = 60.0) -> str:
         """Run one line that must succeed; return what it said."""
