@@ -20,7 +20,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder: Path = tmp_path_factory.mktemp("offline")
     image = imagekit.build("1.0.0")
     site = Site(folder, pki, holds=request.param == "hold")
-    disk = qemubox.overlay(qemubox.factory_disk(image, folder, site.files, site.private), folder / "box.qcow2")
+    disk = site.disk(image)
     with qemubox.powered(site.box(folder, disk)) as box:
         box.wait_shell()
         box.until("ss -H -ltn | grep -q ':104 '")

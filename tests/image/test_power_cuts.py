@@ -49,7 +49,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Bench]
     folder: Path = tmp_path_factory.mktemp("cuts")
     first, second = imagekit.build("1.0.0"), imagekit.build("2.0.0")
     site = Site(folder, pki, trial=600)
-    disk = qemubox.overlay(qemubox.factory_disk(first, folder, site.files, site.private), folder / "settled.qcow2")
+    disk = site.disk(first)
     made = Bench(folder, site, disk, imagekit.stick(folder / "stick.img", [second.bundle]))
     site.open_pacs()
     with qemubox.powered(made.box("first", disk)) as box:

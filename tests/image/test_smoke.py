@@ -51,7 +51,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     folder: Path = tmp_path_factory.mktemp("smoke")
     image = imagekit.build("1.0.0")
     site = Site(folder, pki)
-    disk = qemubox.overlay(qemubox.factory_disk(image, folder, site.files, site.private), folder / "box.qcow2")
+    disk = site.disk(image)
     made = Seen()
     site.open_pacs()
     try:

@@ -75,7 +75,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
     folder: Path = tmp_path_factory.mktemp("update")
     first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", BROKEN)
     site = Site(folder, pki, trial=60)
-    disk = qemubox.overlay(qemubox.factory_disk(first, folder, site.files, site.private), folder / "box.qcow2")
+    disk = site.disk(first)
     bundles = [second.bundle, third.bundle, *sorted((Path(__file__).parent / "bundles").glob("*.raucb"))]
     stick = imagekit.stick(folder / "stick.img", bundles)
     site.open_pacs()

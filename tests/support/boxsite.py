@@ -9,13 +9,26 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from support import peers
+from support.card import CardFile
+from support.cardbench import LABEL, PIN, enrol, uri
 from support.certs import dcmtk
 from support.datasets import Sample
+from support.imagekit import Image
 from support.processes import Program, free_port, run
-from support.qemubox import BOX_MODALITY, CT, PACS, QemuBox
+from support.qemubox import BOX_MODALITY, CT, PACS, QemuBox, factory_disk, overlay
 from wardtools.pki import Pki
 
 HOME = "/etc/wardgate"
+TOKENS = f"""\
+socket = "/run/wardkeys/keys.sock"
+allow_users = ["wardgate"]
+state_dir = "/var/lib/wardkeys"
+[[token]]
+name = "card"
+module = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+label = "{LABEL}"
+pin_file = "/var/lib/wardkeys/card.pin"
+"""
 POLICY = """\
 [box]
 name = "ward-test"
@@ -24,7 +37,7 @@ trial_seconds = {trial}
 [custody]
 log = "/var/lib/wardgate/custody"
 origin = "ward-test.example.org/custody"
-key = "{home}/log.pem"
+key = "{log_key}"
 checkpoint_seconds = 1
 {more}
 [[link]]
@@ -46,18 +59,18 @@ transport = "tls"
 {hold_syntaxes}
 [link.peer.tls]
 profile = "B.12"
-certificates = [{{ chain = "{home}/box-ecdsa.pem", key = "{key}" }}]
+certificates = [{{ chain = "{home}/box.pem", key = "{key}" }}]
 anchors = "{home}/root.pem"
 names = ["pacs.test"]
 crl_policy = "off"
-{resumption}
 """
 
 
 class Site:
     """What stands around the box. `files` and `private` go on its state partition."""
 
-    def __init__(self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, key: str = f"{HOME}/box-ecdsa.key") -> None:
+    def __init__(self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, card: CardFile | None = None) -> None:
+        """`card`: the box's keys are on it; else in files."""
         self.folder = folder
         self.port = free_port()
         self.modality_port = free_port()
@@ -66,17 +79,33 @@ class Site:
         hold = f'[hold]\ndirectory = "/var/lib/wardgate/hold"\nkey = "{HOME}/hold.key"\nunsafe_allow_file_key = true\n' if holds else ""
         policy = POLICY.format(
             trial=trial, home=HOME, more=hold, delivery="hold" if holds else "relay", ct=CT, box=BOX_MODALITY, pacs=PACS, port=self.port,
-            key=key, hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if holds else "", resumption="",
+            key=uri(1) if card else f"{HOME}/box.key", log_key=uri(4) if card else f"{HOME}/log.pem",
+            hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if holds else "",
         )  # fmt: skip
-        log = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        leaf = pki.leaf("box-ecdsa")
-        self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/log.pem": log}
-        self.files |= {"wardgate/box-ecdsa.pem": leaf.chain.read_bytes(), "wardgate/box-ecdsa.key": leaf.key.read_bytes()}
-        self.files |= {"wardgate/root.pem": pki.root.read_bytes()}
-        self.private = {"wardgate/log.pem": "wardgate", "wardgate/box-ecdsa.key": "wardgate"}
+        self.vault: dict[str, str | bytes] = {}
+        self.private: dict[str, str] = {}
+        self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/root.pem": pki.root.read_bytes()}
+        if card is not None:
+            self.files["wardgate/box.pem"] = enrol(card, pki, folder).read_bytes()
+            self.files["wardkeys/keys.toml"] = TOKENS
+            self.vault["wardkeys/card.pin"] = f"{PIN}\n"
+            self.private["wardkeys/card.pin"] = "wardkeys"
+        else:
+            leaf = pki.leaf("box-ecdsa")
+            self.files["wardgate/box.pem"] = leaf.chain.read_bytes()
+            self._secret("wardgate/box.key", leaf.key.read_bytes())
+            made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            self._secret("wardgate/log.pem", made)
         if holds:
-            self.files["wardgate/hold.key"] = bytes(range(32))
-            self.private["wardgate/hold.key"] = "wardgate"
+            self._secret("wardgate/hold.key", bytes(range(32)))
+
+    def _secret(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+        self.private[path] = "wardgate"
+
+    def disk(self, image: Image) -> Path:
+        """Return the box's disk, as it leaves the workshop: a qcow2 file."""
+        return overlay(factory_disk(image, self.folder, self.files, self.private, self.vault), self.folder / "box.qcow2")
 
     def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = ()) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""

@@ -50,23 +50,27 @@ def networks() -> dict[str, str]:
     return made
 
 
-def factory_disk(image: Image, folder: Path, state: dict[str, str | bytes], private: dict[str, str] | None = None) -> Path:
-    """Return a disk as it leaves the workshop: the image, `state` (path -> contents) on its partition, an empty vault.
+Contents = dict[str, str | bytes]
+
+
+def factory_disk(image: Image, folder: Path, state: Contents, private: dict[str, str], vault: Contents | None = None) -> Path:
+    """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state` and `vault`.
 
     `private`: path -> account that owns the file, which only it may read.
     """
-    tree = folder / "state"
-    for path, data in {**networks(), **state}.items():
-        place = tree / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data.encode() if isinstance(data, str) else data)
-    for path, name in (private or {}).items():
-        (tree / path).chmod(0o600)
-        os.chown(tree / path, *account(image, name))
-    (folder / "empty").mkdir()
+    trees = {"state": folder / "state", "vault": folder / "vault"}
+    for name, files in (("state", {**networks(), **state}), ("vault", vault or {})):
+        trees[name].mkdir()
+        for path, data in files.items():
+            place = trees[name] / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data.encode() if isinstance(data, str) else data)
+            if path in private:
+                place.chmod(0o600)
+                os.chown(place, *account(image, private[path]))
     disk = folder / "factory.img"
     subprocess.run(["cp", "--sparse=always", str(image.disk), str(disk)], check=True, timeout=120)
-    for partition, source in (("state", tree), ("vault", folder / "empty")):
+    for partition, source in trees.items():
         offset, size = place_of(partition)
         made = folder / f"{partition}.ext4"
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(source), str(made), f"{size >> 20}M"], check=True, timeout=120)
