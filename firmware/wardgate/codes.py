@@ -1485,6 +1485,13 @@ class Code(Enum):
     UPDATE_NOT_MARKED = _row(
         913, Side.BOX, Level.ERROR, "the loader could not be told that a slot is bad", "nothing: its tries run out by themselves"
     )
+    UPDATE_NOT_NEWER = _row(
+        917,
+        Side.BOX,
+        Level.WARN,
+        "what lies on the stick runs already, or was rolled back before; it is not installed",
+        "pull the stick; to try a release again: wardgate update FILE",
+    )
     UPDATE_LOG_WHOLE = _row(914, Side.BOX, Level.INFO, "after the update the whole custody log verifies", "nothing")
     UPDATE_LOG_DAMAGED = _row(
         915,

@@ -28,7 +28,7 @@ def test_every_unit_parses(path: Path) -> None:
 def test_there_are_the_services_that_the_processes_need() -> None:
     assert {path.stem for path in services()} == {
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
-        *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update"),
+        *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
     }
 
 

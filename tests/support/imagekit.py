@@ -6,6 +6,7 @@ kept in build/image, by a digest of everything that goes in.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -158,13 +159,20 @@ def boot_key(folder: Path) -> tuple[Path, Path]:
 
 def build(version: str, extra: dict[str, str] | None = None) -> Image:
     """Build a version, or take the one that is there. `extra`: path in the root -> text, laid over it."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(version, extra or {})
+
+
+def _build(version: str, extra: dict[str, str]) -> Image:
     from wardtools.release.cli import main as release
 
     files = {
         "usr/lib/wardgate-test/agent": AGENT,
         "etc/systemd/system/wardgate-test.service": AGENT_UNIT,
         "etc/systemd/system/vault.mount": VAULT,
-        **(extra or {}),
+        **extra,
     }
     who = authority(BUILD / "keys")
     digest = _digest(version, files, who)

@@ -124,6 +124,18 @@ class Box:
             return
         sync_directory(self._state)
 
+    def rolled_back(self) -> str:
+        """Return the version that was rolled back last, "" when there was none."""
+        try:
+            return read_file(os.path.join(self._state, "rolled-back"), 256).decode("ascii", "replace").strip()
+        except OSError:
+            return ""
+
+    def remember_rolled_back(self, version: str) -> None:
+        """Keep that this version was rolled back. Raises `OSError`."""
+        write_durably(os.path.join(self._state, "rolled-back"), f"{version}\n".encode())
+        sync_directory(self._state)
+
     def is_on_trial(self) -> bool:
         """Is the slot that runs on trial, as far as can be told? When nothing can be read, it is not."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
 from wardgate.codes import Code
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
     from wardgate.update.box import Box
 
 USAGE: Final = """\
-usage: wardgate update FILE -c CONFIG     install a bundle into the other slot; it is on trial from the next start on
+usage: wardgate update FILE -c CONFIG [--only-newer]  install a bundle into the other slot; it is on trial from the next start on
        wardgate update judge -c CONFIG    at each start: judge a slot on trial, mark it; exit status 3: start again
+       wardgate update whole -c CONFIG    check the custody log whole, as after an update
        wardgate update status -c CONFIG   which slot runs, what is on trial
 """
 START_AGAIN: Final = 3
@@ -21,7 +24,8 @@ START_AGAIN: Final = 3
 
 def main(words: list[str], out: TextIO, err: TextIO) -> int:
     """Run one command; return its exit status: 0 good, 1 refused or failed, 2 wrongly called, 3 the box has to start again."""
-    if len(words) != 3 or words[1] not in ("-c", "--config"):
+    only_newer = "--only-newer" in words[3:]
+    if len(words) != 3 + only_newer or words[1] not in ("-c", "--config"):
         err.write(USAGE)
         return 0 if words == ["help"] else 2
     from wardgate.policy.mistakes import ConfigErrors
@@ -34,9 +38,11 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
     try:
         if what == "judge":
             return _judge(box, path, log)
+        if what == "whole":
+            return _whole(path, log)
         if what == "status":
             return _status(box, out)
-        return _install(box, path, what, log, out)
+        return _install(box, path, what, log, out, only_newer)
     except ConfigErrors as errors:
         err.write(f"{errors}\n")
     except Refused as error:
@@ -48,13 +54,13 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
     return 1
 
 
-def _install(box: Box, path: str, file: str, log: Log, out: TextIO) -> int:
+def _install(box: Box, path: str, file: str, log: Log, out: TextIO, only_newer: bool) -> int:
     from wardgate.policy import load
     from wardgate.update.installing import install
     from wardgate.update.probes import look
 
     config: Config = load(path, check_files=False)
-    trial = install(box, config, file, log, lambda: look(config))
+    trial = install(box, config, file, log, lambda: look(config), only_newer=only_newer)
     out.write(f"version {trial.new.version} is in slot {trial.new.slot}; start the box again to try it\n")
     return 0
 
@@ -65,7 +71,6 @@ def _judge(box: Box, path: str, log: Log) -> int:
     from wardgate.update.judge import Seen
     from wardgate.update.judging import Result, after_start
     from wardgate.update.probes import look
-    from wardgate.update.whole import check_whole
 
     config: Config | None = None
     try:
@@ -76,8 +81,16 @@ def _judge(box: Box, path: str, log: Log) -> int:
     if judged is Result.START_AGAIN:
         return START_AGAIN
     if judged is Result.NEWLY_GOOD and config is not None:
-        check_whole(str(config.custody.log), log)
+        # In a process that this one leaves behind: it may take hours, and who waits for the judge has a limit.
+        subprocess.Popen([sys.executable, "-P", "-m", "wardgate", "update", "whole", "-c", path], stdin=subprocess.DEVNULL)
     return 0
+
+
+def _whole(path: str, log: Log) -> int:
+    from wardgate.policy import load
+    from wardgate.update.whole import check_whole
+
+    return 0 if check_whole(str(load(path, check_files=False).custody.log), log) else 1
 
 
 def _status(box: Box, out: TextIO) -> int:

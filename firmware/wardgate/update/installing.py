@@ -27,8 +27,11 @@ class Refused(Exception):
         self.code = code
 
 
-def install(box: Box, config: Config, path: str, log: Log, look: Callable[[], Seen]) -> Trial:
-    """Install the bundle at `path` into the other slot. Raises `Refused`, `OSError`."""
+def install(box: Box, config: Config, path: str, log: Log, look: Callable[[], Seen], *, only_newer: bool = False) -> Trial:
+    """Install the bundle at `path` into the other slot. Raises `Refused`, `OSError`.
+
+    `only_newer`: what a stick brings that stays in must not be installed again at each start, nor what was rolled back.
+    """
     old = running(box)
     try:
         bundle = box.bundle(path)
@@ -42,6 +45,8 @@ def install(box: Box, config: Config, path: str, log: Log, look: Callable[[], Se
     if older:
         box.record(config, "refused", old, new, Code.UPDATE_OLDER)
         raise Refused(Code.UPDATE_OLDER, f"{bundle.version} is before {old.version}")
+    if only_newer and (not version.is_older(old.version, bundle.version) or bundle.version == box.rolled_back()):
+        raise Refused(Code.UPDATE_NOT_NEWER, f"{bundle.version}; {old.version} runs, rolled back was {box.rolled_back() or 'none'}")
     try:
         kept = box.trial()
     except TrialError:

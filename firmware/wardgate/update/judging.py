@@ -89,6 +89,7 @@ def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Si
     else:
         code, event = Code.UPDATE_ROLLED_BACK, "rolled-back"
         detail = "missing: " + " ".join(trial.missing) if trial.missing else "the new slot did not start, or did not come so far"
+        box.remember_rolled_back(trial.new.version)
     log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)
     box.forget()
     if config is not None:

@@ -1,0 +1,182 @@
+"""Install and judgement in order, on a box whose RAUC, slots and log are stand-ins: the real ones are in tests/image/test_update.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wardgate.codes import Code
+from wardgate.log import Log
+from wardgate.update.box import Box, Bundle, RaucError
+from wardgate.update.installing import Refused, install
+from wardgate.update.judge import CUSTODY, SERVICE, Outcome, Seen
+from wardgate.update.judging import Result, after_start
+from wardgate.update.trial import Phase, Side, Trial
+
+WORKS = Seen({SERVICE: Outcome.WORKS, CUSTODY: Outcome.WORKS, "peer:ct1/pacs": Outcome.WORKS}, 5)
+DEAD = Seen({SERVICE: Outcome.FAILS, CUSTODY: Outcome.CONTRADICTS}, None)
+
+
+class StandIn(Box):
+    """A box that keeps its trial in a real folder; everything else is said by the test."""
+
+    def __init__(self, folder: Path, slot: str = "A", running: str = "1.0.0", bundle: str = "2.0.0") -> None:
+        super().__init__(Log("test"), str(folder))
+        self.now, self.running, self.brings, self.start = slot, running, bundle, "boot-1"
+        self.done: list[str] = []
+        self.breaks = ""
+
+    def slot(self) -> str:
+        return self.now
+
+    def boot(self) -> str:
+        return self.start
+
+    def version(self) -> str:
+        return self.running
+
+    def bundle(self, path: str) -> Bundle:
+        return Bundle("wardgate-test", self.brings)
+
+    def install(self, path: str) -> None:
+        trial = self.trial()
+        assert trial is not None and trial.phase is Phase.INSTALLING, "what worked is kept before the slot is written"
+        self._do("install")
+
+    def mark(self, *, good: bool) -> None:
+        self._do("good" if good else "bad")
+
+    def _do(self, what: str) -> None:
+        if self.breaks == what:
+            raise RaucError("broken")
+        self.done.append(what)
+
+    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
+        self.done.append(f"record {event} {old.version}>{new.version} {code}")
+
+    def restarted(self, slot: str, version: str) -> StandIn:
+        self.now, self.running, self.start = slot, version, self.start + "x"
+        self.done = []
+        return self
+
+
+class Config:
+    """As much of a configuration as the judge reads."""
+
+    class box:
+        trial_seconds = 0
+
+
+def put(box: StandIn, seen: Seen = WORKS, **words: bool) -> Trial:
+    return install(box, Config(), "bundle", Log("test"), lambda: seen, **words)  # type: ignore[arg-type]
+
+
+def judged(box: StandIn, look: Callable[[], Seen], config: Any = Config) -> Result:
+    return after_start(box, config, Log("test"), look)
+
+
+def test_an_update_that_works_is_marked_good_recorded_and_forgotten(folder: Path) -> None:
+    box = StandIn(folder)
+    trial = put(box)
+    assert trial.new == Side("B", "2.0.0") and trial.worked == {SERVICE, CUSTODY, "peer:ct1/pacs"}
+    assert box.done == ["install", "record installed 1.0.0>2.0.0 WG904"]
+    assert judged(box.restarted("B", "2.0.0"), lambda: WORKS) is Result.NEWLY_GOOD
+    assert box.done == ["good", "record good 1.0.0>2.0.0 WG905"] and box.trial() is None
+
+
+def test_an_update_that_does_not_work_is_marked_bad_and_told_by_the_old_slot(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    assert judged(box.restarted("B", "2.0.0"), lambda: DEAD) is Result.START_AGAIN
+    assert box.done == ["bad"]
+    kept = box.trial()
+    assert kept is not None and kept.phase is Phase.FAILED and SERVICE in kept.missing
+    assert judged(box.restarted("A", "1.0.0"), lambda: WORKS) is Result.STAYS
+    assert box.done == ["good", "record rolled-back 1.0.0>2.0.0 WG907"] and box.trial() is None
+    assert box.rolled_back() == "2.0.0"
+
+
+def test_a_box_that_went_off_while_it_was_written_tells_so(folder: Path) -> None:
+    box = StandIn(folder)
+    box.keep(Trial(Phase.INSTALLING, "boot-0", Side("A", "1.0.0"), Side("B", "2.0.0"), frozenset()))
+    assert judged(box, lambda: WORKS) is Result.STAYS
+    assert box.done == ["good", "record interrupted 1.0.0>2.0.0 WG908"] and box.trial() is None
+    assert box.rolled_back() == ""
+
+
+def test_an_ordinary_start_marks_the_slot_whatever_works(folder: Path) -> None:
+    box = StandIn(folder)
+    assert judged(box, lambda: DEAD) is Result.STAYS
+    assert box.done == ["good"]
+
+
+def test_a_configuration_that_the_new_version_cannot_read_is_bad_at_once(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    assert judged(box.restarted("B", "2.0.0"), lambda: Seen({}, None), None) is Result.START_AGAIN
+
+
+def test_a_bad_slot_is_left_even_when_it_cannot_be_marked(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    box.restarted("B", "2.0.0").breaks = "bad"
+    assert judged(box, lambda: DEAD) is Result.START_AGAIN
+
+
+def test_a_trial_that_cannot_be_read_asks_for_the_gateway_alone(folder: Path) -> None:
+    (folder / "trial.json").write_text("{")
+    box = StandIn(folder)
+    assert judged(box, lambda: Seen({SERVICE: Outcome.WORKS}, None)) is Result.NEWLY_GOOD
+    (folder / "trial.json").write_text("{")
+    assert judged(box.restarted("A", "1.0.0"), lambda: DEAD) is Result.START_AGAIN
+
+
+def test_rauc_that_fails_leaves_no_trial(folder: Path) -> None:
+    box = StandIn(folder)
+    box.breaks = "install"
+    with pytest.raises(Refused) as refused:
+        put(box)
+    assert refused.value.code is Code.UPDATE_REFUSED
+    assert box.trial() is None and box.done == ["record refused 1.0.0>2.0.0 WG900"]
+
+
+@pytest.mark.parametrize(
+    "running, brings, code",
+    [("2.0.1", "2.0.0", Code.UPDATE_OLDER), ("1.0.0", "two", Code.UPDATE_REFUSED), ("2.0.0", "1.9.9", Code.UPDATE_OLDER)],
+)
+def test_what_is_older_or_no_version_is_not_installed(folder: Path, running: str, brings: str, code: Code) -> None:
+    box = StandIn(folder, running=running, bundle=brings)
+    with pytest.raises(Refused) as refused:
+        put(box)
+    assert refused.value.code is code and "install" not in box.done
+
+
+def test_no_update_while_the_slot_is_on_trial(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    with pytest.raises(Refused) as refused:
+        put(box.restarted("B", "2.0.0"))
+    assert refused.value.code is Code.UPDATE_ON_TRIAL
+
+
+def test_an_update_may_be_installed_again_before_the_box_has_started(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    assert put(box).phase is Phase.INSTALLED
+
+
+@pytest.mark.parametrize("running, rolled_back, taken", [("1.0.0", "", True), ("2.0.0", "", False), ("1.0.0", "2.0.0", False)])
+def test_a_stick_that_stays_in_is_not_installed_again_and_again(folder: Path, running: str, rolled_back: str, taken: bool) -> None:
+    box = StandIn(folder, running=running)
+    if rolled_back:
+        box.remember_rolled_back(rolled_back)
+    if taken:
+        put(box, only_newer=True)
+    else:
+        with pytest.raises(Refused) as refused:
+            put(box, only_newer=True)
+        assert refused.value.code is Code.UPDATE_NOT_NEWER and box.done == []
+    assert ("install" in box.done) is taken
