@@ -76,8 +76,8 @@ WantedBy=multi-user.target
 
 def need_tools() -> None:
     """Skip where an image cannot be built or booted, with the reason."""
-    if os.environ.get("WARDGATE_IMAGE_TEST") == "0":
-        pytest.skip("WARDGATE_IMAGE_TEST=0: no image is built")
+    if os.environ.get("WARDGATE_IMAGE_TEST") != "1":
+        pytest.skip("slow: builds and boots a Debian image in emulation, minutes on two cores; make image-test")
     if os.geteuid() != 0:
         pytest.skip("building a root needs root")
     for tool, package in TOOLS.items():
