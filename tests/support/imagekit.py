@@ -206,7 +206,7 @@ def _build(version: str, extra: dict[str, str]) -> Image:
 
 def stick(path: Path, files: list[Path]) -> Path:
     """Return the image of a disk with `files` on it, as if on a USB stick."""
-    size = sum(file.stat().st_size for file in files) + (16 << 20)
+    size = sum(file.stat().st_size for file in files) * 11 // 10 + (64 << 20)  # journal and tables of ext4
     folder = path.with_suffix(".d")
     folder.mkdir()
     for file in files:
