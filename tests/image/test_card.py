@@ -18,7 +18,7 @@ from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 USERS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
 

@@ -19,7 +19,7 @@ from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(7200)]
 
 CUTS = int(os.environ.get("WARDGATE_POWER_CUTS", "20"))
 DURING_INSTALL = (CUTS * 3 + 4) // 5  # the others fall into the restart

@@ -13,7 +13,7 @@ from support.boxsite import Site
 from support.datasets import Sample
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 LOOKS = {
     "failed": "systemctl --failed --plain --no-legend",

@@ -13,7 +13,7 @@ from support import imagekit, qemubox
 from support.imagekit import Image
 from support.qemubox import QemuBox, place_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 SAY_SECONDS = 300.0
 

@@ -13,7 +13,7 @@ from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
 
 INSTALL_SECONDS = 600.0
 BROKEN = {"usr/lib/python3/dist-packages/wardgate/master/supervisor.py": 'raise RuntimeError("this release is broken")\n'}

@@ -40,15 +40,17 @@ origin = "ward-test.example.org/custody"
 key = "{log_key}"
 checkpoint_seconds = 1
 {more}
+"""
+LINK = """\
 [[link]]
-name = "ct1"
+name = "{name}"
 sop_classes = ["*"]
 directions = ["to-hospital"]
 delivery = "{delivery}"
 [link.modality]
-ae_titles = ["CT1"]
+ae_titles = ["{ae}"]
 addresses = ["{ct}"]
-listen = ["{box}:104"]
+listen = ["{box}:{listen}"]
 transport = "plain"
 [[link.peer]]
 name = "pacs"
@@ -70,18 +72,20 @@ class Site:
     """What stands around the box. `files` and `private` go on its state partition."""
 
     def __init__(self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, card: CardFile | None = None) -> None:
-        """`card`: the box's keys are on it; else in files."""
+        """`card`: the box's keys are on it; else in files. `holds`: a second modality, CT2 on port 105, whose link holds."""
         self.folder = folder
         self.port = free_port()
-        self.modality_port = free_port()
+        self.modality_ports = {104: free_port(), 105: free_port()}
         self._pki = pki
         self._pacs: Program | None = None
         hold = f'[hold]\ndirectory = "/var/lib/wardgate/hold"\nkey = "{HOME}/hold.key"\nunsafe_allow_file_key = true\n' if holds else ""
-        policy = POLICY.format(
-            trial=trial, home=HOME, more=hold, delivery="hold" if holds else "relay", ct=CT, box=BOX_MODALITY, pacs=PACS, port=self.port,
-            key=uri(1) if card else f"{HOME}/box.key", log_key=uri(4) if card else f"{HOME}/log.pem",
-            hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if holds else "",
-        )  # fmt: skip
+        policy = POLICY.format(trial=trial, more=hold, log_key=uri(4) if card else f"{HOME}/log.pem")
+        for number in (1, 2) if holds else (1,):
+            policy += LINK.format(
+                name=f"ct{number}", ae=f"CT{number}", listen=103 + number, home=HOME, delivery="hold" if number == 2 else "relay", ct=CT,
+                box=BOX_MODALITY, pacs=PACS, port=self.port, key=uri(1) if card else f"{HOME}/box.key",
+                hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if number == 2 else "",
+            )  # fmt: skip
         self.vault: dict[str, str | bytes] = {}
         self.private: dict[str, str] = {}
         self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/root.pem": pki.root.read_bytes()}
@@ -109,7 +113,7 @@ class Site:
 
     def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = ()) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""
-        modality = f",hostfwd=tcp:127.0.0.1:{self.modality_port}-{BOX_MODALITY}:104"
+        modality = "".join(f",hostfwd=tcp:127.0.0.1:{port}-{BOX_MODALITY}:{to}" for to, port in self.modality_ports.items())
         return QemuBox(folder, disk, modality, PACS, devices)
 
     def open_pacs(self) -> None:
@@ -126,7 +130,7 @@ class Site:
         """Return the files that the PACS has."""
         return sorted(path for path in (self.folder / "pacs").glob("*") if path.is_file())
 
-    def store(self, *samples: Sample) -> CompletedProcess[str]:
-        """Send files as the modality, in clear. A box in emulation takes its time."""
-        words = ["dcmsend", "-v", "-nuc", "-dn", "-to", "120", "-ta", "120", "-td", "120", "-aet", "CT1", "-aec", "PACS"]
-        return run([*words, "127.0.0.1", str(self.modality_port), *(sample.path for sample in samples)], 300)
+    def store(self, *samples: Sample, modality: int = 1) -> CompletedProcess[str]:
+        """Send files as a modality, in clear. A box in emulation takes its time."""
+        words = ["dcmsend", "-v", "-nuc", "-dn", "-to", "120", "-ta", "120", "-td", "120", "-aet", f"CT{modality}", "-aec", "PACS"]
+        return run([*words, "127.0.0.1", str(self.modality_ports[103 + modality]), *(sample.path for sample in samples)], 300)
