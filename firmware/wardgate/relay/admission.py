@@ -52,7 +52,9 @@ class Admission:
     def _admit(self, caller: socket.socket, post: Post, host: str, address: str) -> None:
         gate = self._gate
         callers = post.callers(host)
-        code = Code.NO_LINK if not callers else self._counted(host)
+        caller.setblocking(False)
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = Code.NO_LINK if not callers else self._counted(host)  # from here on nothing fails: what is counted must be counted out
         if code is not None:
             # No byte of DICOM before the caller is known: it is closed, not rejected. The log says why.
             gate.event(code, host, port=post.endpoint)
@@ -61,8 +63,6 @@ class Admission:
                 break
             caller.close()
             return
-        caller.setblocking(False)
-        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Association(gate, callers, caller, host, address).begin()
 
     def _counted(self, host: str) -> Code | None:
