@@ -1,4 +1,4 @@
-"""Association PDUs read once: a modality opens every association with the same bytes, and with 128 contexts reading them takes a
+"""Association PDUs read once: a modality opens every association with the same bytes, and with 128 contexts reading them takes half a
 millisecond.
 
 What is kept is what `decode` made of exactly these bytes, and what follows from it alone; values never change, so who gets one a
