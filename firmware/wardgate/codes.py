@@ -919,9 +919,15 @@ class Code(Enum):
     KEYS_AMBIGUOUS = _row(711, Side.BOX, Level.ERROR, "a key URI fits more than one token or object", "add id, object or serial to the URI")
     KEYS_URI = _row(712, Side.BOX, Level.ERROR, "not a PKCS#11 URI that is taken here (RFC 7512)", "mend it as the detail says")
     KEYS_SCHEME = _row(
-        713, Side.BOX, Level.ERROR, "the key cannot make that kind of signature", "ask for a scheme of the key's type and an allowed size"
+        713,
+        Side.BOX,
+        Level.ERROR,
+        "the key cannot make that kind of signature, or agree on a key",
+        "ask for a scheme of the key's type and an allowed size",
     )
-    KEYS_DIGEST = _row(714, Side.BOX, Level.ERROR, "the digest does not have the length of its scheme", "report it: a defect of the caller")
+    KEYS_DIGEST = _row(
+        714, Side.BOX, Level.ERROR, "digest or point does not have the length of its scheme", "report it: a defect of the caller"
+    )
     KEYS_QUEUE_FULL = _row(
         715, Side.BOX, Level.WARN, "too many requests wait for a token; this one was refused", "wait; if it stays, the token is too slow"
     )

@@ -98,6 +98,10 @@ class Link:
         """Return the signature of `digest` (Ed25519: of the message). ECDSA: DER."""
         return self.one(Op.SIGN, uri.encode(), scheme.encode(), digest)
 
+    def agree(self, uri: str, point: bytes) -> bytes:
+        """Return the x coordinate of ECDH between an EC key of the token and `point` (X9.62, uncompressed)."""
+        return self.one(Op.AGREE, uri.encode(), point)
+
     def public(self, uri: str) -> bytes:
         """Return the SubjectPublicKeyInfo, DER. Needs the token only the first time."""
         return self.one(Op.PUBLIC, uri.encode())
@@ -167,6 +171,11 @@ class KeyClient:
         """As `Link.sign`."""
         with self.link() as link:
             return link.sign(uri, scheme, digest)
+
+    def agree(self, uri: str, point: bytes) -> bytes:
+        """As `Link.agree`."""
+        with self.link() as link:
+            return link.agree(uri, point)
 
     def public(self, uri: str) -> bytes:
         """As `Link.public`."""

@@ -44,6 +44,19 @@ def sign(token: Holder, request: Request) -> list[bytes]:
     return [token.sign(session, key.handle, name, scheme.mechanism, scheme.prefix + digest)]
 
 
+def agree(token: Holder, request: Request) -> list[bytes]:
+    """AGREE. Only an EC key does it; the module refuses one without CKA_DERIVE."""
+    _uri, point = request.fields
+    session = token.session()
+    token.named(request.uri)
+    key = objects.private_key(session, request.uri, token.config.allow_extractable)
+    if key.type is not KeyType.EC:
+        raise KeyServiceError(Code.KEYS_SCHEME, f"the key is {key.type.value}, only EC keys agree")
+    if len(point) != 2 * key.size + 1 or point[0] != 4:
+        raise KeyServiceError(Code.KEYS_DIGEST, f"a point of {len(point)} bytes, {2 * key.size + 1} are needed, the first 04")
+    return [session.agree(key.handle, point, key.size)]
+
+
 def public(token: Holder, request: Request) -> list[bytes]:
     """PUBLIC. Kept, so that it is answered without the token too."""
     token.named(request.uri)
@@ -67,6 +80,7 @@ def random(token: Holder | CardHolder, request: Request) -> list[bytes]:
 
 _OF_TOKENS: Final[dict[int, Callable[[Holder, Request], list[bytes]]]] = {
     Op.SIGN: sign,
+    Op.AGREE: agree,
     Op.PUBLIC: public,
     Op.CERTIFICATE: certificate,
 }

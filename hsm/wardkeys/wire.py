@@ -37,6 +37,7 @@ class Op(IntEnum):
     RANDOM = 5  # uri, count u16 -> bytes
     STATUS = 6  # -> JSON
     WATCH = 7  # -> JSON, then JSON with id 0 at each change
+    AGREE = 8  # uri, point of the other side (X9.62, uncompressed) -> x coordinate of the shared point (ECDH)
     ISCL_CHALLENGE = 16  # uri, count u8 -> challenge
     ISCL_RESPOND = 17  # uri, key, challenge -> response
     ISCL_VERIFY = 18  # uri, key, challenge, response ->
@@ -57,6 +58,7 @@ FIELDS: Final[dict[int, int]] = {
     Op.RANDOM: 2,
     Op.STATUS: 0,
     Op.WATCH: 0,
+    Op.AGREE: 2,
     Op.ISCL_CHALLENGE: 2,
     Op.ISCL_RESPOND: 3,
     Op.ISCL_VERIFY: 4,

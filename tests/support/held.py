@@ -37,6 +37,18 @@ class NoKey:
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         raise WrapError("no key")
 
+    def ready(self, name: str) -> bool:
+        return False
+
+    def fetch(self, name: str) -> None:
+        raise WrapError("no key")
+
+    def prepare(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
 
 def entries(folder: Path, *states: State) -> list[Entry]:
     """What is in the queue in one of `states` (none: what waits), in order."""

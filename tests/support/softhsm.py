@@ -51,7 +51,7 @@ class SoftHsm:
         return made.name.replace("-", "")[-16:]
 
     def provision(self, label: str, *keys: tuple[str, str], pin: str = PIN, secrets: Mapping[str, bytes] | None = None) -> None:
-        """Make key pairs (name, kind: p256 p384 ed25519 rsa2048 rsa3072 rsa4096, with -extractable) and put secret keys on a token."""
+        """Make key pairs (name, kind as in `admin`, with -extractable or -agrees) and put secret keys on a token."""
         words = [f"{name}={kind}" for name, kind in keys] + [f"{name}:{value.hex()}" for name, value in (secrets or {}).items()]
         self._child(label, pin, words)
 
@@ -102,7 +102,8 @@ def _provision(module_path: str, label: str, pin: str, words: list[str]) -> None
                 create(session, certificate(name, bytes.fromhex(identifier), bytes.fromhex(value), b"0\0"))
                 continue
             name, kind = word.split("=")
-            generate_pair(session, name, bytes((number,)), kind.removesuffix("-extractable"), kind.endswith("-extractable"))
+            bare = kind.removesuffix("-extractable").removesuffix("-agrees")
+            generate_pair(session, name, bytes((number,)), bare, kind.endswith("-extractable"), kind.endswith("-agrees"))
         session.close()
     module.finalize()
 

@@ -125,6 +125,7 @@ class Pki:
         usages: Sequence[x509.ObjectIdentifier] = (Usage.SERVER_AUTH, Usage.CLIENT_AUTH),
         key: LeafKey | None = None,
         public: LeafPublicKey | None = None,
+        agrees: bool = False,
     ) -> Leaf:
         """Issue certificate `name` (by the issuing CA unless `authority` says otherwise) and write its files.
 
@@ -139,7 +140,7 @@ class Pki:
             self._builder(name, authority.certificate.subject, key.public_key() if key else public, start, end)
             .issuer_name(authority.certificate.subject)
             .add_extension(x509.BasicConstraints(False, None), True)
-            .add_extension(_key_usage(authority=False), True)
+            .add_extension(_key_usage(authority=False, agrees=agrees), True)
             .add_extension(x509.ExtendedKeyUsage(usages), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), False)
         )
@@ -286,9 +287,9 @@ def _subject(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION), x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
+def _key_usage(*, authority: bool, agrees: bool = False) -> x509.KeyUsage:
     # keyEncipherment is left out: no profile that we serve transports keys under RSA.
-    return x509.KeyUsage(not authority, False, False, False, False, authority, authority, False, False)
+    return x509.KeyUsage(not authority and not agrees, False, False, False, agrees, authority, authority, False, False)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -11,7 +11,7 @@ from wardgate.hold.export import export
 from wardgate.hold.port import ask
 from wardgate.hold.seal import Damaged
 from wardgate.hold.store import STEM, Entry, State, Store
-from wardgate.hold.wrap import FileWrapper, WrapError
+from wardgate.hold.wrap import WrapError, wrapper_for
 from wardgate.log import printable
 from wardgate.policy.model import Config
 
@@ -38,6 +38,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         return 2
     from wardgate.policy import load
     from wardgate.policy.mistakes import ConfigErrors
+    from wardkeys.errors import KeyServiceError
 
     try:
         config = load(path, check_files=False)
@@ -49,7 +50,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         if command == "export":
             return _export(config, names, "--yes" in options, out, err)
         return _ask(config, command, names, options, err)
-    except (ConfigErrors, WrapError, Damaged, OSError) as error:
+    except (ConfigErrors, KeyServiceError, WrapError, Damaged, OSError) as error:
         code = getattr(error, "code", None)
         err.write(f"{f'{code} ' if isinstance(code, Code) else ''}{error}\n")
         return 1
@@ -59,7 +60,7 @@ def _store(config: Config) -> Store:
     assert config.hold is not None
     if not os.path.isdir(config.hold.directory):
         raise FileNotFoundError(2, "the queue was never used", str(config.hold.directory))
-    return Store(config.hold.directory, FileWrapper(config.hold.key))
+    return Store(config.hold.directory, wrapper_for(config.hold, config.keys))
 
 
 def _list(store: Store, out: TextIO) -> int:

@@ -32,13 +32,15 @@ def _element(number: int, vr: bytes, text: str, padding: bytes) -> bytes:
 def export(store: Store, entry: Entry, folder: str) -> str:
     """Write one file of mode 0600 in `folder` and return its path; it bears its name only when all of it verified.
 
-    Raises `Damaged`, `WrapError`, `OSError`.
+    Raises `Damaged`, `WrapError`, `KeyServiceError`, `OSError`.
     """
     reader = store.read(entry)
     path = os.path.join(folder, f"{entry.stem}.dcm")
     temporary = path + ".tmp"
     try:
         header = reader.header
+        if not store.wrapper.ready(header.key_name):
+            store.wrapper.fetch(header.key_name)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:
             file.write(meta_information(header.sop_class, header.sop_instance, header.transfer_syntax, header.calling))

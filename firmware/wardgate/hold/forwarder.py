@@ -28,7 +28,7 @@ from wardgate.hold.sending import Sending
 from wardgate.hold.settle import Settling
 from wardgate.hold.store import Entry, State, Store
 from wardgate.hold.syncer import Syncer
-from wardgate.hold.wrap import FileWrapper
+from wardgate.hold.wrap import wrapper_for
 from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.keyref import TokenKey
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
 SYNC_SECONDS: Final = 0.5
+TOKEN_SECONDS: Final = 5.0
+KEYS_PREFIX: Final = "WG7"
 LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
 POKE_BYTES: Final = 2048
@@ -78,7 +80,7 @@ class Forwarder:
         self._custodian = Custodian(self.loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self.loop, self._log, self._custodian, PlainSockets())
         self._secure_parties(config)
-        self.store = Store(self.hold.directory, FileWrapper(self.hold.key))
+        self.store = Store(self.hold.directory, wrapper_for(self.hold, config.keys))
         self.syncer = Syncer(self.loop.call, self.store.sync)
         self._teacher = Syncer(self.loop.call, threads=1)
         self.memory = ContextMemory(self.store.contexts, self.store.files)
@@ -225,7 +227,11 @@ class Forwarder:
         if sending.delivered:
             self._log.event(Code.HOLD_FORWARDED, sending.titles, link=sending.link.name, instances=sending.delivered, waiting=len(lane))
         if failed:
-            seconds = lane.destination.pauses.failed(self.loop.now)
+            pauses = lane.destination.pauses
+            seconds = pauses.failed(self.loop.now)
+            if lane.destination.last_code.startswith(KEYS_PREFIX):  # our own token, which may come back at any time
+                seconds = min(seconds, TOKEN_SECONDS)
+                pauses.until = self.loop.now + seconds
             self._log.event(Code.HOLD_RETRY, sending.titles, link=sending.link.name, waiting=len(lane), seconds=f"{seconds:.1f}")
         if not len(lane):
             self.queue.forget(lane)

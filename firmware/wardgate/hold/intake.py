@@ -293,7 +293,8 @@ class HeldAssociation:
         body, incoming.body = incoming.body, None
         incoming.refusal = "the instance could not be written"
         if error is not None:
-            self.gate.event(Code.HOLD_WRITE_FAILED, self.titles, link=self.link.name, detail=error)
+            code = Code.HOLD_KEY if isinstance(error, WrapError) else Code.HOLD_WRITE_FAILED
+            self.gate.event(code, self.titles, link=self.link.name, detail=error)
         if body is not None:
             self.keeper.store.drop(body)
 

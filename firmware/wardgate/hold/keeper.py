@@ -11,8 +11,10 @@ from wardgate.hold.memory import Accepted, Answer, ContextMemory, Pair, answers
 from wardgate.hold.space import Space, free_bytes
 from wardgate.hold.store import Store
 from wardgate.hold.syncer import Syncer
-from wardgate.hold.wrap import FileWrapper
+from wardgate.hold.wrap import WrapError, wrapper_for
+from wardgate.policy.keyref import TokenKey
 from wardgate.policy.model import Delivery, Direction
+from wardgate.relay.tokens import Out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ POKE_NAME: Final = "hold-poke.sock"
 SPARES: Final = 2  # segments made ahead, while instances come
 FEW_SPARES: Final = 1
 CLOSE_SECONDS: Final = 2.0
+PREPARE_SECONDS: Final = 1.0  # before a token that did not answer is asked again
 
 
 class Keeper:
@@ -37,7 +40,7 @@ class Keeper:
     def __init__(self, config: Config, loop: Loop, event: Callable[..., None]) -> None:
         hold = config.hold
         assert hold is not None
-        self.store = Store(hold.directory, FileWrapper(hold.key))
+        self.store = Store(hold.directory, wrapper_for(hold, config.keys))
         self.memory = ContextMemory(self.store.contexts, self.store.files)
         self.space = Space(
             hold.max_bytes, hold.keep_free_bytes, lambda: self.store.counters.held_bytes, lambda: free_bytes(self.store.directory)
@@ -46,8 +49,11 @@ class Keeper:
         self._teacher = Syncer(loop.call, threads=1)
         self._event = event
         self._loop = loop
+        self._key = hold.key
         self._run_dir = config.box.run_dir
         self._post: Post | None = None
+        self.key_out: Out | None = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if isinstance(hold.key, TokenKey) else None
+        self._era = 0  # counts what was said of the token
         self._full = False
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -78,6 +84,8 @@ class Keeper:
 
     def begin(self, header: Header) -> Body:
         """Begin a new instance, in a segment laid in. Raises `OSError`, `WrapError`."""
+        if self.key_out is not None:
+            raise WrapError(f"{self.key_out.code}: the token with the key of the queue is out")
         body = self.store.begin(header)
         if self.store.spares < FEW_SPARES and not self._laying_in:
             self._laying_in = True
@@ -91,6 +99,34 @@ class Keeper:
             self._post.close()
         self._teacher.close(CLOSE_SECONDS)
         self.store.put_away()
+
+    def token(self, out: Out | None) -> None:
+        """The token with the key of the queue is out, or it is there: without it nothing is accepted."""
+        if not isinstance(self._key, TokenKey):
+            return
+        self._era += 1
+        if out is not None:
+            if self.key_out is None or self.key_out.code is not out.code:
+                self._event(out.code, "hold", detail=out.detail)
+            self.key_out = out
+            self.store.wrapper.forget()
+        elif self.key_out is not None:
+            self._prepare(self._era)
+
+    def _prepare(self, era: int) -> None:
+        def prepared(error: Exception | None) -> None:
+            if era != self._era:  # it went again meanwhile
+                return
+            if error is None:
+                self.key_out = None
+                self._event(Code.TOKEN_IS_BACK, "hold")
+                return
+            code = getattr(error, "code", Code.WORKER_DEFECT)
+            self.key_out = Out(code, str(error))
+            self._event(code, "hold", detail=error)
+            self._loop.at(PREPARE_SECONDS, lambda: self._prepare(era))
+
+        self._teacher.submit(self.store.wrapper.prepare, prepared)
 
     def _laid_in(self, _error: Exception | None) -> None:
         self._laying_in = False

@@ -82,6 +82,7 @@ class Sending(Calling):
         self._out: Outgoing | None = None
         self._messages = 0
         self._full = False
+        self._fetching = False  # the token is asked for a key
 
     # --- life
 
@@ -127,7 +128,7 @@ class Sending(Calling):
 
     def _next(self) -> None:
         """Send the head of the lane, or release."""
-        while not self._ended and self._out is None and self.phase is Phase.ESTABLISHED:
+        while not self._ended and self._out is None and not self._fetching and self.phase is Phase.ESTABLISHED:
             item = self.lane.head()
             if item is None or self.stopping:
                 self._release()
@@ -155,6 +156,10 @@ class Sending(Calling):
             self._damaged(item, error)
             return
         header = reader.header
+        if not self.forwarder.store.wrapper.ready(header.key_name):
+            reader.close()
+            self._fetch(header.key_name)
+            return
         self._messages = self._messages % 0xFFFF + 1
         try:
             command = with_message_id(bytes.fromhex(header.command), self._messages)
@@ -187,6 +192,21 @@ class Sending(Calling):
         self.deadline = self.gate.loop.now + self.gate.limits.idle_seconds
         self.leg.send(fragments(context, COMMAND, command, self._fragment))
         self._pump()
+
+    def _fetch(self, key_name: str) -> None:
+        """Have the token give the key back, beside the loop; then go on."""
+        self._fetching = True
+
+        def fetched(_nothing: None, error: Exception | None) -> None:
+            self._fetching = False
+            if self._ended:
+                return
+            if error is not None:
+                self._fail(getattr(error, "code", Code.HOLD_KEY), detail=error)
+            else:
+                self._next()
+
+        self.gate.pool.submit(lambda: self.forwarder.store.wrapper.fetch(key_name), fetched)
 
     def _pump(self) -> None:
         """Send of the data set what the socket takes."""

@@ -36,6 +36,7 @@ class Settling:
         self._entries, self._rest = every[:BATCH], every[BATCH:]
         self._done: list[tuple[Entry, Pair, str, str]] = []
         self._failed: list[Entry] = []
+        self._asked: set[str] = set()  # keys that the token was asked for
         self._left = len(self._entries)
         box = forwarder.config.box.name
         scope = Scope(
@@ -85,6 +86,9 @@ class Settling:
         reader = self._forwarder.store.read(entry)
         try:
             header = reader.header
+            if not self._forwarder.store.wrapper.ready(header.key_name):
+                self._fetch(header.key_name)
+                raise WrapError("the token is asked for its key")
             store = Store(parse(bytes.fromhex(header.command)), 0, header.transfer_syntax, self._forwarder.gate.buffers)
             for data in reader.chunks():
                 store.digest.update(memoryview(data))
@@ -93,6 +97,17 @@ class Settling:
         finally:
             reader.close()
         return store, Pair(header.link, header.peer, header.calling, header.called)
+
+    def _fetch(self, key_name: str) -> None:
+        wrapper = self._forwarder.store.wrapper
+
+        def fetched(_nothing: None, error: Exception | None) -> None:
+            if error is not None:
+                self._forwarder.gate.event(getattr(error, "code", Code.HOLD_KEY), detail=error)
+
+        if key_name not in self._asked:
+            self._asked.add(key_name)
+            self._forwarder.gate.pool.submit(lambda: wrapper.fetch(key_name), fetched)
 
     def _one_less(self) -> None:
         self._left -= 1

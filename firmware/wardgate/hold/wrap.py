@@ -1,16 +1,15 @@
-"""Wraps the key of each file of the queue under a key-encryption key: a seam, so that a token can do it later.
-
-A token's `Wrapper` will ask the key service once for a key of the day and wrap the files' keys under that, because a card makes a few
-operations a second and a study has thousands of instances.
-"""
+"""Wraps the key of each instance of the queue under a key-encryption key: in a token (`tokenwrap`), or (development) in a file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wardgate.codes import Code
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Hold, Keys
 
 KEY_BYTES: Final = 32
 _MAX_FILE: Final = 256
@@ -34,6 +33,33 @@ class Wrapper(Protocol):
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         """Return the 32-byte key wrapped under the key of this name. Raises `WrapError`."""
         ...
+
+    def ready(self, name: str) -> bool:
+        """May `unwrap` be called for that key, or is `fetch` needed first?"""
+        ...
+
+    def fetch(self, name: str) -> None:
+        """Have the token give that key back. Blocks. Raises `WrapError`, `KeyServiceError`."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what `wrap` needs. Blocks. Raises `WrapError`, `KeyServiceError`."""
+        ...
+
+    def forget(self) -> None:
+        """The token is out: know no key any more."""
+        ...
+
+
+def wrapper_for(hold: Hold, keys: Keys) -> Wrapper:
+    """Return the wrapper of a configuration. Raises `WrapError` (a file that is no key)."""
+    from wardgate.policy.keyref import TokenKey
+
+    if isinstance(hold.key, TokenKey):
+        from wardgate.hold.tokenwrap import TokenWrapper
+
+        return TokenWrapper(hold.key, keys)
+    return FileWrapper(hold.key)
 
 
 class FileWrapper:
@@ -70,3 +96,15 @@ class FileWrapper:
             return aes_key_unwrap(self._key, wrapped)
         except (InvalidUnwrap, ValueError) as error:
             raise WrapError("a wrapped key does not verify") from error
+
+    def ready(self, name: str) -> bool:
+        return True
+
+    def fetch(self, name: str) -> None:
+        pass
+
+    def prepare(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass

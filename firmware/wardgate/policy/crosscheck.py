@@ -46,8 +46,8 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
             if "*" in peer.get("hold_transfer_syntaxes", []):
                 place = f"link[{index}].peer[{number}].hold_transfer_syntaxes"
                 mistakes.append(Mistake(place, "transfer syntax UIDs: what is held is never transcoded", "*", Code.CONFIG_VALUE))
-    if hold and "key" in hold and not hold.get("unsafe_allow_file_key"):
-        expected = "unsafe_allow_file_key = true beside it: a token cannot wrap the queue's key yet"
+    if hold and "key" in hold and not is_uri(hold["key"]) and not hold.get("unsafe_allow_file_key"):
+        expected = "a key in a token (pkcs11:...), or unsafe_allow_file_key = true beside it"
         mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from wardgate.policy.model import Config
 
+HOLD: Final = "hold.key"
 _SECONDS: Final = 5.0
 _WRONG: Final = frozenset({Code.KEYS_NO_TOKEN, Code.KEYS_NO_KEY, Code.KEYS_AMBIGUOUS, Code.KEYS_URI})
 
@@ -54,6 +55,8 @@ def check_token_keys(config: Config, mistakes: list[Mistake]) -> list[str]:
 def _named(config: Config) -> Iterator[tuple[str, TokenKey, Path | None]]:
     if isinstance(config.custody.key, TokenKey):
         yield "custody.key", config.custody.key, None
+    if config.hold is not None and isinstance(config.hold.key, TokenKey):
+        yield HOLD, config.hold.key, None
     for index, link in enumerate(config.links):
         for at, party in enumerate(link.parties):
             place = f"link[{index}]." + ("modality" if at == 0 else f"peer[{at - 1}]")
@@ -71,7 +74,10 @@ def _judge(place: str, key: TokenKey, chain: Path | None, public: bytes, mistake
     except (ValueError, UnsupportedAlgorithm):
         mistakes.append(Mistake(place, "a key of a known kind", key, Code.KEY_KIND))
         return
-    if chain is None:
+    if place == HOLD:
+        if not _agrees(loaded):
+            mistakes.append(Mistake(place, "an EC key, P-256 or P-384", f"{key} ({_kind(loaded)})", Code.KEY_KIND))
+    elif chain is None:
         if not _signs_checkpoints(loaded):
             mistakes.append(Mistake(place, "an ECDSA P-256 or Ed25519 key", f"{key} ({_kind(loaded)})", Code.KEY_KIND))
     elif not _is_of(chain, loaded):
@@ -82,6 +88,12 @@ def _signs_checkpoints(key: PublicKeyTypes) -> bool:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     return isinstance(key, ed25519.Ed25519PublicKey) or (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1")
+
+
+def _agrees(key: PublicKeyTypes) -> bool:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in ("secp256r1", "secp384r1")
 
 
 def _is_of(chain: Path, key: PublicKeyTypes) -> bool:

@@ -154,7 +154,7 @@ class Hold(NamedTuple):
     """The queue of links that hold. `max_bytes` 0: what the disk has."""
 
     directory: Path
-    key: Path
+    key: KeyReference
     unsafe_allow_file_key: bool = False
     max_bytes: int = 0
     keep_free_bytes: int = 1 << 30
@@ -333,6 +333,8 @@ class Config(NamedTuple):
 def named_keys(config: Config) -> Iterator[tuple[str, KeyReference]]:
     """Yield every private key that is named, with where, for a person."""
     yield "custody", config.custody.key
+    if config.hold is not None and isinstance(config.hold.key, TokenKey):  # one in a file has a switch of its own
+        yield "hold", config.hold.key
     for link in config.links:
         for party in link.parties:
             for pair in party.tls.certificates if party.tls is not None else ():
@@ -430,7 +432,7 @@ def _custody(data: dict[str, Any]) -> Custody:
 
 
 def _hold(data: dict[str, Any] | None) -> Hold | None:
-    return Hold(**{**data, "directory": Path(data["directory"]), "key": Path(data["key"])}) if data else None
+    return Hold(**{**data, "directory": Path(data["directory"]), "key": key_reference(data["key"])}) if data else None
 
 
 def _link(data: dict[str, Any]) -> Link:

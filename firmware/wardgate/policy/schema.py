@@ -168,7 +168,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     ),
     "hold": (
         Word("directory", Kind.PATH, REQUIRED, "directory of the queue; made with mode 0700"),
-        Word("key", Kind.PATH, REQUIRED, "key that wraps the key of each file: 32 bytes, raw or as 64 hex digits, mode 0600"),
+        Word(
+            "key",
+            Kind.KEY,
+            REQUIRED,
+            "key that wraps the keys of the queue: an EC key that agrees, `pkcs11:token=...;object=...` (PIV: slot 9d), or (development)"
+            " a file of 32 bytes, raw or as 64 hex digits, mode 0600",
+        ),
         Word("unsafe_allow_file_key", Kind.BOOLEAN, False, "lets `key` be a file: who takes the disk with it can read what is held"),
         Word("max_bytes", Kind.INTEGER, 0, "most that the queue may hold, bytes; 0: what the disk has", 0, 1 << 50),
         Word("keep_free_bytes", Kind.INTEGER, 1 << 30, "space that the queue leaves free on its disk, bytes", 1 << 20, 1 << 44),

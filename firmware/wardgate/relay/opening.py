@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wardgate.relay.association import Association
     from wardgate.relay.pdus import Read
     from wardgate.relay.secure import Secured
+    from wardgate.relay.tokens import Out
     from wardgate.transport.peer import PeerIdentity
 
 _FIRST_BYTES = 16
@@ -57,6 +58,7 @@ class Opening:
         self._other_ready = False
         self._first: dict[Side, bytes] = {}
         self._passed_on = False  # the A-ASSOCIATE-RQ has left the box
+        self._key_out: Out | None = None  # why nothing can be held
         self._choices: list[Choice] | None = None  # what the box answers itself, when it is to hold
 
     # --- the caller
@@ -432,6 +434,9 @@ class Opening:
         a = self._a
         keeper = self._gate.keeper
         assert keeper is not None and a.request is not None and a.callee is not None
+        self._key_out = keeper.key_out
+        if self._key_out is not None:
+            return False
         known = keeper.recall(a.link, a.callee, a.request)
         commits = a.callee.commitment is Commitment.STORED or (a.callee.commitment is Commitment.DESTINATION and COMMITMENT in known)
         # PS3.15 A.1.1 d: who receives originals confirms them.
@@ -454,6 +459,10 @@ class Opening:
             self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
 
     def _not_held(self) -> None:
+        if self._key_out is not None:  # nothing is taken that could not be sealed
+            self._gate.event(self._key_out.code, self._a.titles, link=self._a.link.name, detail="the key of the queue is out")
+            self._reject(None, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
+            return
         self._reject(Code.HOLD_FIRST_CONTACT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
 
     def _take_over(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.codes import Code
 from wardgate.policy.model import OnRemoval
 from wardgate.relay.phase import Phase
+from wardgate.token.needs import HOLD
 
 if TYPE_CHECKING:
     from wardgate.hold.intake import HeldAssociation
@@ -51,6 +52,8 @@ class Tokens:
     def take(self, message: dict[str, Any]) -> None:
         """Do what a `tokens` message says. It names everybody who is out; who is not named is in."""
         outs = outs_in(message)
+        if self._gate.keeper is not None:
+            self._gate.keeper.token(outs.get(HOLD))
         for secure in self._gate.secure.values():
             out = outs.get(secure.user)
             if out is not None:

@@ -24,6 +24,7 @@ from wardgate.relay.gate import Gate, Post
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.secure import SecureParty
 from wardgate.relay.tokens import Out, Tokens, outs_in
+from wardgate.token.needs import HOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,7 @@ class Worker:
             from wardgate.hold.keeper import Keeper
 
             self.gate.keeper = Keeper(config, self._loop, self.gate.event)
+            self.gate.keeper.token(outs_in(start.get("tokens", {})).get(HOLD))
         self._admission = Admission(self.gate)
         self._drain_until = 0.0
         self._collect_at = 0.0

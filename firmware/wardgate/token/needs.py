@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-CUSTODY = "custody"  # the user that signs checkpoints; all others are "LINK/PARTY"
+CUSTODY = "custody"  # the user that signs checkpoints
+HOLD = "hold"  # the user that wraps the keys of the queue; all others are "LINK/PARTY"
 
 
 class Use:
@@ -57,4 +58,5 @@ def needs_of(config: Mapping[str, Any], certificates: Iterable[Iterable[Any]]) -
                 add(pair["key"], f"{link['name']}/{party['name']}", end)
             add((party.get("iscl") or {}).get("keys", ""), f"{link['name']}/{party['name']}", 0.0)
     add(config["custody"]["key"], CUSTODY, 0.0)
+    add((config.get("hold") or {}).get("key", ""), HOLD, 0.0)
     return list(found.values())

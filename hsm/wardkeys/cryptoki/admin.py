@@ -24,12 +24,14 @@ _PAIRS: Final[dict[str, tuple[int, dict[int, bytes | bool | int]]]] = {
 }
 
 
-def generate_pair(session: Session, label: str, identifier: bytes, kind: str, extractable: bool = False) -> int:
-    """Make a key pair inside the token; return the private key's handle. `kind`: p256, p384, ed25519, rsa2048... Raises `Ckr`."""
+def generate_pair(session: Session, label: str, identifier: bytes, kind: str, extractable: bool = False, agrees: bool = False) -> int:
+    """Make a key pair inside the token; return the private key's handle. `kind`: p256, p384, ed25519, rsa2048... `agrees`: the key is
+    for ECDH (CKA_DERIVE), else for signatures. Raises `Ckr`."""
     how, parameters = _PAIRS[kind]
     name: dict[int, bytes | bool | int] = {c.CKA_TOKEN: True, c.CKA_LABEL: label.encode("utf-8"), c.CKA_ID: identifier}
-    public = template({**name, c.CKA_PRIVATE: False, c.CKA_VERIFY: True, **parameters})
-    private = template({**name, c.CKA_PRIVATE: True, c.CKA_SENSITIVE: True, c.CKA_EXTRACTABLE: extractable, c.CKA_SIGN: True})
+    public = template({**name, c.CKA_PRIVATE: False, c.CKA_VERIFY: not agrees, **parameters})
+    use = c.CKA_DERIVE if agrees else c.CKA_SIGN
+    private = template({**name, c.CKA_PRIVATE: True, c.CKA_SENSITIVE: True, c.CKA_EXTRACTABLE: extractable, use: True})
     handles = ctypes.c_ulong(), ctypes.c_ulong()
     at: list[Any] = [ctypes.byref(handle) for handle in handles]
     rv = session.f.C_GenerateKeyPair(session.handle, mechanism(how), *public, *private, *at)

@@ -6,15 +6,17 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from wardkeys.cryptoki import constants as c
 from wardkeys.cryptoki.attributes import template
 from wardkeys.cryptoki.constants import CKA_KEY_TYPE, CKF_SERIAL_SESSION, CKU_USER
 from wardkeys.cryptoki.failures import STALE_OBJECT, Ckr, Rv
 from wardkeys.cryptoki.module import Module
-from wardkeys.cryptoki.structures import Attribute, Mechanism, SessionInfo
+from wardkeys.cryptoki.structures import Attribute, EcdhParameters, Mechanism, SessionInfo
 
 MAX_OBJECTS: Final = 512  # of one search
 _MAX_ATTRIBUTE: Final = 16384
 _MAX_SIGNATURE: Final = 1024
+_CKD_NULL: Final = 1
 _UNAVAILABLE: Final = ctypes.c_ulong(-1).value
 
 
@@ -115,6 +117,30 @@ class Session:
         """Return `data` decrypted, single part."""
         _check("C_DecryptInit", self.f.C_DecryptInit(self.handle, mechanism, key))
         return self._single("C_Decrypt", self.f.C_Decrypt, data)
+
+    def agree(self, key: int, point: bytes, size: int) -> bytes:
+        """Return the x coordinate, `size` bytes, of ECDH with `point` (CKM_ECDH1_DERIVE); the object that the module makes is destroyed."""
+        buffer = ctypes.create_string_buffer(point, len(point))
+        parameters = EcdhParameters(kdf=_CKD_NULL, public_length=len(point), public=ctypes.addressof(buffer))
+        values: dict[int, bytes | bool | int] = {
+            c.CKA_CLASS: c.CKO_SECRET_KEY,
+            c.CKA_KEY_TYPE: c.CKK_GENERIC_SECRET,
+            c.CKA_TOKEN: False,
+            c.CKA_SENSITIVE: False,
+            c.CKA_EXTRACTABLE: True,
+            c.CKA_VALUE_LEN: size,
+        }
+        array, length = template(values)
+        made = ctypes.c_ulong()
+        how = mechanism(c.CKM_ECDH1_DERIVE, parameters)
+        _check("C_DeriveKey", self.f.C_DeriveKey(self.handle, how, key, array, length, ctypes.byref(made)))
+        try:
+            value = self.attributes(made.value, (c.CKA_VALUE,)).get(c.CKA_VALUE, b"")
+        finally:
+            self.f.C_DestroyObject(self.handle, made.value)
+        if len(value) != size:
+            raise Ckr("C_GetAttributeValue", Rv.GENERAL_ERROR)
+        return value
 
     def _single(self, name: str, function: Any, data: bytes) -> bytes:
         room = len(data) + 64

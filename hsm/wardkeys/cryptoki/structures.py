@@ -69,6 +69,14 @@ class PssParameters(ctypes.Structure):
     _fields_: ClassVar[list[Any]] = [("hash", c_ulong), ("mgf", c_ulong), ("salt", c_ulong)]
 
 
+class EcdhParameters(ctypes.Structure):
+    """CK_ECDH1_DERIVE_PARAMS. `kdf` CKD_NULL (1): the x coordinate as it is."""
+
+    _fields_: ClassVar[list[Any]] = [
+        ("kdf", c_ulong), ("shared_length", c_ulong), ("shared", c_void_p), ("public_length", c_ulong), ("public", c_void_p),
+    ]  # fmt: skip
+
+
 class InitializeArguments(ctypes.Structure):
     """CK_C_INITIALIZE_ARGS."""
 

@@ -1,0 +1,186 @@
+"""The key of the queue in a token: SoftHSM and slot 9D of a card behind the real key service."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from support import datasets, held
+from support.bench import Bench
+from support.card import KeySlot, Slot, personalise
+from support.cardbench import opensc
+from support.keyservice import KeyService
+from support.processes import until
+from support.softhsm import SoftHsm
+from wardgate.codes import Code
+from wardgate.hold.state import State
+from wardgate.hold.tokenwrap import DAY_SECONDS, KEPT_SECONDS, TokenWrapper
+from wardgate.hold.wrap import WrapError
+from wardgate.policy.keyref import token_key
+from wardgate.policy.model import Keys, OnRemoval
+from wardkeys.card.piv import Algorithm
+from wardkeys.errors import KeyServiceError
+from wardtools.pki import Pki
+
+KEYS = (("hold", "p256-agrees"), ("hold384", "p384-agrees"), ("signs", "p256"), ("rsa", "rsa2048"))
+
+
+def uri(name: str) -> str:
+    return f"pkcs11:token=ward-ct1;object={name};type=private"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[KeyService]:
+    with tempfile.TemporaryDirectory(prefix="wk-") as name:
+        hsm = SoftHsm(Path(name))
+        hsm.new_token("ward-ct1")
+        hsm.provision("ward-ct1", *KEYS)
+        made = KeyService(Path(name), hsm.env)
+        made.hsm = hsm  # type: ignore[attr-defined]
+        made.add_token("ct1", hsm.module, "ward-ct1")
+        try:
+            yield made.start()
+        finally:
+            made.stop()
+
+
+def agrees(service: KeyService, key: str) -> None:
+    """The token's result is the one that the other side gets."""
+    public = load_der_public_key(service.client.public(key))
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    mine = ec.generate_private_key(public.curve)
+    point = mine.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert service.client.agree(key, point) == mine.exchange(ec.ECDH(), public)
+
+
+def wrapper(service: KeyService, key: str, clock: list[float]) -> TokenWrapper:
+    return TokenWrapper(token_key(key), Keys(service.socket, OnRemoval.FINISH, 10), lambda: clock[0])
+
+
+@pytest.mark.parametrize("name", ["hold", "hold384"])
+def test_a_token_agrees_on_what_the_other_side_gets(service: KeyService, name: str) -> None:
+    agrees(service, uri(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "point", "code"),
+    [
+        ("rsa", b"\4" + bytes(64), Code.KEYS_SCHEME),
+        ("hold", b"\4" + bytes(63), Code.KEYS_DIGEST),
+        ("hold", b"\3" + bytes(64), Code.KEYS_DIGEST),
+        ("hold", b"\4" + b"\1" * 64, Code.KEYS_TOKEN_REFUSED),
+        ("hold384", b"\4" + bytes(64), Code.KEYS_DIGEST),
+    ],
+)
+def test_a_key_that_cannot_and_a_point_that_is_none_are_refused(service: KeyService, name: str, point: bytes, code: Code) -> None:
+    with pytest.raises(KeyServiceError) as caught:
+        service.client.agree(uri(name), point)
+    assert caught.value.code in (code, Code.KEYS_TOKEN_FAILED)
+
+
+def test_a_key_for_signatures_agrees_on_nothing(service: KeyService) -> None:
+    mine = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    with pytest.raises(KeyServiceError):
+        service.client.agree(uri("signs"), mine)
+
+
+def round_trip(service: KeyService, key: str) -> None:
+    clock = [1000.0]
+    secret = os.urandom(32)
+    box, forwarder = wrapper(service, key, clock), wrapper(service, key, clock)
+    with pytest.raises(WrapError):
+        box.wrap(secret)
+    box.prepare()
+    name, wrapped = box.wrap(secret)
+    assert len(name) < 130 and secret not in wrapped
+    assert box.wrap(secret)[0] == name, "one key for a day"
+    assert not forwarder.ready(name)
+    with pytest.raises(WrapError):
+        forwarder.unwrap(name, wrapped)
+    forwarder.fetch(name)
+    assert forwarder.unwrap(name, wrapped) == secret
+    with pytest.raises(WrapError):
+        forwarder.unwrap(name, wrapped[:-1] + bytes((wrapped[-1] ^ 1,)))
+    clock[0] += KEPT_SECONDS
+    assert not forwarder.ready(name)
+    with pytest.raises(WrapError):
+        forwarder.unwrap(name, wrapped)
+    forwarder.fetch(name)
+    forwarder.forget()
+    with pytest.raises(WrapError):
+        forwarder.unwrap(name, wrapped)
+    box.forget()
+    other, _ = box.wrap(secret)
+    clock[0] += DAY_SECONDS
+    assert len({name, other, box.wrap(secret)[0]}) == 3, "another day, another key"
+    for bad in ("file:0123456789abcdef", name[:-1], name[:19] + ":02" + "f" * 64, "ec:" + "0" * 16 + name[19:]):
+        with pytest.raises(WrapError):
+            forwarder.fetch(bad)
+
+
+@pytest.mark.parametrize("name", ["hold", "hold384"])
+def test_what_one_process_wraps_another_unwraps_with_the_token_and_not_without(service: KeyService, name: str) -> None:
+    round_trip(service, uri(name))
+
+
+def test_slot_9d_of_a_card_wraps_and_unwraps(folder: Path, slot: Slot, pki: Pki) -> None:
+    module = opensc()
+    personalise(slot.card, pki, "box-card", {KeySlot.AUTHENTICATION: Algorithm.P256, KeySlot.KEY_MANAGEMENT: Algorithm.P256})
+    slot.insert()
+    service = KeyService(folder, {})
+    try:
+        service.add_token("card", module, "TEST ONLY box-card-9a", "123456")
+        service.start()
+        service.until_state("card", "present")
+        key = "pkcs11:token=TEST%20ONLY%20box-card-9a;id=%03;type=private"
+        agrees(service, key)
+        round_trip(service, key)
+    finally:
+        service.stop()
+        slot.remove()
+
+
+def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_nothing_without(bench: Bench) -> None:
+    hsm = SoftHsm(bench.folder)
+    hsm.new_token("ward-ct1")
+    hsm.provision("ward-ct1", ("hold", "p256-agrees"))
+    service = KeyService(bench.folder, hsm.env)
+    service.add_token("ct1", hsm.module, "ward-ct1")
+    service.start()
+    try:
+        service.until_state("ct1", "present")
+        held.plan(bench)
+        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False}
+        bench.plan.keys = {"socket": service.socket}
+        bench.start()
+        checked = bench.box.check().stdout
+        assert "UNSAFE: hold" not in checked and f"key in a token: {uri('hold')}" in checked
+        series = datasets.generate(bench.folder / "in", 6, 64)
+        done = bench.send(series)
+        assert done.returncode == 0, done.stdout + bench.box.log
+        assert len(held.files(bench)) == 6
+        hsm.remove()
+        until(lambda: "WG740" in bench.box.log, f"the box knows\n{bench.box.log[-2000:]}")
+        again = datasets.generate(bench.folder / "again", 1, 16, study=2)
+        refused = bench.send(again)
+        assert refused.returncode != 0
+        assert len(held.files(bench)) == 6
+        with held.pacs(bench) as pacs:
+            until(lambda: bench.box.log.count("WG704") >= 1, f"the forwarder asks in vain\n{bench.box.log[-3000:]}")
+            assert not pacs.taken
+            hsm.put_back()
+            held.wait_empty(bench)
+            assert [instance for instance, _ in pacs.taken] == [one.sop_instance for one in series]
+            assert dict(pacs.taken) == {one.sop_instance: one.sha256 for one in series}
+        until(lambda: "WG748" in bench.box.log, "it is back")
+        assert bench.send(again).returncode == 0, bench.box.log
+        assert not held.files(bench, State.QUARANTINED)
+    finally:
+        bench.close()
+        service.stop()
