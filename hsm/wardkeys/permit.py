@@ -20,6 +20,7 @@ class Purpose(Enum):
     """What a key may be used for."""
 
     SIGN = "sign"
+    AGREE = "agree"  # ECDH
     ISCL = "iscl"
     RANDOM = "random"  # of the token, no key
     LIST = "list"  # names of all objects
@@ -63,7 +64,7 @@ class Permits:
         keys = [key for grant in grants if purpose is None or purpose in grant.purposes for key in grant.keys]
         if request.op in _ISCL_KEYS:
             return all(any(_names(key, asked) for key in keys) for asked in _iscl_keys(request))
-        if request.op in (Op.SIGN, Op.PUBLIC, Op.CERTIFICATE):
+        if request.op in (Op.SIGN, Op.AGREE, Op.PUBLIC, Op.CERTIFICATE):
             return any(_names(key, request.uri) for key in keys)
         if request.op == Op.LIST:
             return bool(keys)
@@ -74,7 +75,7 @@ def _purpose(op: int) -> Purpose | None:
     """Return what must be granted; None: the public half of a key that may be used for anything."""
     if op in (Op.PUBLIC, Op.CERTIFICATE):
         return None
-    return {Op.SIGN: Purpose.SIGN, Op.LIST: Purpose.LIST, Op.RANDOM: Purpose.RANDOM}.get(Op(op), Purpose.ISCL)
+    return {Op.SIGN: Purpose.SIGN, Op.AGREE: Purpose.AGREE, Op.LIST: Purpose.LIST, Op.RANDOM: Purpose.RANDOM}.get(Op(op), Purpose.ISCL)
 
 
 def _iscl_keys(request: Request) -> Iterator[Uri]:

@@ -3,7 +3,8 @@ states that a disk may be in when the power goes: what was synced is there, of t
 
 What it takes as legal: unsynced writes of a file are lost or kept one by one, sector by sector; unsynced names in a directory (made,
 renamed, removed) are lost or kept one by one, a rename as a whole; the order of nothing is kept but by a sync. Any module that calls
-`os.open`, `write`, `pwrite`, `fsync`, `fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be recorded.
+`os.open`, `write`, `pwrite`, `pwritev`, `fsync`, `fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be
+recorded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -100,7 +101,7 @@ class Recorder:
             if flags & os.O_TRUNC and inode >= 0:
                 self.steps.append(Step("cut", inode=inode, size=0))
         self._files[fd] = inode
-        self._positions[fd] = 0
+        self._positions[fd] = os.fstat(fd).st_size if flags & os.O_APPEND else 0
         return fd
 
     def close(self, fd: int) -> None:
@@ -122,6 +123,13 @@ class Recorder:
         step = Step("write", inode=self._files[fd], offset=offset, data=kept)
         done: int = self._do(step, lambda: os.pwrite(fd, kept, offset))
         return done
+
+    def pwritev(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> int:
+        """os.pwritev, as one write"""
+        return self.pwrite(fd, b"".join(parts), offset)
+
+    def posix_fadvise(self, fd: int, offset: int, size: int, advice: int) -> None:
+        """os.posix_fadvise: nothing that counts"""
 
     def posix_fallocate(self, fd: int, offset: int, size: int) -> None:
         """os.posix_fallocate"""
