@@ -72,13 +72,17 @@ soak: setup ## 10,000 handshakes with the key in a SoftHSM token; 1,000 pulls of
 	WARD_PULLS=334 $(PY) -m pytest -rs -s tests/fault/test_card_pulled_often.py
 
 .PHONY: bench
-bench: ## ratios against stunnel and HAProxy on this machine
+bench: bench-hold ## ratios against stunnel and HAProxy on this machine, and hold against storescp
 	@tools/bench/run
 
 .PHONY: bench-cable
 bench-cable: setup ## the box in the cable: added latency and throughput against a bare bridge and stunnel; a study under a SYN flood
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.cable
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m bench.flood
+
+.PHONY: bench-hold
+bench-hold: setup ## intake of a link that holds, against storescp that syncs each file
+	@PYTHONPATH=firmware:hsm:tools $(PY) -m bench.hold
 
 .PHONY: bench-tokens
 bench-tokens: setup ## handshakes with a key in a token over the same in a file, and what a slow card stalls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from support.bench import Bench
@@ -69,8 +68,10 @@ def unfinished(folder: Path) -> bool:
         view = SegmentView(str(folder / "queue" / name))
         try:
             view.look()
-            if os.stat(view.path).st_size > view.end:
-                return True
+            with open(view.path, "rb") as file:
+                file.seek(view.end)
+                if file.read().strip(b"\0"):  # small instances have zeros laid behind them
+                    return True
         except FileNotFoundError:
             continue
     return False

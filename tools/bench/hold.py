@@ -184,6 +184,7 @@ def wardgate(folder: Path, work: Callable[[int], float]) -> float:
         f"""[box]
 name = "bench"
 run_dir = "run"
+hash_threads = 1
 [custody]
 log = "log"
 origin = "bench/custody"

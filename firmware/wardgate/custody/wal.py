@@ -14,6 +14,8 @@ from wardgate.custody.files import sync_directory
 
 CHUNK: Final = 1024 * 1024  # bytes preallocated at a time
 MAX_FILE: Final = 1 << 30
+LAY: Final = 256 * 1024  # bytes of zeros written ahead at a time
+_ZEROS: Final = bytes(LAY)
 _NAME: Final = re.compile(r"wal-([0-9]{12})")
 
 
@@ -26,6 +28,7 @@ class Wal:
         self.allocated = allocated
         self.position = 0
         self.synced = 0
+        self._laid = 0  # end of what was written, of zeros too
 
     @property
     def room(self) -> int:
@@ -41,6 +44,18 @@ class Wal:
             view = view[count:]
         if self.position > self.allocated:
             self.allocated = self.position
+        if self.position > self._laid:
+            self._lay()
+
+    def _lay(self) -> None:
+        """Write zeros ahead, into blocks that are allocated: the sync of a block that was never written costs a commit of the file
+        system's journal, that of one that is overwritten does not. Raises `OSError`."""
+        self._laid = self.position + min(LAY, self.allocated - self.position)
+        zeros = memoryview(_ZEROS)[: self._laid - self.position]
+        at = self.position
+        while zeros:
+            count = os.pwrite(self.fd, zeros, at)
+            zeros, at = zeros[count:], at + count
 
     def sync(self) -> None:
         """Make everything written durable. Raises `OSError`; the kernel may have dropped the pages, so never call it again then."""

@@ -53,7 +53,7 @@ TOKEN_SECONDS: Final = 5.0
 KEYS_PREFIX: Final = "WG7"
 LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
-POKE_BYTES: Final = 2048
+POKE_BYTES: Final = 65536
 _MAX_POKES: Final = 4096
 
 
@@ -178,18 +178,20 @@ class Forwarder:
     def _poked(self, _events: int) -> None:
         for _ in range(_MAX_POKES):
             try:
-                words = self._poke.recv(POKE_BYTES).decode("utf-8", "replace").split("\0")
+                packet = self._poke.recv(POKE_BYTES).decode("utf-8", "replace")
             except BlockingIOError:
                 break
-            if words[0] == WORD:
-                self.desk.poked(words)
-                continue
-            if self._lock < 0 or len(words) != 10 or not (words[2] + words[3]).isdigit():
-                continue
+            for line in packet.split("\n"):
+                self._told(line.split("\0"))
+        self._start_lanes()
+
+    def _told(self, words: list[str]) -> None:
+        if words[0] == WORD:
+            self.desk.poked(words)
+        elif self._lock >= 0 and len(words) == 10 and (words[2] + words[3]).isdigit():
             entry = self.store.told(words[0], Place(words[1], int(words[2]), int(words[3])))
             if entry is not None:  # only where it belongs and what it needs; what is sent is read from its segment
                 self.queue.add(entry, Pair(*words[4:8]), words[8], words[9])
-        self._start_lanes()
 
     # --- lanes
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 POKE_NAME: Final = "hold-poke.sock"
 SPARES: Final = 2  # segments made ahead, while instances come
 FEW_SPARES: Final = 1
+NEWS: Final = 32  # instances told of in one packet, at most
 CLOSE_SECONDS: Final = 2.0
 PREPARE_SECONDS: Final = 1.0  # before a token that did not answer is asked again
 
@@ -58,14 +59,24 @@ class Keeper:
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.held = 0
+        self._news: list[str] = []  # what came and the forwarder was not told of
         self._laying_in = False
         self._taught: dict[Pair, list[Answer]] = {}
         loop.each_tick(self._look)
 
     def poke(self, entry: Entry, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
-        """Tell the forwarder what came; it looks for itself too, now and then."""
+        """Tell the forwarder what came, several at once: at the next tick, or when they are many. It looks for itself too, now and then."""
         place = entry.place
-        self.tell_forwarder(entry.stem, place.path, str(place.offset), str(place.length), *pair, abstract_syntax, transfer_syntax)
+        self._news.append(
+            "\0".join((entry.stem, place.path, str(place.offset), str(place.length), *pair, abstract_syntax, transfer_syntax))
+        )
+        if len(self._news) >= NEWS:
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            self.tell_forwarder("\n".join(news))
 
     def tell_forwarder(self, *words: str) -> None:
         """Say something to the forwarder; it may not hear."""
@@ -95,6 +106,7 @@ class Keeper:
     def close(self) -> None:
         """The worker ends: finish what the disk is to do, let go of the segments."""
         self.syncer.close(CLOSE_SECONDS)
+        self._tell_news()
         if self._post is not None:
             self._post.close()
         self._teacher.close(CLOSE_SECONDS)
@@ -162,6 +174,7 @@ class Keeper:
         return room
 
     def _look(self) -> None:
+        self._tell_news()
         if self._full:
             self._tell(not self.space.room())
 

@@ -19,13 +19,16 @@ from wardgate.hold.seal import CHUNK_BYTES, Sealer
 SEGMENT_BYTES: Final = 64 << 20  # from there on no further instance is begun in a segment
 SUFFIX: Final = ".seg"
 _START_BYTES: Final = 4 * CHUNK_BYTES  # of one instance: then the kernel is told to begin writing
+_SMALL_BYTES: Final = 128 << 10
+_LAY_BYTES: Final = 1 << 20  # of zeros laid behind small instances: a sync of what overwrites them needs no commit of the journal
+_ZEROS: Final = bytes(_LAY_BYTES)
 _NOTHING: Final = memoryview(b"")
 
 
 class Segment:
     """A segment that this process writes. One instance at a time."""
 
-    __slots__ = ("broken", "fd", "generation", "named", "path", "position")
+    __slots__ = ("broken", "fd", "generation", "laid", "named", "path", "position")
 
     def __init__(self, files: Files, folder: str) -> None:
         """Make a new one; its name is durable after `name`. Raises `OSError`."""
@@ -35,6 +38,7 @@ class Segment:
         self.named = False
         self.broken = False
         self.position = BLOCK
+        self.laid = BLOCK  # end of what was written, of zeros too
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             files.write_at(self.fd, encode_head(self.generation), 0)
@@ -110,6 +114,11 @@ class Body:
         self.mark = mark = Mark(number, id_, self.size, Kind.KEPT)
         try:
             self._files.write_at(segment.fd, mark.encode(segment.generation), self.offset)
+            segment.laid = max(segment.laid, self.offset + self.size)
+            end = aligned(self.offset + self.size)
+            if self.size < _SMALL_BYTES and segment.laid < end + self.size:
+                self._files.write_at(segment.fd, _ZEROS, end)
+                segment.laid = end + _LAY_BYTES
             self._files.sync(segment.fd)
             segment.name(self._files)
         except OSError:
@@ -121,6 +130,7 @@ class Body:
     def abandon(self) -> None:
         """It will not be finished: what was written of it goes. Raises `OSError`."""
         if self.size:
+            self.segment.laid = min(self.segment.laid, self.offset)
             self._files.truncate(self.segment.fd, self.offset)
 
     def _flush(self) -> None:
