@@ -32,6 +32,7 @@ def plant(pki: Pki) -> Iterator[Plant]:
     with tempfile.TemporaryDirectory(prefix="wg-") as name:
         made = Plant(Path(name), pki)
         try:
+            made.settings.modality_addresses.append(MODALITY6)
             made.settings.tables.append('[[plant.allow]]\nname = "dns"\nservice = "dns"\naddresses = ["10.77.0.20"]\n')
             made.start_pacs()
             made.start_modality()
@@ -160,6 +161,17 @@ def test_arp_in_the_modalitys_name_does_not_pass(plant: Plant) -> None:
     until(lambda: f"who-has 10.77.0.9 tell {INTRUDER}" in dump.log, "the honest ARP passed")
     dump.stop()
     assert f"tell {MODALITY}" not in "".join(line for line in dump.log.splitlines() if plant.intruder.mac() in line.split(" > ")[0])
+
+
+def test_neighbour_discovery_in_the_modalitys_name_does_not_pass(plant: Plant) -> None:
+    dump = _dump(plant.modality, plant.folder / "d12.log", "icmp6 and ip6[40] == 136")
+    before = plant.counters()["spoofed_address"] + plant.counters()["spoofed_nd"]
+    plant.forge(plant.intruder, "nd", MODALITY6)
+    until(lambda: plant.counters()["spoofed_address"] + plant.counters()["spoofed_nd"] > before, "the forged advertisement is counted")
+    plant.forge(plant.intruder, "nd", "fd77::66")  # an honest one passes
+    until(lambda: "fd77::66" in dump.log, "the honest advertisement passed")
+    dump.stop()
+    assert f"tgt is {MODALITY6}," not in dump.log, dump.log
 
 
 def test_the_modalitys_side_cannot_pose_as_another_station_by_arp(plant: Plant) -> None:

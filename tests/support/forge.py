@@ -1,6 +1,7 @@
 """Sends frames that no honest station sends: `python -m support.forge DEVICE WHAT WORDS...`, run by tests inside a network namespace.
 
 arp SENDER-IP TARGET-IP     a request in the name of SENDER-IP, with this station's MAC
+nd TARGET                   a neighbour advertisement for TARGET, to all nodes, with this station's MAC
 mac SOURCE-MAC              an empty frame from SOURCE-MAC
 tagged VLAN                 an empty tagged frame
 eapol                       an EAPOL start
@@ -27,6 +28,13 @@ def main(words: list[str]) -> None:
     if what == "arp":
         body = b"\0\1\x08\0\6\4\0\1" + own + socket.inet_aton(rest[0]) + bytes(6) + socket.inet_aton(rest[1]) + bytes(18)
         sock.send(b"\xff" * 6 + own + b"\x08\x06" + body)
+    elif what == "nd":
+        # RFC 4861 4.4, override set; with the option of the sender's link-layer address (4.6.1).
+        message = b"\x88\0\0\0\x20\0\0\0" + socket.inet_pton(socket.AF_INET6, rest[0]) + b"\2\1" + own
+        sender, group = socket.inet_pton(socket.AF_INET6, rest[0]), socket.inet_pton(socket.AF_INET6, "ff02::1")
+        check = _sum(sender + group + struct.pack("!II", len(message), 58) + message)
+        header = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + sender + group
+        sock.send(bytes.fromhex("333300000001") + own + b"\x86\xdd" + header + message[:2] + struct.pack("!H", check) + message[4:])
     elif what == "mac":
         sock.send(b"\xff" * 6 + _mac(rest[0]) + b"\x88\xb5" + bytes(46))  # IEEE 802 local experimental
     elif what == "tagged":
