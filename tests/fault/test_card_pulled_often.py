@@ -27,7 +27,7 @@ from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp"), reason="needs DCMTK")
 PULLS = int(os.environ.get("WARD_PULLS", "30"))
-WARM = 10
+WARM = max(10, PULLS // 10)  # pulls in which buffers and caches may reach their size
 MAX_GROWTH_BYTES = 3 << 20
 # CPython gh-116810, repaired in 3.12.8 and 3.13.1: each session that is taken out of `ssl` leaves a copy behind, here of 7.8 KB.
 # A worker takes one after each full handshake, so one for each return of the card. WARD_RESUMPTION=off shows that nothing else grows.
