@@ -31,7 +31,7 @@ from wardgate.transport.iscl import IsclChannel
 
 MESSAGE = 1 << 20
 CHUNK = 256 << 10  # what the relay reads at once
-WIDE_BLOCK = 131040
+WIDE_BLOCK = 131088  # two blocks for what the relay reads at once, 262144 bytes
 PRIMITIVES = LibPrimitives()
 KEY = bytes.fromhex("0123456789abcdef")
 KEYS = MessageKeys(KEY, KEY, KEY)
@@ -182,7 +182,7 @@ def _passed(sender: Channel, receiver: Channel) -> float:
 
 
 def gcm_leg() -> float:
-    """AES-256-GCM extension, blocks of 131040 bytes, one message a write."""
+    """AES-256-GCM extension, blocks of 131088 bytes, one message a write."""
     r1 = Reconstruction(message_unit=MessageUnit.WRITE)
     suite = (Method.ISO_9798_4_CMAC, Encryption.AES_256_GCM, Mac.INTEGRATED)
     settings = Settings(b"A", b"B", method=suite[0], encryption=suite[1], mac=suite[2], block_length=WIDE_BLOCK, r1=r1)
