@@ -110,7 +110,7 @@ image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_D
 	@tools/image.sh "$(BOARD)"
 
 .PHONY: image-test
-image-test: setup ## build the Debian image and boot it in emulation (minutes; needs squashfs-tools and genimage)
+image-test: setup ## every image test: updates, offline, card, power cuts (an hour and more); `make test` boots one
 	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
 
 .PHONY: flash

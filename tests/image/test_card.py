@@ -38,7 +38,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     """Boot with the card in, send two instances."""
-    imagekit.need_tools()
+    imagekit.need_tools(asked=True)
     need_provider()
     folder: Path = tmp_path_factory.mktemp("card")
     card = CardFile(folder / "card", serial=bytes.fromhex("00c0ffee00000001"), label="ward-ct1")

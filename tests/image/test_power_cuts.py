@@ -45,7 +45,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Bench]
     """Bring 1.0.0 into service, measure one whole update of it."""
     if os.environ.get("WARDGATE_IMAGE_TEST") != "1":
         pytest.skip("slow: twenty power cuts in emulation, half an hour; make image-test")
-    imagekit.need_tools()
+    imagekit.need_tools(asked=True)
     folder: Path = tmp_path_factory.mktemp("cuts")
     first, second = imagekit.build("1.0.0"), imagekit.build("2.0.0")
     site = Site(folder, pki, trial=600)
