@@ -26,6 +26,7 @@ from wardgate.master.control import encode
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Box as BoxTable
 from wardgate.policy.model import (
+    Commitment,
     Config,
     Conformance,
     Custody,
@@ -226,6 +227,7 @@ class Relay:
         delivery: Delivery = Delivery.RELAY,
         hold: Hold | None = None,
         hold_transfer_syntaxes: tuple[str, ...] = (),
+        commitment: Commitment = Commitment.OFF,
         prepare: Callable[[StandInWriter], None] | None = None,
         on_removal: OnRemoval = OnRemoval.FINISH,
         out: str = "",
@@ -248,7 +250,7 @@ class Relay:
         if modality_tls is not None:
             modality = modality._replace(transport=Transport.TLS, tls=modality_tls)
         peer = Party("pacs", Role.PEER, (called_ae,), from_here, (here,), at[Role.PEER], transport, peer_tls)
-        peer = peer._replace(iscl=peer_iscl, hold_transfer_syntaxes=hold_transfer_syntaxes)
+        peer = peer._replace(iscl=peer_iscl, hold_transfer_syntaxes=hold_transfer_syntaxes, commitment=commitment)
         modality, peer = (
             party._replace(sop_instance_status=Conformance.CONFORMS) if party.role in conforms else party for party in (modality, peer)
         )
