@@ -199,6 +199,26 @@ def test_the_pacs_may_be_away_between_and_the_box_restart(made: Bench) -> None:
     assert not pacs.stored, "nothing is sent twice"
 
 
+def test_a_pacs_that_never_reports_is_asked_three_times_and_then_nothing_is_claimed(made: Bench) -> None:
+    made.plan.hold = {"commitment_seconds": 2}
+    with CommitPacs(made.peer.port, made.peer.calls) as pacs, netdicom.Scp(MODALITY, made.plan.modality_port) as modality:
+        made.start()
+        seen_once(made, pacs)
+        pacs.hold_back = True
+        (image,) = series(made, 1)
+        send(made, [image])
+        ask(made, [image])
+        until(lambda: "to ask for" in made.box.status().stdout or "without a report" in made.box.status().stdout, "the status says so")
+        report = modality.wait("report", 30)
+        assert [int(item.FailureReason) for item in report.data.FailedSOPSequence] == [0x0110]
+        assert len({str(one.TransactionUID) for one in pacs.requests[1:]}) == 3, "each time in a transaction of its own"
+        until(lambda: "not committed" in made.box.hold("list").stdout, "it is set aside")
+        assert pacs.report(pacs.requests[1]) == 0  # later still
+    assert [one["outcome"] for one in commitments(made, image.sop_instance)] == ["failed"], (
+        "what was given up is not claimed by a late word"
+    )
+
+
 def test_two_instances_of_one_uid_with_different_bytes_are_both_sent_recorded_and_told_apart(made: Bench) -> None:
     (first,) = series(made, 1, "one")
     (second,) = series(made, 1, "two")

@@ -94,9 +94,9 @@ class Scp:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
 
-    def wait(self, kind: str) -> Told:
+    def wait(self, kind: str, seconds: float = 10) -> Told:
         """Wait until it was told something of `kind` and return that."""
-        until(lambda: any(one.kind == kind for one in self.told), f"the peer was told {kind}", 10)
+        until(lambda: any(one.kind == kind for one in self.told), f"the peer was told {kind}", seconds)
         return next(one for one in self.told if one.kind == kind)
 
     def _store(self, event: Any) -> int:
@@ -147,7 +147,7 @@ class Scp:
 def report_told(event: Any) -> Told:
     """Return what an N-EVENT-REPORT of storage commitment says."""
     information = event.event_information
-    instances = [str(item.ReferencedSOPInstanceUID) for item in information.ReferencedSOPSequence]
+    instances = [str(item.ReferencedSOPInstanceUID) for item in information.get("ReferencedSOPSequence", [])]
     return Told("report", event.request.AffectedSOPInstanceUID, information, event.event_type, instances)
 
 

@@ -174,7 +174,14 @@ def hold_lines(report: dict[str, Any] | None) -> Iterator[str]:
         return
     rest = dict(report)
     destinations = rest.pop("destinations", [])
+    commitment = rest.pop("commitment", None)
     yield f"hold: {_pairs(rest)}"
+    if commitment and any(commitment.values()):
+        not_done = f"; not done by {', '.join(map(printable, commitment['not_done_by']))}" if commitment["not_done_by"] else ""
+        yield (
+            f"  storage commitment: {commitment['to_ask']} instances to ask for, {commitment['asked']} transactions without a report, "
+            f"{commitment['to_tell']} requests of modalities not told yet{not_done}"
+        )
     for one in destinations:
         again = f"; next try in {one['next_try_seconds']} s" if one["failures"] else ""
         last = f"; last answer {printable(one['last'])}" if one["last"] else ""

@@ -34,6 +34,7 @@ GROUP_SECONDS: Final = 10.0  # the longest that something waits to be asked whil
 TRIES: Final = 3  # transactions without a report in which an instance was asked
 REFUSED_SECONDS: Final = 3600.0  # before a destination that does not do it is asked again
 LOOK_SECONDS: Final = 10.0
+OVERDUE_SECONDS: Final = 1.0
 
 
 class Desk:
@@ -50,6 +51,7 @@ class Desk:
         self.teller = Teller(forwarder, self.scribe)
         self._inbox = Inbox(store.directory, store.files)
         self._look_at = 0.0
+        self._overdue_at = 0.0
         self._reading: set[str] = set()  # messages that are being taken in
         self._event_now = ""  # the report among them
         self._releasing: set[tuple[Where, str]] = set()
@@ -273,6 +275,8 @@ class Desk:
             return
         if now >= self._look_at:
             self._look()
+        if now >= self._overdue_at:
+            self._overdue_at = now + OVERDUE_SECONDS
             self._overdue()
         self._ask()
         self.teller.look()
