@@ -40,7 +40,7 @@ def test_forwarder_and_worker_killed_at_each_stage_still_tell_the_modality_once_
     bench.peer.commitment = "destination"
     with CommitPacs(bench.peer.port, bench.peer.calls) as pacs, netdicom.Scp(MODALITY, bench.plan.modality_port) as modality:
         bench.start()
-        assert bench.send(datasets.generate(bench.folder / "first", 1, 16), "-R").returncode == 0
+        assert bench.send(datasets.generate(bench.folder / "first", 1, 16, study=2), "-R").returncode == 0
         until(lambda: pacs.requests, "the PACS was asked", 30)
         held.wait_empty(bench)
         pacs.hold_back = True

@@ -28,7 +28,7 @@ def made(bench: Bench) -> Bench:
 
 
 def series(bench: Bench, count: int = 3, name: str = "in") -> list[Sample]:
-    return datasets.generate(bench.folder / name, count, 16)
+    return datasets.generate(bench.folder / name, count, 16, study=2 if name == "first" else 1)
 
 
 def send(bench: Bench, samples: list[Sample]) -> None:

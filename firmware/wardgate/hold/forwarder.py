@@ -89,6 +89,7 @@ class Forwarder:
         self._settling: Settling | None = None
         self._unrecorded: dict[str, Entry] = {}
         self._recording: set[str] = set()
+        self._later: set[str] = set()  # whose record could not be written, until the next look
         self._syncing = False
         self._kept: dict[str, Entry] = {}  # answered and recorded, not committed yet
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
@@ -98,6 +99,7 @@ class Forwarder:
         self.desk = Desk(self)
         self._lock = -1
         self._scan_at = 0.0
+        self.looks = 0
         self._count_at = 0.0
         self._stop_at = 0.0
         self._told_locked = False
@@ -140,6 +142,7 @@ class Forwarder:
     def _scan(self) -> None:
         """Look what is in the directory: at the start, then now and then."""
         self._scan_at = self.loop.now + SCAN_SECONDS
+        self.looks += 1
         self.store.look()
         removed, damaged = self.store.clear()
         if removed:
@@ -159,6 +162,7 @@ class Forwarder:
                 self._keep(entry)
             else:
                 self._unrecorded.setdefault(entry.stem, entry)
+                self._later.discard(entry.stem)
         if entry.state is not State.WAITING or self.queue.knows(entry.stem):
             return
         try:
@@ -257,7 +261,6 @@ class Forwarder:
 
     def delivered(self, entry: Entry, pair: Pair, sop_class: str, instance: str) -> None:
         """Its answer and its record are durable: keep it until it is committed, or remove it."""
-        self._kept[entry.stem] = entry
 
         def known(original: bool) -> None:
             self._recording.discard(entry.stem)
@@ -345,9 +348,17 @@ class Forwarder:
         return any((lane.pair.link, lane.pair.peer) == where and (len(lane) or lane.busy) for lane in self.queue.lanes.values())
 
     def waits_before(self, where: tuple[str, str], number: int) -> bool:
-        """Does something with a lower number wait for that destination?"""
+        """Is something with a lower number still on its way to that destination, or not yet known to have arrived there?"""
         heads = (lane.head() for lane in self.queue.lanes.values() if (lane.pair.link, lane.pair.peer) == where)
-        return any(head is not None and head.number < number for head in heads)
+        if any(head is not None and head.number < number for head in heads):
+            return True
+        # Answered, and its record is under way: whose it was does not matter, it will not be long.
+        return any(int(stem[:16]) < number for stem in (*self._recording, *self._unrecorded, *self._later))
+
+    def look_again(self) -> int:
+        """Look into the directory soon; return the number of that look, which `looks` reaches when it is done."""
+        self._scan_at = 0.0
+        return self.looks + 1
 
     def remove(self, entry: Entry) -> None:
         """It is not needed any more; its space comes back beside the loop."""
@@ -374,6 +385,7 @@ class Forwarder:
     def unrecorded(self, entry: Entry) -> None:
         """Its record could not be written: tried again at the next look."""
         self._recording.discard(entry.stem)  # the next look finds it
+        self._later.add(entry.stem)
 
     def teach(self, pair: Pair, told: list[Answer]) -> None:
         """Remember what the destination accepted."""

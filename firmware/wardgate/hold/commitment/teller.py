@@ -35,12 +35,14 @@ class Teller:
         self.telling: dict[str, Telling] = {}  # link
         self._pauses: dict[str, Pauses] = {}
         self._workers: dict[str, str] = {}  # request -> socket of the worker on whose association it came
+        self._after: dict[str, int] = {}  # request -> look of the forwarder after which it may be ripe
         self._said: dict[str, float] = {}  # request -> until when its worker may say it
         self._tried: set[str] = set()  # whose worker cannot
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def asked_by(self, name: str, worker: str) -> None:
-        """A request came on an association of that worker."""
+        """A request came on an association of that worker. What it had sent before is known after one more look."""
+        self._after[name] = self._forwarder.look_again()
         self._workers[name] = worker
 
     def gone(self, name: str) -> None:
@@ -83,6 +85,9 @@ class Teller:
 
     def _ripe(self, request: Request) -> bool:
         """Has all that was held before the request left the queue?"""
+        if self._forwarder.looks < self._after.get(request.name, 0):
+            return False
+        self._after.pop(request.name, None)
         return not self._forwarder.waits_before((request.pair.link, request.pair.peer), request.number)
 
     def look(self) -> None:
