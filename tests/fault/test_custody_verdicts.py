@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.logmaker import MadeLog, make_log
+from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
 from wardgate.custody.tiles import tile_path
 from wardtools.custody import main
 
@@ -200,3 +202,39 @@ def test_every_single_bit_of_a_small_log_is_guarded_and_the_harm_is_located(tmp_
                 assert findings.first_damaged == bit // 256 and "hash" in text, (bit, findings)
         path.write_bytes(data)
     assert tried > 10_000
+
+
+@pytest.mark.parametrize("after", [None, 5])
+def test_commitment_records_between_stores_have_their_place_in_the_count(
+    tmp_path: Path, after: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leg = Leg("CT1", "192.0.2.10:4242")
+    scope = Scope("ward", "ct1", "to-hospital", bytes(16), leg, leg)
+    now, sync = time.time_ns(), Quality.SYNCHRONISED
+    digest = [("sha256", "dataset", "ab" * 32)]
+
+    def store(seq: int) -> bytes:
+        return scope.store(now, sync, seq, "1.2", f"1.2.{seq}", "1.2.840.10008.1.2.1", 9, digest, 0, Outcome.STATUS, Flow.ACCEPTOR)
+
+    def commitment(seq: int) -> bytes:
+        return scope.commitment(now, sync, seq, "1.2.77", "1.2", "1.2.1", -1, Flow.REQUESTOR)
+
+    entries = [
+        scope.open(now, sync),
+        store(1),
+        store(2),
+        commitment(3),
+        store(4),
+        commitment(5),
+        scope.close(now, sync, 3, "released", after),
+    ]
+    good = make_log(tmp_path / "good", len(entries), entries=entries)
+    assert main(["verify", str(good.path), "--key", str(good.path / "vkey")]) == 0
+    assert "could not be made durable" not in capsys.readouterr().out
+    for wrong in (
+        [*entries[:6], scope.close(now, sync, 2, "released", after)],
+        [*entries[:6], scope.close(now, sync, 3, "released", 4)],
+        [*entries[:5], commitment(4), *entries[6:]],
+    ):
+        bad = make_log(tmp_path / f"bad-{len(list(tmp_path.iterdir()))}", len(wrong), entries=wrong)
+        assert main(["verify", str(bad.path), "--key", str(bad.path / "vkey")]) == 1

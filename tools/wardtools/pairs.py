@@ -29,6 +29,7 @@ class Span:
     last_seq: int = 0
     last_index: int = 0
     stores: int = 0
+    others: int = 0  # commitment records: they have sequence numbers too
     closed: tuple[int, int, int | None] | None = None  # place, stores that it says, `after`
 
 
@@ -122,6 +123,10 @@ class Stretch:
         if record.type == "store":
             self._count(place, record.number("seq") or 0, name, span)
             self._remember(name, entry, span)
+        elif record.type == "commitment":
+            self._count(place, record.number("seq") or 0, name, span)
+            span.stores -= 1
+            span.others += 1
         else:
             self._close(place, record, span)
             del self.open[name]
@@ -176,13 +181,13 @@ def check_close(findings: Findings, span: Span, association: str) -> None:
     if span.closed is None:
         return
     place, stores, after = span.closed
-    if stores < max(span.stores, span.last_seq):
+    if stores < max(span.stores, span.last_seq - span.others):
         findings.wrong(
             f"record {place}: says {stores} stores, the log has {span.stores}, up to sequence number {span.last_seq}", record=place
         )
-    elif stores > span.last_seq and after is None:
+    elif stores + span.others > span.last_seq and after is None:
         findings.note(
-            f"record {place}: no record with sequence number {span.last_seq + 1} to {stores} (could not be made durable),"
+            f"record {place}: no record with sequence number {span.last_seq + 1} to {stores + span.others} (could not be made durable),"
             f" association {association}"
         )
     if after is not None and after != span.last_index:
@@ -236,6 +241,7 @@ class Whole:
                 before.last_seq = span.last_seq
                 before.last_index = span.last_index
             before.stores += span.stores
+            before.others += span.others
             before.closed = span.closed
             self.open[name] = before
             if span.closed is not None:

@@ -25,6 +25,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         *_SCOPED,
         *("seq", "sent_by", "sop_class", "sop_instance", "transfer_syntax", "length", "digests", "outcome", "status"),
     ),
+    "commitment": (*_SCOPED, "seq", "sent_by", "transaction", "sop_class", "sop_instance", "outcome", "reason"),
     "close": ("association", "stores", "ended", "outcome", "after"),
     "tombstone": ("below", "policy"),
     "box": ("box", "id", "event", "happened", "happened_quality", "code", "detail"),
@@ -119,6 +120,8 @@ def parse_record(data: bytes) -> Record:
         _check_scope(fields)
     if kind == "store":
         _check_store(fields)
+    elif kind == "commitment":
+        _check_commitment(fields)
     return Record(kind, time, quality, True, fields)
 
 
@@ -207,6 +210,17 @@ def _check_update(fields: dict[str, object]) -> None:
     for name in ("box", "from", "to", "code", "detail"):
         if not isinstance(fields[name], str):
             raise RecordError(f"{name} is no text")
+
+
+def _check_commitment(fields: dict[str, object]) -> None:
+    _count(fields["seq"], "seq")
+    _one_of(Flow, fields["sent_by"], "sent_by")
+    for name in ("transaction", "sop_class", "sop_instance"):
+        _match(_UID, fields[name], name)
+    if fields["outcome"] == "failed":
+        _match(_STATUS, fields["reason"], "reason")
+    elif fields["outcome"] != "committed" or fields["reason"] is not None:
+        raise RecordError(f"outcome is {str(fields['outcome'])[:80]!r}, reason {str(fields['reason'])[:20]}")
 
 
 def _check_store(fields: dict[str, object]) -> None:
