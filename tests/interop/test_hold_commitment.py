@@ -199,6 +199,21 @@ def test_the_pacs_may_be_away_between_and_the_box_restart(made: Bench) -> None:
     assert not pacs.stored, "nothing is sent twice"
 
 
+def test_with_relay_then_hold_the_report_of_a_relayed_request_reaches_the_modality_as_it_was(made: Bench) -> None:
+    made.plan.delivery = "relay-then-hold"
+    with CommitPacs(made.peer.port, made.peer.calls) as pacs, netdicom.Scp(MODALITY, made.plan.modality_port) as modality:
+        made.start()
+        images = series(made, 2)
+        send(made, images)  # relayed
+        pacs.failed = {images[1].sop_instance: 0x0213}
+        ask(made, images)  # relayed too
+        report = modality.wait("report")
+        assert pacs.requests[0].TransactionUID == report.data.TransactionUID
+    assert report.event_type == 2 and report.instances == [images[0].sop_instance]
+    assert [int(item.FailureReason) for item in report.data.FailedSOPSequence] == [0x0213]
+    assert [one["outcome"] for one in commitments(made, images[0].sop_instance)] == ["committed"]
+
+
 def test_a_pacs_that_never_reports_is_asked_three_times_and_then_nothing_is_claimed(made: Bench) -> None:
     made.plan.hold = {"commitment_seconds": 2}
     with CommitPacs(made.peer.port, made.peer.calls) as pacs, netdicom.Scp(MODALITY, made.plan.modality_port) as modality:
