@@ -7,7 +7,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 export JOBS
 # Each test starts a box of several Python processes: without compiled modules on the disk each of them compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-export BUILDROOT_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN STATE_ANCHORS
+export BUILDROOT_DIR KERNEL_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN STATE_ANCHORS
 
 .PHONY: menu
 menu: ## print this menu
@@ -98,7 +98,7 @@ fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m fuzz.iscl $(or $(SECONDS),60)
 
 .PHONY: image-check
-image-check: setup ## our Buildroot tree against the pinned one, without a build; BUILDROOT_DIR=
+image-check: setup ## our Buildroot tree against the pinned one and a kernel's, without a build; BUILDROOT_DIR= KERNEL_DIR=
 	@PYTHONPATH=tools $(PY) -m imagecheck $(BUILDROOT_DIR)
 
 .PHONY: image-configs

@@ -4,7 +4,7 @@
 # that replaces ours).
 set -eu
 cd "$(dirname "$0")/.."
-board=${1:-}
+board=$(printf %s "${1:-}" | tr - _)
 python=.venv/bin/python
 pin=image/buildroot/buildroot.pin
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imagecheck import kernel
+from imagecheck.assemble import boards
 from imagecheck.findings import EXTERNAL, Findings
 from imagecheck.pin import digest, pinned, version
 from imagecheck.resolve import values
@@ -17,12 +19,14 @@ from imagecheck.symbols import check, declared, used
 from support.units import TREE
 
 BUILDROOT = os.environ.get("BUILDROOT_DIR", "")
+KERNEL = os.environ.get("KERNEL_DIR", "")
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of what the check reads."""
-    shutil.copytree(TREE / "image", tmp_path / "tree" / "image", symlinks=True)
+    for name in ("image", "board"):
+        shutil.copytree(TREE / name, tmp_path / "tree" / name, symlinks=True)
     shutil.copytree(TREE / "tools" / "imagecheck", tmp_path / "tree" / "tools" / "imagecheck", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "tree"
 
@@ -47,6 +51,7 @@ def test_the_tree_has_no_mistake_and_what_needs_buildroot_is_named(copy: Path) -
     status, told = _run(copy)
     assert status == 0, told
     assert told.count("BUILDROOT_DIR= is not given") == 3
+    assert "KERNEL_DIR= is not given" in told or KERNEL
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,8 @@ def test_the_tree_has_no_mistake_and_what_needs_buildroot_is_named(copy: Path) -
         ("kernel/virtio.fragment", "CONFIG_TCG_TIS=y", "# CONFIG_DM_VERITY is not set", "CONFIG_DM_VERITY"),
         ("post-image.sh", "done\n", "", "post-image.sh"),
         ("board/nanopi_r2s/board.toml", "wardgate-nanopi", "nanopi", "a word is wrong"),
+        ("board/nanopi_r2s/supervisor.toml", "gpio = 3", "gpio = 2", "one for two"),
+        ("board/qemu_x86_64/supervisor.toml", 'link = "none"', 'link = "usb"', "pins are there"),
     ],
 )
 def test_a_mistake_is_named(copy: Path, path: str, old: str, new: str, word: str) -> None:
@@ -131,3 +138,37 @@ def test_the_pinned_tree_takes_ours_and_a_dependency_that_is_missing_is_named(co
     assert status == 1
     assert "BR2_PACKAGE_NO_SUCH_THING is not in" in told
     assert "BR2_PACKAGE_WPEWEBKIT=y comes out as n" in told
+
+
+def _kernel(folder: Path, without: str = "") -> Path:
+    """A stand-in for a kernel tree: it declares what our fragments name."""
+    (folder / "net").mkdir(parents=True)
+    (folder / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 70\n")
+    (folder / "Kconfig").write_text('source "net/Kconfig"\n')
+    names = {name for board in boards() for name in kernel.words(kernel.fragments(board))} - {without}
+    (folder / "net/Kconfig").write_text("".join(f"config {name}\n\tbool\n" for name in sorted(names)))
+    return folder
+
+
+def test_a_kernel_name_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagecheck.kernel.shutil.which", lambda _name: None)  # names alone: the stand-in has no kconfig
+    findings = Findings()
+    kernel.check(_kernel(tmp_path / "good"), findings)
+    assert findings.mistakes == [] and "in Linux 6.12.70" in findings.held[0]
+    kernel.check(_kernel(tmp_path / "bad", without="NFT_TPROXY"), findings)
+    (mistake,) = findings.mistakes
+    assert "CONFIG_NFT_TPROXY is not in Linux 6.12.70" in mistake
+    kernel.check(tmp_path / "absent", findings)
+    assert "is no kernel tree" in findings.mistakes[-1]
+
+
+@pytest.mark.skipif(not KERNEL, reason="KERNEL_DIR is not given (a kernel tree, such as Debian's linux-source-6.12)")
+def test_the_kernel_keeps_every_word_and_one_without_its_dependency_is_named(copy: Path) -> None:
+    status, told = _run(copy)
+    assert status == 0, told
+    place = copy / "board/qemu_x86_64/board.config"
+    fragment = copy / "image/buildroot/kernel/virtio.fragment"
+    fragment.write_text(fragment.read_text() + "CONFIG_DWMAC_ROCKCHIP=y\n")
+    assert "virtio.fragment" in place.read_text()
+    status, told = _run(copy)
+    assert status == 1 and "CONFIG_DWMAC_ROCKCHIP=y comes out as" in told

@@ -1,11 +1,15 @@
-"""`python -m imagecheck [BUILDROOT_DIR]`: exit status 1 with a mistake. Without a tree, what needs one is named as skipped."""
+"""`python -m imagecheck [BUILDROOT_DIR]`: exit status 1 with a mistake. Without a tree, what needs one is named as skipped.
+
+KERNEL_DIR in the environment: a kernel tree that the fragments are held against.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from imagecheck import assemble, files, packages, pin, resolve, symbols
+from imagecheck import assemble, files, kernel, packages, pin, resolve, symbols
 from imagecheck.findings import Findings
 
 
@@ -18,6 +22,11 @@ def run(tree: Path | None) -> Findings:
     files.scripts(findings)
     files.kernel(findings)
     files.board_words(findings)
+    files.pin_maps(findings)
+    if kernel_tree := os.environ.get("KERNEL_DIR"):
+        kernel.check(Path(kernel_tree).resolve(), findings)
+    else:
+        findings.skip("kernel names and values", "KERNEL_DIR= is not given")
     if tree is None:
         for what in ("symbols", "pinned version", "configurations through Buildroot's kconfig"):
             findings.skip(what, "BUILDROOT_DIR= is not given")

