@@ -23,6 +23,8 @@ from wardgate.master.show import ask_master
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "tests"))}
+pytestmark = pytest.mark.alone
+
 PETS_SECONDS = 1.5  # with a watchdog of 3 s a process that is well pets every half second
 
 

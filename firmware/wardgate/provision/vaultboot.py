@@ -61,8 +61,8 @@ def run_step(step: Step, key: int) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StepFailed(f"{step.word}: {type(error).__name__} {step.argv[0]}") from error
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [""])[-1]
-        raise StepFailed(f"{step.word}: {step.argv[0]} ended with {done.returncode}: {last[:200]}")
+        last = " / ".join(done.stderr.strip().splitlines()[-2:])  # the last line says what it gave up with, the one before why
+        raise StepFailed(f"{step.word}: {os.path.basename(step.argv[0])} ended with {done.returncode}: {last[:300]}")
     return done.stdout
 
 
