@@ -21,8 +21,14 @@ def test_a_release_has_no_login_and_no_way_in(board: str) -> None:
     said = values(target(board).read_text())
     for symbol in ("BR2_TARGET_GENERIC_GETTY", "BR2_TARGET_ENABLE_ROOT_LOGIN", "BR2_TARGET_GENERIC_REMOUNT_ROOTFS_RW"):
         assert said[symbol] == "n"
-    doors = ("OPENSSH", "DROPBEAR", "TELNETD", "GDB", "STRACE", "AGETTY", "SUDO", "BASH", "SOCAT", "BUSYBOX_SHOW_OTHERS")
+    doors = ("DROPBEAR", "TELNETD", "GDB", "STRACE", "AGETTY", "SUDO", "BASH", "SOCAT", "BUSYBOX_SHOW_OTHERS")
     assert not [name for name in said if said[name] == "y" and name.removeprefix("BR2_PACKAGE_").startswith(doors)]
+
+
+def test_the_ssh_server_of_management_is_started_by_policy_alone() -> None:
+    preset = (OVERLAY / "usr/lib/systemd/system-preset/00-wardgate.preset").read_text().splitlines()
+    assert not [line for line in preset if line.startswith("enable") and "ssh" in line]
+    assert preset[-1] == "disable *"
 
 
 def test_every_getty_and_rescue_shell_is_masked() -> None:

@@ -27,7 +27,7 @@ PROGRAMS = (
         "/usr/bin/systemd-cryptenroll",
         "/usr/lib/systemd/systemd-cryptsetup",
     ),
-    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx"),
+    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx", "/usr/bin/setpriv"),
 )
 PACKAGES = {
     **{"qemu-system-x86_64": "qemu-system-x86", "swtpm": "swtpm", "busybox": "busybox", "cryptsetup": "cryptsetup-bin", "cpio": "cpio"},
@@ -57,7 +57,10 @@ for module in MODULES; do modprobe $module; done
 say() { sed "s/^/GUEST $1 /"; }
 ln -s /dev/vda2 /dev/disk/by-partlabel/vault
 mount -t ext4 /dev/vda1 /state
-python3 -m wardgate.provision.vaultboot --device /dev/vda2 --console /dev/ttyS0 2>&1 | say log
+# With the capabilities of the unit wardgate-vault, and mknod: without udev the library of device mapper makes the devices itself.
+caps=-all,+sys_admin,+dac_override,+ipc_lock,+mknod
+/usr/bin/setpriv --reuid=990 --regid=990 --clear-groups --bounding-set=$caps --inh-caps=$caps --ambient-caps=$caps --no-new-privs \\
+    python3 -m wardgate.provision.vaultboot --device /dev/vda2 --console /dev/ttyS0 2>&1 | say log
 ls /dev/mapper | say mapper
 cat /sys/class/block/vda2/size | say sectors
 cryptsetup luksDump /dev/vda2 | grep -E '^  [0-9]+: ' | say slot
