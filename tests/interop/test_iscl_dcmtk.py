@@ -122,6 +122,18 @@ def test_an_association_of_the_pacs_reaches_the_modality_the_other_way(boxes: Tw
     assert {one.sop_instance for one in series} <= set(datasets.samples(boxes.folder / "modality"))
 
 
+@pytest.mark.parametrize("boxes", [{"nested": True}], indirect=True, ids=["iscl-in-tls"])
+def test_inside_tls_the_certificate_serves_no_other_ae_title(boxes: TwoBoxes) -> None:
+    boxes.middle.ae_titles = ("PACS", "ARCHIVE")
+    boxes.plan_b.peers[0].ae_titles = ("PACS", "ARCHIVE", "STRANGER")  # box B lets it through, box A's party has no such title
+    boxes.start()
+    boxes.programs.append(peers.storescp(boxes.folder / "modality", boxes.plan_a.modality_port, ae="CT1"))
+    assert peers.echoscu(boxes.plan_b.peers[0].calls, calling="ARCHIVE", called="CT1").returncode == 0, boxes.log
+    done = peers.echoscu(boxes.plan_b.peers[0].calls, calling="STRANGER", called="CT1")
+    assert done.returncode != 0 and "Calling AE Title Not Recognized" in done.stdout, done.stdout + boxes.log
+    boxes.a.wait_code("CALLING_AE_REFUSED")
+
+
 def test_the_channel_is_loud_in_check_log_and_status_and_claims_nothing(boxes: TwoBoxes) -> None:
     boxes.start()
     boxes.a.wait_code("ISCL_IN_USE")
