@@ -110,15 +110,15 @@ class Image(NamedTuple):
         return self.folder / "wardgate.img"
 
 
-def authority(folder: Path) -> Authority:
-    """Return the test's release CA, made once."""
+def authority(folder: Path, name: str = "TEST ONLY release CA") -> Authority:
+    """Return a release CA, made once. Two of one name in a keyring would be taken for each other."""
     made = Authority(folder / "release-ca.pem", folder / "release.pem", folder / "release-key.pem")
     if made.key.exists():
         return made
     folder.mkdir(parents=True, exist_ok=True)
     root, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    anchor = _certificate("TEST ONLY release CA", root, "TEST ONLY release CA", root, ca=True)
-    leaf = _certificate("TEST ONLY release", signer, "TEST ONLY release CA", root, ca=False)
+    anchor = _certificate(name, root, name, root, ca=True)
+    leaf = _certificate(f"{name}, signer", signer, name, root, ca=False)
     made.anchor.write_bytes(anchor.public_bytes(serialization.Encoding.PEM))
     made.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(signer.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))

@@ -29,7 +29,7 @@ def main() -> None:
     """Make them all."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        who, other = authority(folder / "keys"), authority(folder / "other")
+        who, other = authority(folder / "keys", "TEST ONLY kept release CA"), authority(folder / "other", "TEST ONLY other CA")
         shutil.copyfile(who.anchor, HERE / "anchor.pem")
         for file in ("boot.vfat", "root.img"):
             (folder / file).write_bytes(os.urandom(IMAGE_BYTES))
