@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.logmaker import MadeLog, make_log
-from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
+from wardgate.custody.event import event_record
+from wardgate.custody.parse import _KEYS, UPDATE_EVENTS
+from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope, stamp
 from wardgate.custody.tiles import tile_path
 from wardtools.custody import main
 
@@ -238,3 +240,13 @@ def test_commitment_records_between_stores_have_their_place_in_the_count(
     ):
         bad = make_log(tmp_path / f"bad-{len(list(tmp_path.iterdir()))}", len(wrong), entries=wrong)
         assert main(["verify", str(bad.path), "--key", str(bad.path / "vkey")]) == 1
+
+
+def test_records_of_no_association_do_not_damage_a_log(tmp_path: Path) -> None:
+    now, sync = time.time_ns(), Quality.SYNCHRONISED
+    bypass = {"event": "begin", "at": stamp(now), "minutes": 5}
+    entries = [event_record("bypass", now, sync, {name: bypass.get(name, "x") for name in _KEYS["bypass"]})]
+    update = {"event": sorted(UPDATE_EVENTS)[0]}
+    entries.append(event_record("update", now, sync, {name: update.get(name, "x") for name in _KEYS["update"]}))
+    log = make_log(tmp_path / "log", len(entries), entries=entries)
+    assert main(["verify", str(log.path), "--key", str(log.path / "vkey")]) == 0

@@ -103,7 +103,7 @@ class Stretch:
         if record.type == "token":
             self._token(place, record)
             return
-        if record.type == "box":
+        if not record.association:  # box, update, bypass and what else belongs to none
             return
         if self.last_time > record.time:
             self.backwards += 1
