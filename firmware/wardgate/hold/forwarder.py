@@ -9,18 +9,18 @@ import random
 import socket
 import sys
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
-from wardgate.hold.authorizing import Authorizing
 from wardgate.hold.commitment.desk import Desk
 from wardgate.hold.commitment.post import WORD
 from wardgate.hold.keeper import poke_path
 from wardgate.hold.memory import Answer, ContextMemory, Pair
 from wardgate.hold.originals import COPIES, COPY, Originals
+from wardgate.hold.parties import secure_parties
 from wardgate.hold.pause import Pauses
 from wardgate.hold.port import Port
+from wardgate.hold.questions import Questions
 from wardgate.hold.queue import Lane, Queue
 from wardgate.hold.scan import Place
 from wardgate.hold.seal import Damaged
@@ -31,15 +31,12 @@ from wardgate.hold.syncer import Syncer
 from wardgate.hold.wrap import wrapper_for
 from wardgate.log import Log
 from wardgate.master.control import ControlError, decode, encode
-from wardgate.policy.keyref import TokenKey
-from wardgate.policy.model import Config, Link, Party, Transport, build
+from wardgate.policy.model import Config, Link, Party, build
 from wardgate.relay.child import CONTROL_BYTES, begin
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate
 from wardgate.relay.loop import IN, Loop
-from wardgate.relay.secure import SecureParty
-from wardgate.relay.tokens import Out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +64,10 @@ class Forwarder:
         self.config = config
         self.hold = config.hold
         self._control = control
-        self._log = Log("hold")
+        self.log = Log("hold")
 
         def defect(error: Exception) -> None:
-            self._log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
+            self.log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
 
         self.loop = Loop(defect)
         from wardgate.custody.client import CustodyClient
@@ -78,8 +75,8 @@ class Forwarder:
 
         client = CustodyClient(config.box.run_dir / "custody.sock", f"hold.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self.loop, client, config.limits.record_seconds, defect)
-        self.gate = Gate(config, self.loop, self._log, self._custodian, PlainSockets())
-        self._secure_parties(config)
+        self.gate = Gate(config, self.loop, self.log, self._custodian, PlainSockets())
+        secure_parties(config, self.gate)
         self.store = Store(self.hold.directory, wrapper_for(self.hold, config.keys))
         self.syncer = Syncer(self.loop.call, self.store.sync)
         self._teacher = Syncer(self.loop.call, threads=1)
@@ -95,7 +92,7 @@ class Forwarder:
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
         self.originals = Originals(self)
-        self._authorizing = Authorizing(self, self.originals)
+        self.questions = Questions(self)
         self.desk = Desk(self)
         self._lock = -1
         self._scan_at = 0.0
@@ -105,7 +102,7 @@ class Forwarder:
         self._told_locked = False
         self.forwarded = 0
         self._poke = _poke_socket(poke_path(config.box.run_dir))
-        self._port = Port(self.loop, os.path.join(config.box.run_dir, "hold.sock"), self.asked)
+        self._port = Port(self.loop, os.path.join(config.box.run_dir, "hold.sock"), self.questions.answer)
         self.loop.register(self._poke.fileno(), self._poked, IN)
         self.loop.register(control.fileno(), self._controlled, IN)
         self.loop.each_tick(self._tick)
@@ -129,7 +126,7 @@ class Forwarder:
             os.close(fd)
             if not self._told_locked:
                 self._told_locked = True
-                self._log.event(Code.HOLD_LOCKED)
+                self.log.event(Code.HOLD_LOCKED)
             return
         self._lock = fd
         self.desk.scribe.open()
@@ -137,7 +134,7 @@ class Forwarder:
         self.originals.restore()
         self._scan()
         self.desk.repair()
-        self._log.event(Code.HOLD_STARTED, waiting=len(self.queue), quarantined=len(self.store.quarantined()))
+        self.log.event(Code.HOLD_STARTED, waiting=len(self.queue), quarantined=len(self.store.quarantined()))
 
     def _scan(self) -> None:
         """Look what is in the directory: at the start, then now and then."""
@@ -146,9 +143,9 @@ class Forwarder:
         self.store.look()
         removed, damaged = self.store.clear()
         if removed:
-            self._log.event(Code.HOLD_LEFTOVER, files=removed)
+            self.log.event(Code.HOLD_LEFTOVER, files=removed)
         for place in damaged:
-            self._log.event(Code.HOLD_DAMAGED, file=place, detail="no mark can be read there")
+            self.log.event(Code.HOLD_DAMAGED, file=place, detail="no mark can be read there")
         for entry in self.store.entries():
             self._found(entry)
         if self.loop.now >= self._count_at:
@@ -170,7 +167,7 @@ class Forwarder:
         except FileNotFoundError:
             return
         except (Damaged, OSError) as error:
-            self._log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            self.log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
             why = {"code": str(Code.HOLD_DAMAGED), "reason": "damaged", "detail": str(error)[:200]}
             self._aside(entry, why)
             return
@@ -216,7 +213,7 @@ class Forwarder:
             key = (lane.pair.link, lane.pair.peer)
             if key not in self._no_route:
                 self._no_route.add(key)
-                self._log.event(Code.HOLD_NO_ROUTE, link=key[0], peer_name=key[1], waiting=len(lane))
+                self.log.event(Code.HOLD_NO_ROUTE, link=key[0], peer_name=key[1], waiting=len(lane))
             lane.destination.last_code = str(Code.HOLD_NO_ROUTE)
             return
         link: Link = route[0]
@@ -231,14 +228,14 @@ class Forwarder:
         self.forwarded += sending.delivered
         lane = sending.lane
         if sending.delivered:
-            self._log.event(Code.HOLD_FORWARDED, sending.titles, link=sending.link.name, instances=sending.delivered, waiting=len(lane))
+            self.log.event(Code.HOLD_FORWARDED, sending.titles, link=sending.link.name, instances=sending.delivered, waiting=len(lane))
         if failed:
             pauses = lane.destination.pauses
             seconds = pauses.failed(self.loop.now)
             if lane.destination.last_code.startswith(KEYS_PREFIX):  # our own token, which may come back at any time
                 seconds = min(seconds, TOKEN_SECONDS)
                 pauses.until = self.loop.now + seconds
-            self._log.event(Code.HOLD_RETRY, sending.titles, link=sending.link.name, waiting=len(lane), seconds=f"{seconds:.1f}")
+            self.log.event(Code.HOLD_RETRY, sending.titles, link=sending.link.name, waiting=len(lane), seconds=f"{seconds:.1f}")
         if not len(lane):
             self.queue.forget(lane)
         self.loop.soon(self._start_lanes)
@@ -281,7 +278,7 @@ class Forwarder:
             try:
                 entry = self.store.await_commitment(entry)
             except OSError as error:  # the journal knows it
-                self._log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+                self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
             self._sync_soon()
         self._kept[entry.stem] = entry
 
@@ -306,7 +303,7 @@ class Forwarder:
         """It has not, or never said a word: put it into quarantine."""
 
         def settled(entry: Entry, _now: Claim | None) -> None:
-            self._log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
+            self.log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
             self._aside(entry, why)
 
         self._resolve(stem, False, peer, "", settled, done)
@@ -355,6 +352,21 @@ class Forwarder:
         # Answered, and its record is under way: whose it was does not matter, it will not be long.
         return any(int(stem[:16]) < number for stem in (*self._recording, *self._unrecorded, *self._later))
 
+    @property
+    def unrecorded_now(self) -> int:
+        """How many were answered and have no record yet."""
+        return len(self._unrecorded)
+
+    @property
+    def kept_now(self) -> int:
+        """How many are kept until they are committed."""
+        return len(self._kept)
+
+    def try_again(self) -> None:
+        """A person asks: look at once, also for destinations that had no route."""
+        self._no_route.clear()
+        self._scan()
+
     def look_again(self) -> int:
         """Look into the directory soon; return the number of that look, which `looks` reaches when it is done."""
         self._scan_at = 0.0
@@ -366,7 +378,7 @@ class Forwarder:
         try:
             self.store.remove(entry)
         except OSError as error:  # found again at the next look: its record is then written once more
-            self._log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+            self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
         self._sync_soon()
 
     def _sync_soon(self) -> None:
@@ -394,78 +406,6 @@ class Forwarder:
             self.memory.teach(pair, told)
 
         self._teacher.submit(work, lambda _error: None)
-
-    # --- the person
-
-    def asked(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Answer a question from `hold.sock`. Raises what the disk raises."""
-        what = question.get("do")
-        if what == "status":
-            return {"ok": True, **self.status()}
-        for word, answer in (
-            ("authorization", self._authorizing.write),
-            ("authorize", self._authorizing.take),
-            ("authorization-ended", self._authorizing.ended),
-        ):
-            if what == word:
-                return answer(question)
-        stems = [stem for stem in question.get("files", []) if isinstance(stem, str)]
-        there = {entry.stem: entry for entry in self.store.quarantined()}
-        missing = [stem for stem in stems if stem not in there]
-        if missing:
-            return {"ok": False, "error": f"not in quarantine: {missing[0][:60]}"}
-        if what == "retry":
-            for stem in stems or (sorted(there) if question.get("all") else []):
-                self.store.put_back(stem)
-                self._log.event(Code.HOLD_REQUEUED, file=stem)
-            for destination in self.queue.destinations.values():
-                destination.pauses.worked()
-            self.desk.retry()
-            self._no_route.clear()
-            self._scan()
-            return {"ok": True}
-        if what == "release" and stems:
-            for stem in stems:
-                why = self.originals.may_remove(there[stem])
-                if why:
-                    self._log.event(Code.ORIGINAL_STAYS, file=stem, detail=why)
-                    return {"ok": False, "error": f"{Code.ORIGINAL_STAYS} {stem}: {why}"}
-            for stem in stems:
-                self.store.release(stem)
-                self._log.event(Code.HOLD_RELEASED, file=stem, by=str(question.get("by", ""))[:64])
-            return {"ok": True}
-        return {"ok": False, "error": "not a question of this port"}
-
-    def status(self) -> dict[str, Any]:
-        """Return the state of the queue."""
-        now = self.loop.now
-        waiting: dict[tuple[str, str], int] = {}
-        for lane in self.queue.lanes.values():
-            key = (lane.pair.link, lane.pair.peer)
-            waiting[key] = waiting.get(key, 0) + len(lane)
-        return {
-            "waiting": len(self.queue),
-            "quarantined": len(self.store.quarantined()),
-            "held_bytes": self.store.counters.held_bytes,
-            "forwarded": self.forwarded,
-            "answered_unrecorded": len(self._unrecorded),
-            "kept": len(self._kept),
-            "commitment": self.desk.status(),
-            "key": self.store.wrapper.name,
-            "destinations": [
-                {
-                    "link": destination.link,
-                    "peer": destination.peer,
-                    "waiting": waiting.get(key, 0),
-                    "associations": destination.running,
-                    "delivered": destination.delivered,
-                    "failures": destination.pauses.failures,
-                    "next_try_seconds": max(0, round(destination.pauses.until - now)),
-                    "last": destination.last_code,
-                }
-                for key, destination in sorted(self.queue.destinations.items())
-            ],
-        }
 
     # --- the master
 
@@ -509,7 +449,7 @@ class Forwarder:
         idle = not self.sendings and not self.desk.busy and self._settling is None and not self._custodian.unanswered
         if idle or time.monotonic() > self._stop_at:
             if self._lock >= 0:
-                self._log.event(Code.HOLD_STOPPED, waiting=len(self.queue))
+                self.log.event(Code.HOLD_STOPPED, waiting=len(self.queue))
             self._say({"is": "drained"})
             self.loop.stop()
 
@@ -532,44 +472,6 @@ class Forwarder:
         if self.gate.ended:
             self.gate.ended = 0
             gc.collect()
-
-    def _secure_parties(self, config: Config) -> None:
-        """Build the TLS contexts towards all parties and their ISCL sides, as a worker does. Raises what transport raises."""
-        for link in config.links:
-            for peer in link.parties:
-                if peer.transport is Transport.ISCL and peer.connect:
-                    from wardgate.relay.iscl import IsclParty
-
-                    self.gate.secure[(link.name, peer.name)] = IsclParty(
-                        link, peer, str(config.keys.socket), None, self.gate.teller(link, peer)
-                    )
-        wanted = [(link, party) for link in config.links for party in link.parties if party.tls is not None and party.connect]
-        if not wanted:
-            return
-        from wardgate.provision.floor import read_floor
-        from wardgate.transport.context import TlsContexts
-        from wardgate.transport.crl import CrlStore
-        from wardgate.transport.peer import PeerChecker
-        from wardgate.transport.sessions import SessionCache
-
-        sessions = SessionCache()
-        for link, peer in wanted:
-            assert peer.tls is not None
-            caller = peer._replace(listen=())
-            crls = CrlStore(peer.tls.crls, config.box.run_dir / "crl")
-            contexts = partial(TlsContexts, peer.tls, [], config.keys)
-            # With a key in a token the contexts are made for each association: the forwarder starts without the token, and nothing that
-            # would do without it is kept.
-            tokens = any(isinstance(pair.key, TokenKey) for pair in peer.tls.certificates)
-            out = Out(Code.TOKEN_IS_ABSENT, "not asked yet") if tokens else None
-            checker = PeerChecker(peer.tls, crls, read_floor(config.box.state).seconds)
-            make: Callable[..., SecureParty] = SecureParty
-            if peer.iscl is not None:
-                from wardgate.relay.iscl import IsclInTlsParty
-
-                make = partial(IsclInTlsParty, key_socket=str(config.keys.socket), tell=self.gate.teller(link, peer))
-            secure = make(link, caller, contexts, checker, crls, sessions, out)
-            self.gate.secure[(link.name, peer.name)] = secure
 
 
 def _poke_socket(path: str) -> socket.socket:
