@@ -47,7 +47,7 @@ def test_events_of_the_time_before_stand_in_the_log_with_their_own_time_and_are_
     assert (first["happened"], first["happened_quality"]) == ("2001-09-09T01:46:40.000000000Z", "unsynchronised")
     assert (first["code"], first["detail"]) == ("WG740", "reader 0")
     bench.box.wait_code("KEPT_RECORDED")
-    keep(state, BoxEvent.BYPASS_BEGAN)
+    keep(state, BoxEvent.CARD_REMOVED)
     until(lambda: not is_waiting(state), "one of now is taken too", 40)
     bench.box.stop()
     bench.assert_log_verifies()
@@ -76,7 +76,7 @@ def test_no_more_than_the_bound_are_kept_and_the_lost_ones_are_counted(state: Pa
         (state / "kept" / f"{name:020d}-{name:032x}.json").write_text("{}")
     for _ in range(3):
         with pytest.raises(KeptFull):
-            keep(state, BoxEvent.BYPASS_BEGAN)
+            keep(state, BoxEvent.CARD_REMOVED)
     assert (state / "kept/lost").read_text() == "3"
     events = kept.waiting(state, "ward", 0, Quality.UNKNOWN)
     assert len(events) == kept.MAX_KEPT
@@ -90,7 +90,7 @@ def test_no_more_than_the_bound_are_kept_and_the_lost_ones_are_counted(state: Pa
 
 @pytest.mark.parametrize("word", ["--code=X", "--code=WG99", "nonsense"])
 def test_a_wrong_event_is_refused(state: Path, word: str) -> None:
-    words = [word] if not word.startswith("-") else ["bypass-began", word]
+    words = [word] if not word.startswith("-") else ["card-removed", word]
     done = subprocess.run(
         [sys.executable, "-m", "wardgate", "state", "keep", *words, "--state", str(state)], env={**os.environ, **ENV}, capture_output=True
     )

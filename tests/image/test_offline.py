@@ -46,10 +46,10 @@ def test_a_link_that_relays_refuses_and_says_why(said: dict[str, str]) -> None:
 
 
 def test_a_link_that_holds_takes_it(said: dict[str, str]) -> None:
-    assert said["held"].startswith("0 "), f"{said['held']}\n{said['journal']}"
+    # storescu leaves with 0 also when it was told A700
+    assert "Received Store Response (Success)" in said["held"], f"{said['held']}\n{said['journal']}"
 
 
-@pytest.mark.xfail(reason="seen once: the instance was taken and `hold list` named nothing; not explained yet", strict=False)
 def test_what_is_held_is_shown(said: dict[str, str]) -> None:
     assert "waits" in said["queue"] and "1 file" in said["queue"], said["queue"]
     assert "1 waiting" in said["shown"], said["shown"]

@@ -68,6 +68,16 @@ crl_policy = "off"
 """
 
 
+# The vault of a test is smaller than what a queue leaves free by itself.
+HOLD = f"""\
+[hold]
+directory = "/var/lib/wardgate/hold"
+key = "{HOME}/hold.key"
+unsafe_allow_file_key = true
+keep_free_bytes = 16777216
+"""
+
+
 class Site:
     """What stands around the box. `files` and `private` go on its state partition."""
 
@@ -78,7 +88,7 @@ class Site:
         self.modality_ports = {104: free_port(), 105: free_port()}
         self._pki = pki
         self._pacs: Program | None = None
-        hold = f'[hold]\ndirectory = "/var/lib/wardgate/hold"\nkey = "{HOME}/hold.key"\nunsafe_allow_file_key = true\n' if holds else ""
+        hold = HOLD if holds else ""
         policy = POLICY.format(trial=trial, more=hold, log_key=uri(4) if card else f"{HOME}/log.pem")
         for number in (1, 2) if holds else (1,):
             policy += LINK.format(

@@ -42,11 +42,9 @@ class BoxEvent(Enum):
     CLOCK_SET = "clock-set"
     STATE_CHANGED = "state-changed"
     STATE_REFUSED = "state-refused"
-    BYPASS_BEGAN = "bypass-began"
-    BYPASS_ENDED = "bypass-ended"
     VAULT_MADE = "vault-made"
     VAULT_CLOSED = "vault-closed"
-    EVENTSLOST = "events-lost"  # the place was full: the detail says how many
+    EVENTS_LOST = "events-lost"  # the place was full: the detail says how many
 
 
 class KeptFull(Exception):
@@ -96,7 +94,7 @@ def waiting(state: str | os.PathLike[str], box: str, now_ns: int, quality: Quali
         try:
             fields = _fields(read_file(path, _MAX_FILE))
         except (OSError, ValueError) as error:
-            fields = {"event": BoxEvent.EVENTSLOST.value, "happened": stamp(0), "happened_quality": Quality.UNKNOWN.value}
+            fields = {"event": BoxEvent.EVENTS_LOST.value, "happened": stamp(0), "happened_quality": Quality.UNKNOWN.value}
             fields |= {"code": "", "detail": f"one cannot be read: {type(error).__name__}"}
         found.append(Kept(path, ident, event_record(BOX, now_ns, quality, {"box": box[:96], "id": ident.hex(), **fields})))
     return found
@@ -124,7 +122,7 @@ def tell_lost(state: str | os.PathLike[str]) -> None:
     except (OSError, ValueError):
         count = 1
     try:
-        keep(state, BoxEvent.EVENTSLOST, "WG939", f"{count} events found no room")
+        keep(state, BoxEvent.EVENTS_LOST, "WG939", f"{count} events found no room")
     except KeptFull:
         return
     os.unlink(path)
