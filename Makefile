@@ -3,7 +3,8 @@
 PY := .venv/bin/python
 # Test processes at a time. Most of a test is waiting for a process or a deadline, so more than there are cores.
 JOBS ?= 4
-PARALLEL := -n $(JOBS) --dist loadgroup
+# A file's tests stay in one process; in the order of the folders, the slow ones first.
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export JOBS
 # Each test starts a box of several Python processes: without compiled modules on the disk each of them compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=

@@ -18,19 +18,6 @@ if TYPE_CHECKING:
     from wardtools.pki import Pki
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep tests that share something made in their file in one process when several run at once (`--dist loadgroup`)."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if not isinstance(item, pytest.Function):
-            continue
-        file = item.nodeid.split("::")[0]
-        fixtures = [found[-1] for found in item._fixtureinfo.name2fixturedefs.values()]
-        if any(one.scope in ("module", "class") or (one.scope == "session" and one.baseid == file) for one in fixtures):
-            item.add_marker(pytest.mark.xdist_group(file))
-
-
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """A test PKI with its defective certificates, made once."""

@@ -14,6 +14,9 @@ fail() {
     exit 1
 }
 
+mkdir -p "$BASE"
+exec 9>"$BASE/lock"
+flock 9 # several test processes may ask at once
 if [ -x "$PYTHON" ]; then
     echo "$PYTHON"
     exit 0
@@ -21,7 +24,6 @@ fi
 command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed (apt-get install mmdebstrap)"
 MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
 [ -n "$MIRROR" ] || fail "apt names no Debian mirror here"
-mkdir -p "$BASE"
 rm -rf "$ROOT" "$ROOT.new"
 timeout 300 mmdebstrap --quiet --variant=extract --include="$PACKAGES" --aptopt='APT::Install-Recommends "0"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' trixie "$ROOT.new" "$MIRROR" \

@@ -17,4 +17,4 @@ if [ -z "$python" ]; then
 fi
 
 tools/venv.sh "$python" .venv313
-exec .venv313/bin/python -m pytest -rs -n "${JOBS:-4}" --dist loadgroup tests/unit tests/vectors tests/pair
+exec .venv313/bin/python -m pytest -rs -n "${JOBS:-4}" --dist loadfile tests/unit tests/vectors tests/pair

@@ -69,6 +69,11 @@ class Life:
         self.worker = Store(root, key, self.files)
         self.forwarder = Store(root, key, self.files)
 
+    def close(self) -> None:
+        """Let go of its files."""
+        self.worker.close()
+        self.forwarder.close()
+
     def say(self, what: str, stem: str) -> None:
         self.said.append((len(self.recorder.steps), what, stem))
 
@@ -120,7 +125,7 @@ class Life:
             body.write(memoryview(data_of(uid)))
             store.finish(body, hashlib.sha256(data_of(uid)).hexdigest())
             content = held.sealed(store.keep(body))
-            store.put_away()
+            store.close()
         shutil.rmtree(other)
         stem = f"{number:016d}-{'0f' * 8}"
         if self.tried(lambda: self.files.write_whole(f"{self.forwarder.queue}/{stem}.held", content)):
@@ -230,10 +235,8 @@ def judge(root: Path, key: FileWrapper, life: Life, steps_done: int) -> None:
     store.sync()
     again = Store(root, key, QuickFiles())
     assert {entry.stem: entry for entry in (*again.entries(), *again.quarantined())}[kept.stem].state is State.ANSWERED
-    for each in (store, again):
-        each.put_away()
-        each.counters.close()
-        each._notes.close()
+    store.close()
+    again.close()
 
 
 def read(store: Store, entry: Entry) -> bytes:
@@ -277,6 +280,7 @@ def test_no_crash_state_of_a_running_study_loses_or_repeats_or_falsifies(
 ) -> None:
     life = Life(root / "hold", recorder, key)
     life.run()
+    life.close()
     steps = list(recorder.steps)
     assert {what for _, what, _ in life.said} >= {"acknowledged", "answered", "awaiting", "removing", "aside", "asked back", "released"}
     assert sum(step.kind == "create" and step.name.endswith(".seg") for step in steps) > 4
@@ -322,6 +326,7 @@ def test_an_error_at_each_write_costs_no_acknowledged_instance(
     life = Life(root / "hold", recorder, key)
     before = len(recorder.steps)
     life.run(3)
+    life.close()
     steps = len(recorder.steps) - before
     for number in range(1, steps + 1):
         place = root / f"hold{number}"
@@ -330,10 +335,7 @@ def test_an_error_at_each_write_costs_no_acknowledged_instance(
         life.run(3)
         recorder.fail = lambda _: None
         done = len(recorder.steps)
-        for store in (life.worker, life.forwarder):
-            store.put_away()
-            store.counters.close()
-            store._notes.close()
+        life.close()
         try:
             judge(place, key, life, done)  # the process was killed, and began again
         except Exception as caught:

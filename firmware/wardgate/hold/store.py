@@ -123,6 +123,12 @@ class Store:
         while self._free:
             self._free.pop().close(self.files)
 
+    def close(self) -> None:
+        """Let go of every file; what is in the queue stays."""
+        self.put_away()
+        self._notes.close()
+        self.counters.close()
+
     @property
     def spares(self) -> int:
         """How many segments are ready for an instance."""
