@@ -13,6 +13,7 @@ from wardgate.custody.record import Leg as LegScope
 from wardgate.custody.record import Scope
 from wardgate.custody.wire import Status
 from wardgate.hold.fragments import fragment_size
+from wardgate.hold.hearing import heard
 from wardgate.hold.offer import user_information
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.ledger import Ledger
@@ -20,11 +21,11 @@ from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.relay.tokens import Out
-from wardgate.upperlayer.errors import LocalError, PduError
-from wardgate.upperlayer.machine import Effect, Event, Role, UpperLayer, event_of
-from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, ReleaseRQ, accepted_contexts, decode
+from wardgate.upperlayer.errors import LocalError
+from wardgate.upperlayer.machine import Effect, Event, Role, UpperLayer
+from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ, ReleaseRQ, accepted_contexts
 from wardgate.upperlayer.table import State as Sta
-from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType
+from wardgate.upperlayer.terms import AbortReason, AbortSource
 from wardgate.upperlayer.walker import Walker
 
 if TYPE_CHECKING:
@@ -273,15 +274,7 @@ class Calling:
 
     def control(self, pdu: bytes) -> None:
         """A PDU that is not P-DATA-TF."""
-        decoded = decode(pdu)
-        before = self._machine.state
-        source = AbortSource.USER
-        if isinstance(decoded, Abort) and decoded.source == AbortSource.PROVIDER:
-            source = AbortSource.PROVIDER
-        effects = self._machine.handle(event_of(pdu[0]), abort_source=source)
-        if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
-            self._machine.state = before
-            raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
+        decoded, effects = heard(self._machine, pdu)
         if isinstance(decoded, AssociateAC):
             self._answered(decoded)
         elif isinstance(decoded, AssociateRJ):

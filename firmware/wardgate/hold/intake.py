@@ -16,6 +16,7 @@ from wardgate.hold import offer, scp
 from wardgate.hold.commitment.service import Service
 from wardgate.hold.fragments import COMMAND, fragment_size, fragments
 from wardgate.hold.header import Header
+from wardgate.hold.hearing import heard
 from wardgate.hold.memory import Pair
 from wardgate.hold.scp import What
 from wardgate.hold.space import STEP_BYTES
@@ -26,10 +27,10 @@ from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.errors import LocalError, PduError
-from wardgate.upperlayer.machine import Effect, Event, event_of
-from wardgate.upperlayer.pdu import Abort, AssociateRQ, accepted_contexts, decode
+from wardgate.upperlayer.machine import Effect, Event
+from wardgate.upperlayer.pdu import Abort, AssociateRQ, accepted_contexts
 from wardgate.upperlayer.table import State as Sta
-from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType
+from wardgate.upperlayer.terms import AbortReason, AbortSource
 
 if TYPE_CHECKING:
     from wardgate.hold.keeper import Keeper
@@ -161,15 +162,7 @@ class HeldAssociation:
 
     def control(self, pdu: bytes) -> None:
         """A PDU that is not P-DATA-TF."""
-        decoded = decode(pdu)
-        before = self._machine.state
-        source = AbortSource.USER
-        if isinstance(decoded, Abort) and decoded.source == AbortSource.PROVIDER:
-            source = AbortSource.PROVIDER
-        effects = self._machine.handle(event_of(pdu[0]), abort_source=source)
-        if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
-            self._machine.state = before
-            raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
+        decoded, effects = heard(self._machine, pdu)
         if isinstance(decoded, Abort):
             self.gate.event(Code.PEER_ABORTED, self.titles, link=self.link.name, side=Side.ACCEPTOR.value, source=pdu[8], reason=pdu[9])
             self.acceptor.finish(close_notify=True)
