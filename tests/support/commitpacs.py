@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -70,7 +71,8 @@ class CommitPacs:
     def _later(self, wanted: Dataset, association: Any) -> None:
         time.sleep(0.2)
         if self.back:
-            self.report(wanted)
+            with contextlib.suppress(AssertionError):  # the test may be over and its box gone; what must arrive is looked for there
+                self.report(wanted)
         else:
             self._say(association, wanted)
 

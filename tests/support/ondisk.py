@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from support.processes import until
+
 _START = b'{"v":1,"type":"'
 
 
@@ -37,10 +39,13 @@ def stores(log_dir: Path) -> list[dict[str, Any]]:
 
 
 def store_of(log_dir: Path, sop_instance: str) -> dict[str, Any]:
-    """Return the last record of one SOP Instance. Raises `AssertionError` when there is none."""
-    found = [record for record in stores(log_dir) if record["sop_instance"] == sop_instance]
-    assert found, f"no custody record of {sop_instance}"
-    return found[-1]
+    """Return the last record of one SOP Instance, which may still be on its way to the disk.
+
+    Raises `AssertionError` when there is none.
+    """
+    # An aborted store is recorded after its legs are told: a peer sees the end before the log does.
+    until(lambda: stores_of(log_dir, sop_instance), f"a custody record of {sop_instance}")
+    return stores_of(log_dir, sop_instance)[-1]
 
 
 def stores_of(log_dir: Path, sop_instance: str) -> list[dict[str, Any]]:
