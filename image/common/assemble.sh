@@ -42,7 +42,7 @@ command_line() {
 
 # Sections behind the stub's own, each on a page of its own (systemd-stub(7)): the kernel last, it is the largest.
 program() {
-    place=$(objdump -h "$out/stub.efi" | awk 'NF == 7 { end = ("0x" $4); size = ("0x" $3); print end, size }' |
+    place=$(${OBJDUMP:-objdump} -h "$out/stub.efi" | awk 'NF == 7 { end = ("0x" $4); size = ("0x" $3); print end, size }' |
         while read -r start size; do echo $((start + size)); done | sort -n | tail -n 1)
     set --
     for section in osrel:os-release cmdline:cmdline initrd:initrd.img linux:kernel; do
@@ -67,7 +67,10 @@ for slot in a b; do
 done
 rm -f "$out/program.efi" "$out/cmdline"
 
-megabytes() { sed -n "/^name = \"$1\"/,/^holds/ s/^mebibytes = //p" "$common/partitions.toml"; }
+megabytes() {
+    own=$(sed -n "s/^${1%_a}_mebibytes = //p" "$settings")
+    echo "${own:-$(sed -n "/^name = \"$1\"/,/^holds/ s/^mebibytes = //p" "$common/partitions.toml")}"
+}
 vfat() {
     truncate -s "$(megabytes "$3")M" "$1"
     mkfs.vfat --invariant -n "$2" "$1" >/dev/null
@@ -86,7 +89,7 @@ mcopy -o -i "$out/esp.vfat" "$out/signed.efi" "::/EFI/BOOT/grub$(echo $suffix | 
 mcopy -i "$out/esp.vfat" "$common/boot/grub.cfg" ::/EFI/BOOT/grub.cfg
 mcopy -i "$out/esp.vfat" "$common/boot/grubenv" ::/grubenv
 
-set -- esp=esp.vfat boot=boot.vfat root=root.img
+set -- "--board=$settings" esp=esp.vfat boot=boot.vfat root=root.img
 for data in state vault; do [ ! -f "$out/$data.ext4" ] || set -- "$@" "$data=$data.ext4"; done
 "$python" "$common/layout.py" "$@" >"$out/genimage.cfg"
 rm -rf "$out/genimage.tmp"

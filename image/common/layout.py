@@ -1,4 +1,4 @@
-"""genimage's configuration from `partitions.toml`: `layout.py esp|boot|root|state|vault=FILE ... [--loader OFFSET=FILE ...] >FILE`.
+"""genimage's configuration from `partitions.toml`: `layout.py esp|boot|root|state|vault=FILE ... [--board=BOARD.TOML] [--loader OFFSET=FILE ...] >FILE`.
 
 Standard library only: Buildroot's own host Python runs it, and so does Debian's. A partition whose image is not given stays empty.
 """
@@ -20,9 +20,19 @@ TYPES = {
 FIRST_MEBIBYTES = 16  # loaders of ARM boards lie below
 
 
-def partitions(path: Path = HERE / "partitions.toml") -> list[dict[str, Any]]:
-    """Return the partitions in order. Raises `ValueError` that names what is wrong."""
+def settings(board: str) -> Path:
+    """Return the file of a board."""
+    return HERE.parents[1] / "board" / board / "board.toml"
+
+
+def partitions(board: Path | None = None, path: Path = HERE / "partitions.toml") -> list[dict[str, Any]]:
+    """Return the partitions in order. `board`: its board.toml, whose `boot_mebibytes` goes before the table's. Raises `ValueError` that
+    names what is wrong."""
     found: list[dict[str, Any]] = tomllib.loads(path.read_text())["partition"]
+    boot = tomllib.loads(board.read_text()).get("boot_mebibytes") if board is not None else None
+    for entry in found:
+        if boot is not None and entry["holds"] == "boot":
+            entry["mebibytes"] = boot
     names = [entry["name"] for entry in found]
     if len(set(names)) != len(names):
         raise ValueError("two partitions have one name")
@@ -36,7 +46,7 @@ def partitions(path: Path = HERE / "partitions.toml") -> list[dict[str, Any]]:
     return found
 
 
-def genimage(images: dict[str, str], loaders: dict[str, str] | None = None) -> str:
+def genimage(images: dict[str, str], loaders: dict[str, str] | None = None, board: Path | None = None) -> str:
     """Return genimage's text for `wardgate.img`. `images`: what lies there to its file; slot b stays empty."""
     lines = ["image wardgate.img {", "\thdimage {", '\t\tpartition-table-type = "gpt"', "\t}"]
     for number, (place, file) in enumerate((loaders or {}).items()):
@@ -48,7 +58,7 @@ def genimage(images: dict[str, str], loaders: dict[str, str] | None = None) -> s
             "\t}",
         ]
     offset = FIRST_MEBIBYTES
-    for entry in partitions():
+    for entry in partitions(board):
         lines += [f"\tpartition {entry['name']} {{", f'\t\tpartition-type-uuid = "{TYPES[entry["type"]]}"']
         lines += [f"\t\toffset = {offset}M", f"\t\tsize = {entry['mebibytes']}M"]
         image = images.get(entry["name"] if entry["holds"] == "data" else entry["holds"])
@@ -64,16 +74,20 @@ def main(words: list[str]) -> int:
     images: dict[str, str] = {}
     loaders: dict[str, str] = {}
     into = images
+    board: Path | None = None
     for word in words:
         if word == "--loader":
             into = loaders
+            continue
+        if word.startswith("--board="):
+            board = Path(word.removeprefix("--board="))
             continue
         key, equals, value = word.partition("=")
         if not equals or (into is images and key not in ("esp", "boot", "root", "state", "vault")):
             sys.stderr.write(f"{__doc__}\n")
             return 2
         into[key] = value
-    sys.stdout.write(genimage(images, loaders))
+    sys.stdout.write(genimage(images, loaders, board))
     return 0
 
 

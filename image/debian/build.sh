@@ -2,6 +2,7 @@
 # The same appliance on a root of Debian packages, for tests: image/debian/build.sh OUT. Makes OUT/wardgate.img (the whole disk: loader,
 # slots, dm-verity, signed programs), OUT/bundle (what an update carries) and OUT/root (the folder). Needs root and hsm/provider built.
 # About a minute; the packages are kept in base.tar of WARDGATE_BASE (default OUT), then it takes seconds.
+# BOARD: qemu-x86_64 (default) or qemu-aarch64, whose programs run by qemu-user here (binfmt_misc has to know them).
 # WARDGATE_VERSION: the version of this image. WARDGATE_KEYRING: the anchors of releases, PEM; without them it takes no update.
 # WARDGATE_BOOT_KEY, WARDGATE_BOOT_CERTIFICATE and OUT/state.ext4, OUT/vault.ext4: as in image/common/assemble.sh.
 set -eu
@@ -12,34 +13,49 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 base=${WARDGATE_BASE:-$out}
 mkdir -p "$base"
-board=qemu_x86_64
-stub=/usr/lib/systemd/boot/efi/linuxx64.efi.stub
-shim=/usr/lib/shim/shimx64.efi
+board=$(printf %s "${BOARD:-qemu_x86_64}" | tr - _)
 
 fail() {
     printf 'debian: %s\n' "$*" >&2
     exit 1
 }
+case $board in
+qemu_x86_64) debian=amd64 short=x64 tuple=x86_64-efi libraries=x86_64-linux-gnu loaders='' binutils='' ;;
+qemu_aarch64) debian=arm64 short=aa64 tuple=arm64-efi libraries=aarch64-linux-gnu loaders=$base/loaders binutils=aarch64-linux-gnu- ;;
+*) fail "BOARD= qemu-x86_64 or qemu-aarch64" ;;
+esac
+stub=$loaders/usr/lib/systemd/boot/efi/linux$short.efi.stub
+shim=$loaders/usr/lib/shim/shim$short.efi
+export OBJCOPY="${binutils}objcopy" OBJDUMP="${binutils}objdump"
 
 [ "$(id -u)" = 0 ] || fail "needs root"
-for tool in mmdebstrap mksquashfs systemd-sysusers cpio veritysetup sbsign objcopy genimage mcopy mkfs.vfat grub-mkimage; do
-    command -v $tool >/dev/null || fail "$tool is not installed"
+for tool in mmdebstrap mksquashfs systemd-sysusers cpio veritysetup sbsign "$OBJCOPY" genimage mcopy mkfs.vfat grub-mkimage; do
+    command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
-for file in "$stub" "$shim"; do [ -f "$file" ] || fail "$file is not there (systemd-boot-efi, shim-unsigned)"; done
+[ "$debian" != arm64 ] || [ "$(uname -m)" = aarch64 ] || grep -q ^enabled /proc/sys/fs/binfmt_misc/qemu-aarch64 2>/dev/null ||
+    fail "this machine runs no arm64 programs (qemu-user-static, binfmt_misc mounted, qemu-aarch64 registered)"
 # The kernel is Debian 12's 6.1: that of Debian 13 does not get through its start in QEMU 7.2 without hardware virtualisation.
-packages=$(grep -v '^#' "$here/packages" | paste -sd ,)
+packages=$(grep -v '^#' "$here/packages" | sed "s/^linux-image-amd64/linux-image-$debian/" | paste -sd ,)
 if [ ! -f "$base/base.tar" ] || ! cmp -s "$here/packages" "$base/base.packages"; then
     # shellcheck disable=SC2016 # $(SITE) is apt's
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
     [ -n "$mirror" ] || fail "apt names no Debian mirror here"
     rm -f "$base/base.new.tar"
-    timeout 900 mmdebstrap --quiet --variant=minbase --include="$packages" --aptopt='APT::Install-Recommends "0"' \
+    # What the loader is made of comes with the machine, for its own architecture only.
+    if [ -n "$loaders" ]; then
+        rm -rf "$loaders"
+        timeout 300 mmdebstrap --quiet --architectures=$debian --variant=extract --include=systemd-boot-efi,shim-unsigned,grub-efi-$debian-bin \
+            --aptopt='APT::Install-Recommends "0"' bookworm "$loaders" "deb $mirror bookworm main" >"$base/mmdebstrap.log" 2>&1 ||
+            fail "mmdebstrap: $(tail -n 1 "$base/mmdebstrap.log")"
+    fi
+    timeout 1800 mmdebstrap --quiet --architectures=$debian --variant=minbase --include="$packages" --aptopt='APT::Install-Recommends "0"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         trixie "$base/base.new.tar" "deb $mirror trixie main" "deb $mirror bookworm main" >"$base/mmdebstrap.log" 2>&1 ||
         fail "mmdebstrap: $(tail -n 1 "$base/mmdebstrap.log")"
     mv "$base/base.new.tar" "$base/base.tar"
     cp "$here/packages" "$base/base.packages"
 fi
+for file in "$stub" "$shim"; do [ -f "$file" ] || fail "$file is not there (systemd-boot-efi, shim-unsigned)"; done
 
 root=$out/root
 rm -rf "$root"
@@ -47,7 +63,7 @@ mkdir "$root"
 tar -C "$root" -xf "$base/base.tar"
 mv "$root"/boot/vmlinuz-* "$out/kernel"
 rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
-"$here/initramfs.sh" "$root" "$out"
+"$here/initramfs.sh" "$root" "$out" $debian
 
 cp -a "$common/overlay/." "$root/"
 chown -R -h 0:0 "$root/etc" "$root/usr/lib/systemd" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d" "$root/usr/lib/wardgate" "$root/usr/share/wardgate"
@@ -56,11 +72,12 @@ cp -a "$tree/firmware/wardgate" "$tree/hsm/wardkeys" "$site/"
 chown -R 0:0 "$site/wardgate" "$site/wardkeys"
 find "$site/wardgate" "$site/wardkeys" -name __pycache__ -prune -exec rm -rf {} +
 chroot "$root" /usr/bin/python3 -m compileall -q /usr/lib/python3/dist-packages/wardgate /usr/lib/python3/dist-packages/wardkeys
-modules=$root/usr/lib/x86_64-linux-gnu/ossl-modules
-[ ! -f "$tree/build/provider/wardkeys.so" ] || install -D -m 0644 "$tree/build/provider/wardkeys.so" "$modules/wardkeys.so"
+# The provider is built for the machine that builds: an arm64 box made on another one has no keys in tokens.
+modules=$root/usr/lib/$libraries/ossl-modules
+[ ! -f "$tree/build/provider/wardkeys.so" ] || [ "$(dpkg --print-architecture)" != $debian ] || install -D -m 0644 "$tree/build/provider/wardkeys.so" "$modules/wardkeys.so"
 
 systemd-sysusers --root="$root"
-"$common/finish.sh" "$root" $board
+"$common/finish.sh" "$root" "$board"
 systemctl --root="$root" preset-all >"$out/preset.log" 2>&1 || fail "preset: $(tail -n 1 "$out/preset.log")"
 
 # Only with something to add, tests say: WARDGATE_ROOT_EXTRA is a folder laid over the root. Nothing of it is in a release.
@@ -73,5 +90,5 @@ cp "$root/usr/lib/os-release" "$out/os-release"
 cp "$stub" "$out/stub.efi"
 cp "$shim" "$out/shim.efi"
 # shellcheck disable=SC2046 # words
-grub-mkimage -O x86_64-efi -o "$out/grub.efi" -p /EFI/BOOT --sbat "$common/boot/sbat.csv" $(cat "$common/boot/modules")
-"$common/assemble.sh" $board "$out"
+grub-mkimage -d "$loaders/usr/lib/grub/$tuple" -O "$tuple" -o "$out/grub.efi" -p /EFI/BOOT --sbat "$common/boot/sbat.csv" $(cat "$common/boot/modules")
+"$common/assemble.sh" "$board" "$out"

@@ -1,12 +1,13 @@
 #!/bin/sh
-# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT. Takes busybox and dmsetup out of ROOT.
+# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT ARCH (amd64 or arm64). Takes busybox and dmsetup out of ROOT.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$1
 out=$2
 tree=$root/usr/lib/modules
 release=$(ls "$tree")
-wanted() { sed -n "s/^$1 //p" "$here/modules"; }
+arch=$3
+wanted() { sed -n -e "s/^$1 //p" -e "s/^$1-$arch //p" "$here/modules"; }
 
 # Files of the modules named, each after what it needs.
 files() {

@@ -21,29 +21,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from support.machine import X86_64, Machine, missing
 from support.units import TREE
 
 BUILD = TREE / "build" / "image"
-BASE = BUILD / "debian"
 # tool -> Debian package
 TOOLS = {
     "mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "genimage": "genimage", "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils", "veritysetup": "cryptsetup-bin", "sbsign": "sbsigntool", "mcopy": "mtools", "mkfs.vfat": "dosfstools",
     "grub-mkimage": "grub-common", "cpio": "cpio", "mke2fs": "e2fsprogs", "objcopy": "binutils", "systemd-sysusers": "systemd",
 }  # fmt: skip
-FILES = {
-    "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd": "ovmf",
-    "/usr/share/ovmf/PkKek-1-snakeoil.key": "ovmf",
-    "/usr/lib/systemd/boot/efi/linuxx64.efi.stub": "systemd-boot-efi",
-    "/usr/lib/shim/shimx64.efi": "shim-unsigned",
-    "/usr/lib/grub/x86_64-efi/chain.mod": "grub-efi-amd64-bin",
-}
 KEPT_ANCHOR = TREE / "tests/image/bundles/anchor.pem"  # of the bundles kept there
-COMPATIBLE = "wardgate-qemu-x86_64"
+COMPATIBLE = X86_64.compatible
 AGENT = """\
 #!/bin/sh
-# What the test types on the second serial port is done; the answer ends with a line of its own.
-exec </dev/ttyS1 >/dev/ttyS1 2>&1
+# What the test types on this terminal is done; the answer ends with a line of its own.
+exec </dev/TERMINAL >/dev/TERMINAL 2>&1
 stty raw -echo
 echo READY
 while read -r line; do
@@ -74,7 +67,7 @@ WantedBy=multi-user.target
 """
 
 
-def need_tools(*, asked: bool = False) -> None:
+def need_tools(machine: Machine = X86_64, *, asked: bool = False) -> None:
     """Skip where an image cannot be built or booted, with the reason. `asked`: it takes so long that it has to be asked for."""
     switch = os.environ.get("WARDGATE_IMAGE_TEST", "")
     if switch == "0" or (asked and switch != "1"):
@@ -84,9 +77,8 @@ def need_tools(*, asked: bool = False) -> None:
     for tool, package in TOOLS.items():
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed (apt-get install {package})")
-    for file, package in FILES.items():
-        if not Path(file).exists():
-            pytest.skip(f"{file} is not there (apt-get install {package})")
+    if reason := missing(machine):
+        pytest.skip(reason)
 
 
 class Authority(NamedTuple):
@@ -103,6 +95,7 @@ class Image(NamedTuple):
     version: str
     folder: Path
     bundle: Path
+    machine: Machine = X86_64
 
     @property
     def disk(self) -> Path:
@@ -158,30 +151,31 @@ def boot_key(folder: Path) -> tuple[Path, Path]:
     return key, Path("/usr/share/ovmf/PkKek-1-snakeoil.pem")
 
 
-def build(version: str, extra: dict[str, str] | None = None) -> Image:
+def build(version: str, extra: dict[str, str] | None = None, machine: Machine = X86_64) -> Image:
     """Build a version, or take the one that is there. `extra`: path in the root -> text, laid over it."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:  # tests may run in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _build(version, extra or {})
+        return _build(version, extra or {}, machine)
 
 
-def _build(version: str, extra: dict[str, str]) -> Image:
+def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     from wardtools.release.cli import main as release
 
     files = {
-        "usr/lib/wardgate-test/agent": AGENT,
+        "usr/lib/wardgate-test/agent": AGENT.replace("TERMINAL", machine.terminal),
         "etc/systemd/system/wardgate-test.service": AGENT_UNIT,
         "etc/systemd/system/vault.mount": VAULT,
         **extra,
     }
     who = authority(BUILD / "keys")
-    digest = _digest(version, files, who)
-    folder = BUILD / f"v{version}-{digest}"
-    image = Image(version, folder, folder / "update.raucb")
+    digest = _digest(version, files, who, machine)
+    kind = "v" if machine is X86_64 else f"{machine.board}-v"
+    folder = BUILD / f"{kind}{version}-{digest}"
+    image = Image(version, folder, folder / "update.raucb", machine)
     if image.bundle.exists():
         return image
-    for old in BUILD.glob(f"v{version}-*"):
+    for old in BUILD.glob(f"{kind}{version}-*"):
         shutil.rmtree(old)
     laid = folder / "extra"
     for path, text in files.items():
@@ -196,9 +190,10 @@ def _build(version: str, extra: dict[str, str]) -> Image:
     keyring = folder / "keyring.pem"
     keyring.write_bytes(who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
     environment = {"WARDGATE_VERSION": version, "WARDGATE_ROOT_EXTRA": str(laid), "WARDGATE_KEYRING": str(keyring)}
-    environment |= {"WARDGATE_BASE": str(BASE), "WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
-    _run(TREE / "image/debian/build.sh", folder, seconds=1200, **environment)
-    words = ["sign", folder / "bundle", image.bundle, "--compatible", COMPATIBLE, "--version", version]
+    environment |= {"BOARD": machine.board, "WARDGATE_BASE": str(BUILD / ("debian" if machine is X86_64 else f"debian-{machine.board}"))}
+    environment |= {"WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
+    _run(TREE / "image/debian/build.sh", folder, seconds=2400, **environment)
+    words = ["sign", folder / "bundle", image.bundle, "--compatible", machine.compatible, "--version", version]
     words += ["--certificate", who.certificate, "--unsafe-key-file", who.key]
     assert release([str(word) for word in words]) == 0
     shutil.rmtree(folder / "root")
@@ -227,9 +222,9 @@ def account(image: Image, name: str) -> tuple[int, int]:
     return int(row[2]), int(row[3])
 
 
-def _digest(version: str, files: dict[str, str], who: Authority) -> str:
+def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine) -> str:
     seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
-    for part in ("image/common", "image/debian", "image/buildroot/board/qemu_x86_64", "firmware/wardgate", "hsm/wardkeys"):
+    for part in ("image/common", "image/debian", f"board/{machine.board}", "firmware/wardgate", "hsm/wardkeys"):
         for path in sorted((TREE / part).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 seen.update(f"{path.relative_to(TREE)} {path.stat().st_mode:o}\n".encode() + path.read_bytes())

@@ -1,6 +1,6 @@
-"""A box in QEMU without hardware virtualisation: OVMF with Secure Boot on, the disk, two networks, a shell on the second serial port.
+"""A box in QEMU without hardware virtualisation: firmware with Secure Boot on, the disk, two networks, a shell on a terminal of its own.
 
-The first serial port is the box's console; what it says is in `console`. The box is ended by its process id.
+The serial port is the box's console; what it says is in `console`. The box is ended by its process id.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from typing import Any
 import pexpect.fdpexpect
 
 from support.imagekit import Image, account
+from support.machine import X86_64, Machine
 from support.units import TREE
 
 sys.path.append(str(TREE / "image/common"))
 import layout  # not a package: Buildroot's own Python runs it
 
 BOOT_SECONDS = 480.0
-CODE = "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd"
-VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
 MODALITY, HOSPITAL = "52:54:00:00:00:01", "52:54:00:00:00:02"
 BOX_MODALITY, CT, BOX_HOSPITAL, PACS = "192.0.2.1", "192.0.2.10", "198.51.100.2", "198.51.100.5"
 
 
-def place_of(partition: str) -> tuple[int, int]:
+def place_of(partition: str, machine: Machine = X86_64) -> tuple[int, int]:
     """Return offset and size of a partition on the disk, bytes."""
     offset = layout.FIRST_MEBIBYTES
-    for entry in layout.partitions():
+    for entry in layout.partitions(layout.settings(machine.board)):
         if entry["name"] == partition:
             return offset << 20, entry["mebibytes"] << 20
         offset += entry["mebibytes"]
@@ -71,7 +70,7 @@ def factory_disk(image: Image, folder: Path, state: Contents, private: dict[str,
     disk = folder / "factory.img"
     subprocess.run(["cp", "--sparse=always", str(image.disk), str(disk)], check=True, timeout=120)
     for partition, source in trees.items():
-        offset, size = place_of(partition)
+        offset, size = place_of(partition, image.machine)
         made = folder / f"{partition}.ext4"
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(source), str(made), f"{size >> 20}M"], check=True, timeout=120)
         words = [f"if={made}", f"of={disk}", "bs=1M", f"seek={offset >> 20}", "conv=notrunc,sparse"]
@@ -96,9 +95,17 @@ class QemuBox:
     other, this machine's loopback address under that name; without one nobody is."""
 
     def __init__(
-        self, folder: Path, disk: Path, modality: str = "", peer: str = "", devices: tuple[str, ...] = (), secure_boot: bool = True
+        self,
+        folder: Path,
+        disk: Path,
+        modality: str = "",
+        peer: str = "",
+        devices: tuple[str, ...] = (),
+        secure_boot: bool = True,
+        machine: Machine = X86_64,
     ) -> None:
         self.folder = folder
+        self.machine = machine
         self.disk = disk
         self._networks = (
             f"user,id=n0,restrict=on,net=192.0.2.0/24,host={CT}{modality}",
@@ -108,7 +115,7 @@ class QemuBox:
         self._devices = devices
         self._variables = folder / "variables.fd"
         if not self._variables.exists():
-            shutil.copyfile(VARIABLES if secure_boot else "/usr/share/OVMF/OVMF_VARS_4M.fd", self._variables)
+            shutil.copyfile(machine.variables if secure_boot else machine.open_variables, self._variables)
         self._process: subprocess.Popen[bytes] | None = None
         self._shell: pexpect.fdpexpect.fdspawn[Any] | None = None
         self._socket: socket.socket | None = None
@@ -123,12 +130,13 @@ class QemuBox:
         """Start it."""
         path = self.folder / "shell.sock"
         path.unlink(missing_ok=True)
-        argv = ["qemu-system-x86_64", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
-        argv += ["-cpu", "max", "-smp", "2", "-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none"]
-        argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}"]
+        argv = [self.machine.program, *self.machine.words]
+        argv += ["-smp", "2", "-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none"]
+        argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.machine.code}"]
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
         argv += ["-drive", f"file={self.disk},format=qcow2,if=virtio", "-device", "virtio-rng-pci"]
-        argv += ["-serial", f"file:{self.folder / 'console.log'}", "-serial", f"unix:{path},server=on,wait=off"]
+        argv += ["-serial", f"file:{self.folder / 'console.log'}"]
+        argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
         for number, (words, mac) in enumerate(zip(self._networks, (MODALITY, HOSPITAL), strict=True)):
             argv += ["-netdev", words, "-device", f"virtio-net-pci,netdev=n{number},mac={mac},romfile="]
         log = (self.folder / "qemu.log").open("ab")
@@ -166,7 +174,7 @@ class QemuBox:
             raise NotBooted(f"no {what!r} within {seconds} s; console:\n{self.console[-3000:]}\nshell: {self._shell.before!r}") from error
 
     def shell_said(self, word: str) -> bool:
-        """Did the second serial port say `word` by now?"""
+        """Did the shell's terminal say `word` by now?"""
         assert self._shell is not None
         return self._shell.expect([word, pexpect.TIMEOUT, pexpect.EOF], timeout=0) == 0
 
