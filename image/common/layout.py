@@ -1,4 +1,5 @@
-"""genimage's configuration from `partitions.toml`: `layout.py esp|boot|root|state|vault=FILE ... [--board=BOARD.TOML] [--loader OFFSET=FILE ...] >FILE`.
+"""genimage's configuration from `partitions.toml`:
+`layout.py esp|boot|root|state|vault=FILE ... [--board=BOARD.TOML] [--loader OFFSET=FILE ...] >FILE`.
 
 Standard library only: Buildroot's own host Python runs it, and so does Debian's. A partition whose image is not given stays empty.
 """

@@ -76,6 +76,11 @@ chroot "$root" /usr/bin/python3 -m compileall -q /usr/lib/python3/dist-packages/
 modules=$root/usr/lib/$libraries/ossl-modules
 [ ! -f "$tree/build/provider/wardkeys.so" ] || [ "$(dpkg --print-architecture)" != $debian ] || install -D -m 0644 "$tree/build/provider/wardkeys.so" "$modules/wardkeys.so"
 
+# Debian's pcscd asks polkit, which knows no rule for the key service; on the box the socket's group decides, as in Buildroot's pcscd.
+sed -i '/^Requires=polkit.service$/d' "$root/usr/lib/systemd/system/pcscd.service"
+echo 'PCSCD_ARGS=--disable-polkit' >"$root/etc/default/pcscd"
+ln -sfn /dev/null "$root/etc/systemd/system/polkit.service"
+
 systemd-sysusers --root="$root"
 "$common/finish.sh" "$root" "$board"
 systemctl --root="$root" preset-all >"$out/preset.log" 2>&1 || fail "preset: $(tail -n 1 "$out/preset.log")"

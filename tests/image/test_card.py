@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ import pytest
 from support import datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.card import CardFile
+from support.cardbench import LABEL
+from support.datasets import Sample
+from support.qemubox import QemuBox
 from support.tokenkit import need_provider
 from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
@@ -20,63 +23,101 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
-USERS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
+STATUS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
+SECONDS = 300.0
 
 
 @dataclass
 class Seen:
-    """What went through the box, and what it said of its token."""
+    """What went through the box, and what it said of its token: with the card in, out, in again."""
 
-    sent: str
-    arrived: list[bytes]
     wanted: list[bytes]
-    status: str
-    journal: str
-    pcscd: str
+    sent: list[str] = field(default_factory=list)
+    arrived: list[list[bytes]] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    journal: str = ""
+    pcscd: str = ""
+    checkpoint: str = ""
+
+
+class Reader:
+    """QEMU's USB reader. `insert` puts the card in, `pull` takes it out."""
+
+    def __init__(self, folder: Path, card: CardFile) -> None:
+        self._chardev, self._card = folder / "vscard", card
+        self._front: Vscard | None = None
+        self.devices = (
+            "-device",
+            "qemu-xhci",
+            "-device",
+            "usb-ccid",
+            "-chardev",
+            f"socket,id=card,server=on,wait=off,path={self._chardev}",
+        )
+        self.devices += ("-device", "ccid-card-passthru,chardev=card")
+
+    def insert(self) -> None:
+        channel = socket.socket(socket.AF_UNIX)
+        channel.connect(str(self._chardev))
+        self._front = Vscard(Card(self._card.store), channel)
+        threading.Thread(target=self._front.serve, daemon=True).start()
+
+    def pull(self) -> None:
+        assert self._front is not None and self._front.phase is Phase.IN
+        self._front.remove()
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
-    """Boot with the card in, send two instances."""
+    """Boot with the card in; send an instance, pull the card, send one, put it in, send one."""
     imagekit.need_tools(asked=True)
     need_provider()
     folder: Path = tmp_path_factory.mktemp("card")
     card = CardFile(folder / "card", serial=bytes.fromhex("00c0ffee00000001"), label="ward-ct1")
     site = Site(folder, pki, card=card)
-    chardev = folder / "vscard"
-    devices = ("-device", "qemu-xhci", "-device", "usb-ccid", "-chardev", f"socket,id=card,server=on,wait=off,path={chardev}")
-    box = site.box(folder, site.disk(imagekit.build("1.0.0")), (*devices, "-device", "ccid-card-passthru,chardev=card"))
+    reader = Reader(folder, card)
+    samples = datasets.generate(folder / "study", 3, rows=64)
+    made = Seen([datasets.data_set(sample.path.read_bytes()) for sample in samples])
+
+    def look(box: QemuBox, token: str, sample: Sample) -> None:
+        box.until(f"{STATUS} | grep -q 'token {LABEL}: {token}'", SECONDS)
+        made.statuses.append(box.run(STATUS)[1])
+        made.sent.append(site.store(sample).stdout)
+        made.arrived.append([datasets.data_set(path.read_bytes()) for path in site.delivered()])
+
     site.open_pacs()
     try:
-        with qemubox.powered(box):
-            channel = socket.socket(socket.AF_UNIX)
-            channel.connect(str(chardev))
-            front = Vscard(Card(card.store), channel)
-            threading.Thread(target=front.serve, daemon=True).start()
+        with qemubox.powered(site.box(folder, site.disk(imagekit.build("1.0.0")), reader.devices)) as box:
+            reader.insert()
             box.wait_shell()
-            assert front.phase is Phase.IN
             box.until("ss -H -ltn | grep -q ':104 '")
-            box.until(f"{USERS} | grep -q 'token card: present'", 300)
-            samples = datasets.generate(folder / "study", 2, rows=64)
-            sent = site.store(*samples).stdout
+            look(box, "present", samples[0])
+            reader.pull()
+            look(box, "absent", samples[1])
+            reader.insert()
+            look(box, "present", samples[2])
             time.sleep(3)  # a checkpoint is signed
-            return Seen(
-                sent,
-                [datasets.data_set(path.read_bytes()) for path in site.delivered()],
-                [datasets.data_set(sample.path.read_bytes()) for sample in samples],
-                box.run(USERS)[1],
-                box.journal(),
-                box.run("ps -eo user:16,args | grep pcsc[d]; head -c 4096 /var/lib/wardgate/custody/checkpoint")[1],
-            )
+            made.pcscd = box.run("ps -eo user:16,args | grep pcsc[d]")[1]
+            made.checkpoint = box.run("head -c 4096 /var/lib/wardgate/custody/checkpoint")[1]
+            made.journal = box.journal()
     finally:
         site.close_pacs()
+    return made
 
 
 def test_an_instance_passes_with_the_key_on_the_card(seen: Seen) -> None:
-    assert sorted(seen.arrived) == sorted(seen.wanted), f"{seen.sent}\n{seen.journal}"
+    assert seen.arrived[0] == [seen.wanted[0]], f"{seen.sent}\n{seen.journal}"
 
 
-def test_the_box_names_its_card_and_signs_its_log_with_it(seen: Seen) -> None:
-    assert "token card: present" in seen.status
+def test_nothing_passes_while_the_card_is_out(seen: Seen) -> None:
+    assert seen.arrived[1] == [seen.wanted[0]], f"{seen.sent}\n{seen.journal}"
+    assert "Rejected" in seen.sent[1] or "reject" in seen.sent[1].lower(), seen.sent[1]
+
+
+def test_instances_pass_again_when_the_card_is_back(seen: Seen) -> None:
+    assert sorted(seen.arrived[2]) == sorted([seen.wanted[0], seen.wanted[2]]), f"{seen.sent}\n{seen.journal}"
+
+
+def test_the_box_signs_its_log_with_the_card(seen: Seen) -> None:
     assert "pcscd" in seen.pcscd
-    assert "ward-test.example.org/custody" in seen.pcscd, seen.journal
+    assert "ward-test.example.org/custody" in seen.checkpoint, seen.journal

@@ -14,6 +14,7 @@ from support.cardbench import LABEL, PIN, enrol, uri
 from support.certs import dcmtk
 from support.datasets import Sample
 from support.imagekit import Image
+from support.machine import X86_64, Machine
 from support.processes import Program, free_port, run
 from support.qemubox import BOX_MODALITY, CT, PACS, QemuBox, factory_disk, overlay
 from wardtools.pki import Pki
@@ -81,9 +82,11 @@ keep_free_bytes = 16777216
 class Site:
     """What stands around the box. `files` and `private` go on its state partition."""
 
-    def __init__(self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, card: CardFile | None = None) -> None:
+    def __init__(
+        self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, card: CardFile | None = None, machine: Machine = X86_64
+    ) -> None:
         """`card`: the box's keys are on it; else in files. `holds`: a second modality, CT2 on port 105, whose link holds."""
-        self.folder = folder
+        self.folder, self.machine = folder, machine
         self.port = free_port()
         self.modality_ports = {104: free_port(), 105: free_port()}
         self._pki = pki
@@ -124,7 +127,7 @@ class Site:
     def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = ()) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""
         modality = "".join(f",hostfwd=tcp:127.0.0.1:{port}-{BOX_MODALITY}:{to}" for to, port in self.modality_ports.items())
-        return QemuBox(folder, disk, modality, PACS, devices)
+        return QemuBox(folder, disk, modality, PACS, devices, machine=self.machine)
 
     def open_pacs(self) -> None:
         """Start the PACS."""

@@ -1,7 +1,7 @@
 """Builds Debian images for the tests: versions of the same box, signed with keys of the test, and bundles of them.
 
 Into a copy of the root goes what a release never has: a shell on the second serial port and a vault without encryption. What is built is
-kept in build/image, by a digest of everything that goes in.
+kept in build/image, by a digest of everything that goes in. With `IMAGE=FOLDER` it is not built but taken from there (`givenimage`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from support import givenimage
 from support.machine import X86_64, Machine, missing
 from support.units import TREE
 
@@ -169,7 +170,8 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
         **extra,
     }
     who = authority(BUILD / "keys")
-    digest = _digest(version, files, who, machine)
+    source = givenimage.given()
+    digest = _digest(version, files, who, machine, source)
     kind = "v" if machine is X86_64 else f"{machine.board}-v"
     folder = BUILD / f"{kind}{version}-{digest}"
     image = Image(version, folder, folder / "update.raucb", machine)
@@ -192,7 +194,11 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     environment = {"WARDGATE_VERSION": version, "WARDGATE_ROOT_EXTRA": str(laid), "WARDGATE_KEYRING": str(keyring)}
     environment |= {"BOARD": machine.board, "WARDGATE_BASE": str(BUILD / ("debian" if machine is X86_64 else f"debian-{machine.board}"))}
     environment |= {"WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
-    _run(TREE / "image/debian/build.sh", folder, seconds=2400, **environment)
+    if source is None:
+        _run(TREE / "image/debian/build.sh", folder, seconds=2400, **environment)
+    else:
+        givenimage.assemble(source, folder, laid, machine, environment)
+    shutil.copyfile(folder / "root/etc/passwd", folder / "passwd")
     words = ["sign", folder / "bundle", image.bundle, "--compatible", machine.compatible, "--version", version]
     words += ["--certificate", who.certificate, "--unsafe-key-file", who.key]
     assert release([str(word) for word in words]) == 0
@@ -215,19 +221,20 @@ def stick(path: Path, files: list[Path]) -> Path:
 
 def account(image: Image, name: str) -> tuple[int, int]:
     """Return user and group number of an account of the image."""
-    done = subprocess.run(
-        ["unsquashfs", "-cat", str(image.folder / "root.image"), "etc/passwd"], capture_output=True, text=True, timeout=60, check=True
-    )
-    row = next(line.split(":") for line in done.stdout.splitlines() if line.startswith(f"{name}:"))
+    lines = (image.folder / "passwd").read_text().splitlines()
+    row = next(line.split(":") for line in lines if line.startswith(f"{name}:"))
     return int(row[2]), int(row[3])
 
 
-def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine) -> str:
+def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine, source: Path | None) -> str:
     seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
     for part in ("image/common", "image/debian", f"board/{machine.board}", "firmware/wardgate", "hsm/wardkeys"):
         for path in sorted((TREE / part).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 seen.update(f"{path.relative_to(TREE)} {path.stat().st_mode:o}\n".encode() + path.read_bytes())
+    for name in (*givenimage.PARTS, "root.image") if source is not None else ():
+        with (source / name).open("rb") as file:
+            seen.update(hashlib.file_digest(file, "sha256").digest())
     return seen.hexdigest()[:16]
 
 
