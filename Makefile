@@ -111,8 +111,8 @@ image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_D
 	@tools/image.sh "$(BOARD)"
 
 .PHONY: image-test
-image-test: setup ## every image test: updates, offline, card, power cuts (an hour and more); `make test` boots one
-	WARDGATE_IMAGE_TEST=1 $(PY) -m pytest -rs tests/image
+image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE=FOLDER
+	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) $(PY) -m pytest -rs tests/image
 
 .PHONY: flash
 flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB

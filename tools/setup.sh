@@ -23,6 +23,11 @@ PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-
 PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
 PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
 PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc"
+# Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
+#   qemu-system-arm, qemu-efi-aarch64: the arm64 machine and its firmware     qemu-user-static, arch-test: arm64 programs run while it is built
+#   binutils-aarch64-linux-gnu: its signed programs are made                  erofs-utils: the root of a Buildroot image (IMAGE=)
+[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
+    PACKAGES="$PACKAGES qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu erofs-utils"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

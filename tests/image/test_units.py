@@ -153,3 +153,12 @@ def test_the_partitions_make_a_genimage_configuration_with_an_empty_second_slot(
     parts = re.findall(r"partition (\w+) \{(.*?)\}", done.stdout, re.S)
     assert [name for name, _ in parts] == ["loader0", "esp", "boot_a", "root_a", "boot_b", "root_b", "state", "vault"]
     assert [name for name, words in parts if "image" in words] == ["loader0", "boot_a", "root_a"]
+
+
+def test_a_board_may_have_larger_boot_partitions() -> None:
+    """An arm64 kernel is not packed: two programs do not fit into what is enough on x86."""
+    words = [sys.executable, COMMON / "layout.py", "boot=b.vfat", f"--board={TREE / 'board/qemu_aarch64/board.toml'}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    parts = dict(re.findall(r"partition (\w+) \{(.*?)\}", done.stdout, re.S))
+    assert "size = 112M" in parts["boot_a"] and "size = 112M" in parts["boot_b"] and "size = 256M" in parts["root_a"]
+    assert "offset = 416M" in parts["boot_b"], "what lies behind moves"
