@@ -7,6 +7,7 @@ Numbers are never used again for another meaning.
     4xx upper layer     5xx policy                  6xx custody
     7xx keys, tokens    80x-82x ISCL                83x-86x the plant
     87x-89x hold        90x-92x updates             93x-95x the box: what hangs, state, vault, time
+    96x-97x audit
 """
 
 from __future__ import annotations
@@ -1591,6 +1592,48 @@ class Code(Enum):
     )
     VAULT_MADE = _row(948, Side.BOX, Level.INFO, "the vault was made", "keep its recovery key")
     VAULT_OPENED = _row(949, Side.BOX, Level.INFO, "the vault is open", "nothing")
+
+    # 96x audit (PS3.15 A.5 to A.7)
+    AUDIT_STARTED = _row(960, Side.BOX, Level.INFO, "the audit sender serves", "nothing")
+    AUDIT_SENDER_DIED = _row(
+        961, Side.BOX, Level.ERROR, "the audit sender died; another takes its place", "report it with the lines above it"
+    )
+    AUDIT_CONNECTED = _row(962, Side.HOSPITAL, Level.INFO, "an audit repository is connected", "nothing")
+    AUDIT_UNREACHABLE = _row(
+        963,
+        Side.HOSPITAL,
+        Level.ERROR,
+        "an audit repository cannot be reached, or broke off; its messages wait in the spool",
+        "look at the repository and the network; the detail names the rule that failed",
+    )
+    AUDIT_DROPPED = _row(
+        964,
+        Side.BOX,
+        Level.ERROR,
+        "the audit spool is full: the oldest messages went before this repository had them",
+        "bring the repository back, or raise audit.spool_mebibytes",
+    )
+    AUDIT_NOT_WRITTEN = _row(
+        965,
+        Side.BOX,
+        Level.ERROR,
+        "audit messages cannot be written to the spool; images go on, what happens is kept in memory as far as there is room",
+        "look at the disk below audit.spool",
+    )
+    AUDIT_EVENTS_LOST = _row(
+        966,
+        Side.BOX,
+        Level.ERROR,
+        "audit events found no room while the audit sender did not take them, and are lost to the audit; the log has them",
+        "look why the sender was away, in the lines above",
+    )
+    AUDIT_SPOOL_DAMAGED = _row(
+        967, Side.BOX, Level.ERROR, "a part of the audit spool cannot be read; what stood in it is not sent", "look at the disk"
+    )
+    AUDIT_LOCKED = _row(968, Side.BOX, Level.WARN, "another audit sender has the spool; this one waits for it", "nothing, unless it stays")
+    AUDIT_EVENT_REFUSED = _row(
+        969, Side.BOX, Level.ERROR, "an audit event is malformed and is not sent", "report it: a defect of its emitter"
+    )
 
     def __str__(self) -> str:
         return f"WG{self._value_.number:03d}"

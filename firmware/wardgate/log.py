@@ -14,27 +14,48 @@ _RATE_LINES: Final = 20
 _MAX_KEYS: Final = 4096
 
 
-class Log:
-    """Writes events; repeats of one code about one peer beyond 20 in 10 seconds are counted and summed up, not printed."""
+class Repeats:
+    """Lets 20 events of one code about one peer pass in 10 seconds, and counts the rest."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._seen: dict[tuple[Code, str], list[float]] = {}  # (window start, lines, swallowed)
+    def __init__(self) -> None:
+        self._seen: dict[tuple[Code, str], list[float]] = {}  # (window start, passed, swallowed)
 
-    def event(self, code: Code, peer: str = "", **fields: object) -> None:
-        """Write one event. `peer` (address or AE title) is what the rate limit counts by."""
-        now = time.monotonic()
+    def passes(self, code: Code, peer: str, now: float) -> int | None:
+        """Return None when this one is swallowed, else how many were before it and have not been told."""
         window = self._seen.get((code, peer))
+        before = 0
         if window is None or now - window[0] > _RATE_SECONDS:
             if len(self._seen) >= _MAX_KEYS:
                 self._seen.clear()
-            if window is not None and window[2]:
-                fields["repeated"] = int(window[2])
+            if window is not None:
+                before = int(window[2])
             self._seen[(code, peer)] = window = [now, 0, 0]
         window[1] += 1
         if window[1] > _RATE_LINES:
             window[2] += 1
+            return None
+        return before
+
+    def over(self, now: float) -> list[tuple[Code, str, int]]:
+        """Return code, peer and number of what was swallowed in windows that have ended, each told once."""
+        ended = [key for key, window in self._seen.items() if now - window[0] > _RATE_SECONDS]
+        return [(*key, count) for key in ended if (count := int(self._seen.pop(key)[2]))]
+
+
+class Log:
+    """Writes events; repeats of one code about one peer beyond 20 in 10 seconds are counted and summed up, not printed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._repeats = Repeats()
+
+    def event(self, code: Code, peer: str = "", **fields: object) -> None:
+        """Write one event. `peer` (address or AE title) is what the rate limit counts by."""
+        before = self._repeats.passes(code, peer, time.monotonic())
+        if before is None:
             return
+        if before:
+            fields["repeated"] = before
         if peer:
             fields = {"peer": peer, **fields}
         entry = code._value_
@@ -42,7 +63,7 @@ class Log:
         tail = "".join(f" {key}={printable(value)}" for key, value in fields.items())
         action = "" if entry.level is Level.INFO else f" -> {entry.action}"
         try:
-            sys.stderr.write(f"{stamp} {self._name} {_LOUD[entry.level]} {code} {entry.sentence}{tail}{action}\n")
+            sys.stderr.write(f"{stamp} {self.name} {_LOUD[entry.level]} {code} {entry.sentence}{tail}{action}\n")
             sys.stderr.flush()
         except (OSError, ValueError):
             pass  # a full disk under the log must not stop what it tells about

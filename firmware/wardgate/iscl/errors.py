@@ -62,7 +62,7 @@ class Condition(Enum):
         return self.value[1]
 
 
-_CODES: Final = {
+CODES: Final = {
     ProviderReason.MAC_FAILURE: Code.ISCL_MAC_FAILURE,
     ProviderReason.DECRYPT_FAILURE: Code.ISCL_DECRYPT_FAILURE,
     ProviderReason.AUTHENTICATION_FAILURE: Code.ISCL_AUTHENTICATION_FAILURE,
@@ -84,7 +84,7 @@ class IsclError(Exception):
         self.condition = condition
         self.detail = detail
         self.to_send = to_send
-        self.code = _CODES[self.provider_reason]
+        self.code = CODES[self.provider_reason]
 
 
 class LocalError(Exception):

@@ -25,6 +25,7 @@ class Programs:
         keeping: tuple[str, ...] = (*_MODULE, "wardgate.provision.keeping"),
         recording: tuple[str, ...] = (*_MODULE, "wardgate.plant.recording"),
         forwarder: tuple[str, ...] = (*_MODULE, "wardgate.hold.forwarder"),
+        auditor: tuple[str, ...] = (*_MODULE, "wardgate.audit.sender"),
     ) -> None:
         self.resolve = resolve
         self.writer = writer
@@ -35,3 +36,4 @@ class Programs:
         self.keeping = keeping
         self.recording = recording
         self.forwarder = forwarder
+        self.auditor = auditor

@@ -1,4 +1,4 @@
-"""Asks workers, forwarder and custody writer again and again whether they answer; one that is silent for too long is killed.
+"""Asks workers, forwarder, audit sender and custody writer again and again whether they answer; one that is silent for too long is killed.
 
 A process that hangs keeps its associations and its place for ever, and nothing else notices: it has not died. Killed, it is one that
 died, for which the box is made (decision 014). The service manager hears `alive` only while all of them answer, so a master that hangs,
@@ -43,7 +43,9 @@ class Pulse:
         """Look now, and from then on every few seconds."""
         self._loop.after(self._every, self.start)
         now = time.monotonic()
-        waited = [self._judge("worker or forwarder", process.pid, process.ping(now), process.kill) for process in self._asked()]
+        waited = [
+            self._judge("worker, forwarder or audit sender", process.pid, process.ping(now), process.kill) for process in self._asked()
+        ]
         writer = self._writer()
         if writer is not None and writer.state is State.READY:
             waited.append(self._judge("writer", writer.pid, writer.ping(now), writer.kill))

@@ -42,6 +42,10 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     status["standing"] = standing(str(config.box.state))
     if status.get("forwarder") is not None:
         status["hold"] = ask_forwarder(os.path.join(run_dir, "hold.sock"))
+    if config.audit is not None:
+        from wardgate.audit.report import ask_sender
+
+        status["audit"] = ask_sender(run_dir)
     if config.plant.ports != "none":
         status["plant"] = ask_netd(str(config.plant.socket))
     if as_json:
@@ -133,6 +137,7 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield f"UNSAFE: {text}"
     yield from _tokens(status)
     totals = dict(status["totals"])
+    events = [each for each in (totals.pop("audit_events", None), status.get("audit_events")) if each]
     for name, counters in sorted(totals.pop("links", {}).items()):
         yield f"link {name}: {_pairs(counters)}"
     codes = totals.pop("codes", {})
@@ -148,6 +153,10 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
     if status.get("forwarder") is not None:
         yield from hold_lines(status.get("hold"))
+    if "audit" in status:
+        from wardgate.audit.report import lines as audit_lines
+
+        yield from audit_lines(status["audit"], events)
     if "plant" in status:
         yield _plant(status["plant"])
     for link, party, chain, not_after in status["certificates"]:
@@ -158,6 +167,9 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     forwarder = status.get("forwarder")
     if forwarder is not None:
         yield f"hold forwarder: pid {forwarder['pid']}, {_mib(forwarder['memory_bytes'])}"
+    auditor = status.get("auditor")
+    if auditor is not None:
+        yield f"audit sender: pid {auditor['pid']}, {_mib(auditor['memory_bytes'])}"
     for generation in status["generations"]:
         yield f"generation {generation['generation']}: {generation['phase']}"
         for worker in generation["workers"]:

@@ -11,9 +11,10 @@ from enum import Enum
 from wardgate.codes import Code
 from wardgate.master import rundir
 from wardgate.master.asking import Asking, own_memory
+from wardgate.master.auditing import Auditing
 from wardgate.master.children import Children, memory_bytes
+from wardgate.master.companion import Companion, holds
 from wardgate.master.events import Events
-from wardgate.master.forwarder import Forwarder
 from wardgate.master.generation import Generation, Phase
 from wardgate.master.listeners import ListenError, Listeners
 from wardgate.master.loop import Loop
@@ -71,7 +72,9 @@ class Supervisor:
         self._listeners: Listeners | None = None
         self._parts = Parts()
         self._writer: Writer | None = None
-        self._forwarder = Forwarder(self._loop, self._children, self._events, self._programs.forwarder)
+        tools = (self._loop, self._children, self._events)
+        self._forwarder = Companion(*tools, "hold forwarder", self._programs.forwarder, holds, Code.HOLD_FORWARDER_DIED)
+        self._auditing = Auditing(*tools, self._programs.auditor)
         self._forwarder_gone = False
         self._status: StatusPort | None = None
         self._generations: list[Generation] = []
@@ -142,6 +145,7 @@ class Supervisor:
             return
         from wardgate.transport.sockets import sockets_for
 
+        self._auditing.prepare(config)
         self._tokens.prepare(config)
         self._listeners = Listeners(sockets_for(config["plant"]["ports"], config["plant"]["socket"]).listen)
         self._writer = Writer(
@@ -206,12 +210,14 @@ class Supervisor:
             self._say_ready()
             self._pulse.start()
             self._forwarder.use(generation.answer)
+            self._auditing.use(generation.answer)
             self._fetch_crls()
             self._weight.start()
             self._start_rounds()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
             self._forwarder.use(generation.answer)
+            self._auditing.use(generation.answer)
             self._events.event(Code.RELOADED, generation=generation.number)
             self._say_ready()
             for old in self._generations:
@@ -295,7 +301,7 @@ class Supervisor:
 
     def _processes(self) -> list[Process]:
         workers = [worker for generation in self._generations for worker in generation.workers.values()]
-        return [*workers, *self._forwarder.processes]
+        return [*workers, *self._forwarder.processes, *self._auditing.processes]
 
     def _on_heavy(self, pid: int, size: int) -> bool:
         if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
@@ -361,7 +367,7 @@ class Supervisor:
             self._status.close()
         self._tokens.close()
         self._events.event(Code.STOPPED)
-        self._loop.stop()
+        self._auditing.stop(self._loop.stop)
 
     # Beside the main work
 
@@ -436,6 +442,10 @@ class Supervisor:
                     "forwarder": {"pid": self._forwarder.pid, "memory_bytes": memory_bytes(self._forwarder.pid)}
                     if self._forwarder.pid
                     else None,
+                    "auditor": {"pid": self._auditing.pid, "memory_bytes": memory_bytes(self._auditing.pid)}
+                    if self._auditing.pid
+                    else None,
+                    "audit_events": self._auditing.report(),
                     "generations": generations,
                     "totals": totals,
                     "unsafe": self._answer.get("unsafe", []),

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from wardgate.codes import Code, Level
+from wardgate.policy.audit import Repository
 from wardgate.policy.mistakes import Mistake
-from wardgate.policy.model import Config, CrlPolicy, Iscl, Party
+from wardgate.policy.model import Config, CrlPolicy, Iscl, Party, Tls
 from wardgate.provision.floor import read_floor
 
 SOON_DAYS: Final = 30
+AUDIT: Final = "[audit]"  # in the place of a link: no name of one has brackets
 _OURS: Final = "WARDGATE_OPENSSL_CONF"  # set by us in a process that was started again with its OPENSSL_CONF
 
 
@@ -56,27 +58,35 @@ def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -
     _custody_key(config, mistakes)
     for place, party in _parties(config):
         if party.tls is not None:
-            _tls(config, party, f"{place}.tls", mistakes, files)
+            use = Use(bool(party.listen), party.connect is not None)
+            _tls(config, party.tls, use, f"{place}.tls", mistakes, files)
         if party.iscl is not None:
             _iscl(party.iscl, f"{place}.iscl", mistakes)
+    for place, repository in _repositories(config):
+        _tls(config, repository.tls, Use(False, True), f"{place}.tls", mistakes, files)
 
 
 def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
     """Return every certificate of the box; one that cannot be read is a mistake."""
     from cryptography import x509
 
+    tables = [
+        (place, link.name, party.name, party.tls)
+        for index, link in enumerate(config.links)
+        for place, party in _parties(config, index)
+        if party.tls is not None
+    ]
+    tables += [(place, AUDIT, repository.name, repository.tls) for place, repository in _repositories(config)]
     found = []
-    for index, link in enumerate(config.links):
-        for place, party in _parties(config, index):
-            for number, pair in enumerate(party.tls.certificates if party.tls is not None else ()):
-                here = f"{place}.tls.certificates[{number}].chain"
-                try:
-                    leaf = x509.load_pem_x509_certificates(pair.chain.read_bytes())[0]
-                except (OSError, ValueError) as error:
-                    mistakes.append(Mistake(here, "a certificate chain, PEM", f"{pair.chain} ({error})", Code.CONFIG_FILE))
-                    continue
-                own = OwnCertificate(link.name, party.name, str(pair.chain), _unix(leaf))
-                found.append(own)
+    for place, link_name, party_name, tls in tables:
+        for number, pair in enumerate(tls.certificates):
+            here = f"{place}.tls.certificates[{number}].chain"
+            try:
+                leaf = x509.load_pem_x509_certificates(pair.chain.read_bytes())[0]
+            except (OSError, ValueError) as error:
+                mistakes.append(Mistake(here, "a certificate chain, PEM", f"{pair.chain} ({error})", Code.CONFIG_FILE))
+                continue
+            found.append(OwnCertificate(link_name, party_name, str(pair.chain), _unix(leaf)))
     return found
 
 
@@ -84,7 +94,7 @@ def expired(certificates: list[OwnCertificate]) -> list[Mistake]:
     """Return a mistake for every certificate past its time. Not one that stops the gateway: other links may still be well."""
     return [
         Mistake(
-            f"link {own.link}, {own.party}",
+            f"audit, {own.party}" if own.link == AUDIT else f"link {own.link}, {own.party}",
             "a certificate within its time",
             f"{own.chain}, expired {time.strftime('%Y-%m-%d', time.gmtime(own.not_after))}",
             Code.CONFIG_CERTIFICATE_EXPIRED,
@@ -96,7 +106,7 @@ def expired(certificates: list[OwnCertificate]) -> list[Mistake]:
 
 def wants_crls(config: Config) -> bool:
     """Tell whether some party's CRLs may have to be fetched."""
-    return any(party.tls is not None and party.tls.crl_policy is not CrlPolicy.OFF for _, party in _parties(config))
+    return any(tls.crl_policy is not CrlPolicy.OFF for _, tls in config.tls_tables)
 
 
 def days_text(days_left: int) -> str:
@@ -119,19 +129,30 @@ def _parties(config: Config, only: int | None = None) -> list[tuple[str, Party]]
     return found
 
 
-def _tls(config: Config, party: Party, place: str, mistakes: list[Mistake], files: bool) -> None:
-    from wardgate.transport.errors import CrlError
-    from wardgate.transport.judge import judge_party
+def _repositories(config: Config) -> list[tuple[str, Repository]]:
+    repositories = config.audit.repositories if config.audit is not None else ()
+    return [(f"audit.repository[{index}]", each) for index, each in enumerate(repositories)]
 
-    assert party.tls is not None
-    for error in judge_party(party, read_floor(config.box.state).time(time.time()), keys=config.keys):
+
+class Use(NamedTuple):
+    """As what a TLS table serves."""
+
+    server: bool
+    client: bool
+
+
+def _tls(config: Config, tls: Tls, use: Use, place: str, mistakes: list[Mistake], files: bool) -> None:
+    from wardgate.transport.errors import CrlError
+    from wardgate.transport.judge import judge_tls
+
+    for error in judge_tls(tls, use.server, use.client, read_floor(config.box.state).time(time.time()), keys=config.keys):
         if error.code is Code.OWN_CERTIFICATE_EXPIRED or error.code.value.level is not Level.ERROR:
             continue  # `expired` and `Config.unsafe` tell
         if isinstance(error, CrlError):
             if files:
                 mistakes.append(Mistake(f"{place}.crls", "a CRL, PEM or DER", _short(error), error.code))
         else:
-            mistakes.append(Mistake(place, f"profile {party.tls.profile} met: {error.code.value.action}", _short(error), error.code))
+            mistakes.append(Mistake(place, f"profile {tls.profile} met: {error.code.value.action}", _short(error), error.code))
 
 
 def _iscl(iscl: Iscl, place: str, mistakes: list[Mistake]) -> None:

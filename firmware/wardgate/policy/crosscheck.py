@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from wardgate.codes import Code
+from wardgate.policy.audit_words import MAX_REPOSITORIES
 from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
 from wardgate.policy.keyref import shown
 from wardgate.policy.mistakes import Mistake
@@ -29,6 +30,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     links = data.get("link", [])
     _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
     _hold(data.get("hold"), links, mistakes)
+    _audit(data, mistakes)
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
@@ -49,6 +51,31 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
     if hold and "key" in hold and not is_uri(hold["key"]) and not hold.get("unsafe_allow_file_key"):
         expected = "a key in a token (pkcs11:...), or unsafe_allow_file_key = true beside it"
         mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
+
+
+def _audit(data: dict[str, Any], mistakes: list[Mistake]) -> None:
+    audit = data.get("audit") or {}
+    repositories = audit.get("repository", [])
+    if len(repositories) > MAX_REPOSITORIES:
+        expected = f"at most {MAX_REPOSITORIES} repositories"
+        mistakes.append(Mistake("audit.repository", expected, str(len(repositories)), Code.CONFIG_BOUNDS))
+    _names(repositories, "audit.repository", mistakes)
+    for place, other in (
+        ("custody.log", data.get("custody", {}).get("log")),
+        ("hold.directory", (data.get("hold") or {}).get("directory")),
+    ):
+        if other and audit.get("spool") == other:
+            mistakes.append(Mistake("audit.spool", f"a directory other than {place}", other, Code.CONFIG_CONTRADICTION))
+    for index, each in enumerate(repositories):
+        place = f"audit.repository[{index}]"
+        _reachable(each, place, mistakes)
+        if each.get("tls"):
+            _tls(each["tls"], f"{place}.tls", mistakes)
+
+
+def _reachable(table: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
+    if table.get("connect") and parse_endpoint(table["connect"]).port == 0:
+        mistakes.append(Mistake(f"{place}.connect", "a port from 1 to 65535", table["connect"], Code.CONFIG_BOUNDS))
 
 
 def _shakes_with_token(links: list[dict[str, Any]]) -> bool:
@@ -125,8 +152,7 @@ def _party(party: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
         elif transport is not None and transport not in carriers and there:
             expected = f'no table, because transport is "{transport}"'
             mistakes.append(Mistake(f"{place}.{word}", expected, "a table", Code.CONFIG_CONTRADICTION))
-    if party.get("connect") and parse_endpoint(party["connect"]).port == 0:
-        mistakes.append(Mistake(f"{place}.connect", "a port from 1 to 65535", party["connect"], Code.CONFIG_BOUNDS))
+    _reachable(party, place, mistakes)
     if tls:
         _tls(tls, f"{place}.tls", mistakes)
 

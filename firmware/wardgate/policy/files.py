@@ -23,6 +23,7 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
         ("keys", "socket"),
         ("hold", "directory"),
         ("hold", "key"),
+        ("audit", "spool"),
         ("plant", "socket"),
     )
     for table, word in places:
@@ -69,6 +70,9 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _key(hold["key"], "hold.key", mistakes)
     if "directory" in hold:
         _directory(Path(hold["directory"]), "hold.directory", mistakes)
+    spool = (data.get("audit") or {}).get("spool")
+    if spool:
+        _directory(Path(spool), "audit.spool", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_uri(pair["chain"]):
@@ -87,6 +91,8 @@ def _tls_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         parties = [(f"link[{index}].modality", link.get("modality", {}))]
         parties += [(f"link[{index}].peer[{number}]", peer) for number, peer in enumerate(link.get("peer", []))]
         found += [(f"{place}.tls", party["tls"]) for place, party in parties if party.get("tls")]
+    repositories = (data.get("audit") or {}).get("repository", [])
+    found += [(f"audit.repository[{index}].tls", each["tls"]) for index, each in enumerate(repositories) if each.get("tls")]
     return found
 
 

@@ -57,12 +57,16 @@ def _named(config: Config) -> Iterator[tuple[str, TokenKey, Path | None]]:
         yield "custody.key", config.custody.key, None
     if config.hold is not None and isinstance(config.hold.key, TokenKey):
         yield HOLD, config.hold.key, None
-    for index, link in enumerate(config.links):
-        for at, party in enumerate(link.parties):
-            place = f"link[{index}]." + ("modality" if at == 0 else f"peer[{at - 1}]")
-            for number, pair in enumerate(party.tls.certificates if party.tls is not None else ()):
-                if isinstance(pair.key, TokenKey):
-                    yield f"{place}.tls.certificates[{number}].key", pair.key, pair.chain
+    tables = [
+        (f"link[{index}]." + ("modality" if at == 0 else f"peer[{at - 1}]"), party.tls)
+        for index, link in enumerate(config.links)
+        for at, party in enumerate(link.parties)
+    ]
+    repositories = config.audit.repositories if config.audit is not None else ()
+    for place, tls in [*tables, *((f"audit.repository[{index}]", each.tls) for index, each in enumerate(repositories))]:
+        for number, pair in enumerate(tls.certificates if tls is not None else ()):
+            if isinstance(pair.key, TokenKey):
+                yield f"{place}.tls.certificates[{number}].key", pair.key, pair.chain
 
 
 def _judge(place: str, key: TokenKey, chain: Path | None, public: bytes, mistakes: list[Mistake]) -> None:

@@ -47,9 +47,17 @@ def _as_built(filled: dict[str, Any]) -> dict[str, Any]:
         for party in (link["modality"], *link["peers"]):
             party["ae_titles"] = [title.strip(" ") for title in party["ae_titles"]]
             if party["tls"]:
-                party["tls"]["fingerprints"] = [text.lower() for text in party["tls"]["fingerprints"]]
+                _lower(party["tls"])
+    if filled["audit"]:
+        filled["audit"]["repositories"] = filled["audit"].pop("repository")
+        for repository in filled["audit"]["repositories"]:
+            _lower(repository["tls"])
     filled["links"] = filled.pop("link")
     return filled
+
+
+def _lower(tls: dict[str, Any]) -> None:
+    tls["fingerprints"] = [text.lower() for text in tls["fingerprints"]]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,9 +13,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
+from wardgate.policy.audit import Audit, build_audit
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
 from wardgate.policy.plant import Plant, build_plant
+from wardgate.policy.tls import CertificateFiles as CertificateFiles  # noqa: PLC0414 - a name of this module too
+from wardgate.policy.tls import CrlPolicy as CrlPolicy  # noqa: PLC0414 - a name of this module too
+from wardgate.policy.tls import StaleCrl as StaleCrl  # noqa: PLC0414 - a name of this module too
+from wardgate.policy.tls import Tls as Tls  # noqa: PLC0414 - a name of this module too
+from wardgate.policy.tls import build_tls
 from wardgate.token.naming import is_uri
 
 Network = IPv4Network | IPv6Network
@@ -90,21 +96,6 @@ class Durable(StrEnum):
 
     GROUP = "group"
     NONE = "none"
-
-
-class CrlPolicy(StrEnum):
-    """Whether a certificate passes without a CRL of its issuer."""
-
-    REQUIRE = "require"
-    IF_PRESENT = "if-present"
-    OFF = "off"
-
-
-class StaleCrl(StrEnum):
-    """What a CRL past its nextUpdate is worth."""
-
-    REFUSE = "refuse"
-    WARN = "warn"
 
 
 class OnRemoval(StrEnum):
@@ -190,33 +181,6 @@ class Keys(NamedTuple):
 
 
 DEFAULT_KEYS: Final = Keys()
-
-
-class CertificateFiles(NamedTuple):
-    """A certificate chain (PEM, leaf first) and its private key: in a token, or a PEM file."""
-
-    chain: Path
-    key: KeyReference
-
-
-class Tls(NamedTuple):
-    """How TLS is spoken with one party, by profile name of PS3.15 Annex B."""
-
-    profile: str
-    certificates: tuple[CertificateFiles, ...]
-    anchors: Path
-    mutual: bool = True
-    names: tuple[str, ...] = ()
-    fingerprints: tuple[str, ...] = ()  # SHA-256 of the leaf's DER, 64 lower-case hex digits
-    crls: tuple[Path, ...] = ()
-    crl_urls: tuple[str, ...] = ()
-    crl_policy: CrlPolicy = CrlPolicy.REQUIRE
-    stale_crl: StaleCrl = StaleCrl.REFUSE
-    session_resumption: bool = True
-    min_version: str = "1.2"
-    unsafe_allow_retired_profile: bool = False
-    unsafe_allow_anonymous_peer: bool = False
-    unsafe_allow_any_name: bool = False
 
 
 class IsclR1(NamedTuple):
@@ -313,11 +277,20 @@ class Config(NamedTuple):
     keys: Keys = DEFAULT_KEYS
     hold: Hold | None = None
     plant: Plant = Plant()
+    audit: Audit | None = None
 
     @property
     def holds(self) -> bool:
         """Does a link hold?"""
         return any(link.delivery is not Delivery.RELAY for link in self.links)
+
+    @property
+    def tls_tables(self) -> tuple[tuple[str, Tls], ...]:
+        """Every TLS table, with where, for a person."""
+        parties = [(f"link {link.name}, {party.name}", party.tls) for link in self.links for party in link.parties]
+        repositories = self.audit.repositories if self.audit is not None else ()
+        places = [*parties, *((f"audit, {each.name}", each.tls) for each in repositories)]
+        return tuple((place, tls) for place, tls in places if tls is not None)
 
     @property
     def token_keys(self) -> frozenset[TokenKey]:
@@ -335,10 +308,9 @@ def named_keys(config: Config) -> Iterator[tuple[str, KeyReference]]:
     yield "custody", config.custody.key
     if config.hold is not None and isinstance(config.hold.key, TokenKey):  # one in a file has a switch of its own
         yield "hold", config.hold.key
-    for link in config.links:
-        for party in link.parties:
-            for pair in party.tls.certificates if party.tls is not None else ():
-                yield f"link {link.name}, {party.name}", pair.key
+    for place, tls in config.tls_tables:
+        for pair in tls.certificates:
+            yield place, pair.key
 
 
 def _unsafe(config: Config) -> Iterator[str]:
@@ -357,9 +329,15 @@ def _unsafe(config: Config) -> Iterator[str]:
             if party.iscl is not None:
                 yield from _unsafe_iscl(f"link {link.name}, {party.name}", party.iscl)
             for holder in (party, party.tls, party.iscl):
-                for field in holder._fields if holder is not None else ():
-                    if field.startswith("unsafe_") and getattr(holder, field):
-                        yield f"link {link.name}, {party.name}: {field}"
+                yield from _switches(f"link {link.name}, {party.name}", holder)
+    for repository in config.audit.repositories if config.audit is not None else ():
+        yield from _switches(f"audit, {repository.name}", repository.tls)
+
+
+def _switches(where: str, holder: Party | Tls | Iscl | None) -> Iterator[str]:
+    for field in holder._fields if holder is not None else ():
+        if field.startswith("unsafe_") and getattr(holder, field):
+            yield f"{where}: {field}"
 
 
 def _unsafe_iscl(where: str, iscl: Iscl) -> Iterator[str]:
@@ -422,6 +400,7 @@ def build(data: dict[str, Any]) -> Config:
         Keys(Path(keys["socket"]), OnRemoval(keys["on_removal"]), keys["sign_seconds"]),
         _hold(data.get("hold")),
         build_plant(data["plant"]) if "plant" in data else Plant(),
+        build_audit(data["audit"]) if data.get("audit") else None,
     )
 
 
@@ -461,27 +440,11 @@ def _party(data: dict[str, Any], role: Role) -> Party:
         listen=tuple(parse_endpoint(text) for text in data["listen"]),
         connect=parse_endpoint(data["connect"]) if data["connect"] else None,
         transport=Transport(data["transport"]),
-        tls=_tls(data["tls"]) if data["tls"] else None,
+        tls=build_tls(data["tls"]) if data["tls"] else None,
         unsafe_allow_clear_hospital=data.get("unsafe_allow_clear_hospital", False),
         iscl=Iscl(**{**data["iscl"], "r1": IsclR1(**data["iscl"]["r1"])}) if data.get("iscl") else None,
         hold_transfer_syntaxes=tuple(data.get("hold_transfer_syntaxes", ())),
         sop_instance_status=Conformance(data.get("sop_instance_status", Conformance.NONE)),
         commitment=Commitment(data.get("commitment", Commitment.DESTINATION)),
         after_transfer=AfterTransfer(data.get("after_transfer", AfterTransfer.DELETE)),
-    )
-
-
-def _tls(data: dict[str, Any]) -> Tls:
-    return Tls(
-        **{
-            **data,
-            "certificates": tuple(CertificateFiles(Path(pair["chain"]), key_reference(pair["key"])) for pair in data["certificates"]),
-            "anchors": Path(data["anchors"]),
-            "names": tuple(data["names"]),
-            "fingerprints": tuple(data["fingerprints"]),
-            "crls": tuple(Path(text) for text in data["crls"]),
-            "crl_urls": tuple(data["crl_urls"]),
-            "crl_policy": CrlPolicy(data["crl_policy"]),
-            "stale_crl": StaleCrl(data["stale_crl"]),
-        }
     )

@@ -18,6 +18,7 @@ from wardgate.relay.threads import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wardgate.audit.outbox import Outbox
     from wardgate.codes import Code
     from wardgate.hold.intake import HeldAssociation
     from wardgate.hold.keeper import Keeper
@@ -107,6 +108,12 @@ class Gate:
         self.codes: Counter[str] = Counter()
         self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text
         self.secure: dict[tuple[str, str], Secured] = {}
+        self.outbox: Outbox | None = None  # towards the audit sender, where the configuration names a repository
+        if config.audit is not None:
+            from wardgate.audit.outbox import Outbox
+
+            self.outbox = Outbox(config.box.run_dir, log.name)
+            loop.each_tick(self.outbox.turn)
         self.ended = 0  # associations since garbage was collected
         self.draining = False
         self.started = time.time()
@@ -125,9 +132,11 @@ class Gate:
         return lambda code: self.event(code, party.name, link=link.name)
 
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
-        """Log and count."""
+        """Log, count and audit."""
         self.codes[str(code)] += 1
         if code._value_.level is Level.ERROR:
             self.errors.append((time.time(), str(code), f"{peer} {fields.get('detail', '')}".strip()[:200]))
             del self.errors[:-MAX_ERRORS]
+        if self.outbox is not None:
+            self.outbox.put(code, peer, fields)
         self.log.event(code, peer, **fields)

@@ -215,6 +215,7 @@ class Worker:
             "handshakes_waiting": gate.pool.waiting,
             "errors": list(gate.errors),
             **({"instances_held": gate.keeper.held} if gate.keeper is not None else {}),
+            **({"audit_events": {"now": gate.outbox.waiting, "lost": gate.outbox.lost}} if gate.outbox is not None else {}),
         }
 
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 CUSTODY = "custody"  # the user that signs checkpoints
-HOLD = "hold"  # the user that wraps the keys of the queue; all others are "LINK/PARTY"
+HOLD = "hold"  # the user that wraps the keys of the queue
+AUDIT = "audit:"  # before the name of an audit repository; all others are "LINK/PARTY"
 
 
 class Use:
@@ -57,6 +58,9 @@ def needs_of(config: Mapping[str, Any], certificates: Iterable[Iterable[Any]]) -
                 end = ends.get((link["name"], party["name"], pair["chain"]), 0.0)
                 add(pair["key"], f"{link['name']}/{party['name']}", end)
             add((party.get("iscl") or {}).get("keys", ""), f"{link['name']}/{party['name']}", 0.0)
+    for repository in (config.get("audit") or {}).get("repositories", ()):
+        for pair in repository["tls"]["certificates"]:
+            add(pair["key"], f"{AUDIT}{repository['name']}", ends.get(("[audit]", repository["name"], pair["chain"]), 0.0))
     add(config["custody"]["key"], CUSTODY, 0.0)
     add((config.get("hold") or {}).get("key", ""), HOLD, 0.0)
     return list(found.values())

@@ -59,13 +59,12 @@ def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_s
 def urls_of(config: Config, folder: Path) -> list[str]:
     """Return all URLs to fetch, each once, at most 256."""
     found: dict[str, None] = {}
-    for link in config.links:
-        for party in link.parties:
-            if party.tls is None or party.tls.crl_policy == "off":
-                continue
-            found.update(dict.fromkeys(party.tls.crl_urls))
-            for path in (party.tls.anchors, *(pair.chain for pair in party.tls.certificates)):
-                found.update(dict.fromkeys(_points(path)))
+    for _, tls in config.tls_tables:
+        if tls.crl_policy == "off":
+            continue
+        found.update(dict.fromkeys(tls.crl_urls))
+        for path in (tls.anchors, *(pair.chain for pair in tls.certificates)):
+            found.update(dict.fromkeys(_points(path)))
     found.update(dict.fromkeys(_wanted(folder / "wanted")))
     return list(found)[:MAX_FETCHED]
 

@@ -42,9 +42,14 @@ def judge_party(party: Party, now: float, crl_directory: Path | None = None, key
 
     `crl_directory` is RUN_DIR/crl. A retired profile is yielded too, as its `WARN` code; the levels are in the code.
     """
-    tls = party.tls
-    if tls is None:
-        return
+    if party.tls is not None:
+        yield from judge_tls(party.tls, bool(party.listen), party.connect is not None, now, crl_directory, keys)
+
+
+def judge_tls(
+    tls: Tls, listens: bool, connects: bool, now: float, crl_directory: Path | None = None, keys: Keys = DEFAULT_KEYS
+) -> Iterator[TransportError]:
+    """As `judge_party`, for a TLS table by itself."""
     try:
         contexts = TlsContexts(tls, (), keys, rehearsal=True)
         PeerChecker(tls, CrlStore())
@@ -53,12 +58,12 @@ def judge_party(party: Party, now: float, crl_directory: Path | None = None, key
         return
     if contexts.profile.standing is Standing.RETIRED:
         yield ProfileNotMet(Code.PROFILE_RETIRED, contexts.profile.name)
-    if party.listen:
+    if listens:
         try:
             prove_server(contexts.server())
         except ProfileNotMet as mistake:
             yield mistake
-    if party.connect is not None:
+    if connects:
         try:
             contexts.client()
         except ProfileNotMet as mistake:

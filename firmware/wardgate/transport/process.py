@@ -28,8 +28,7 @@ def openssl_conf(config: Config) -> str | None:
     """Return the text of the file when a party of `config` claims a profile that needs it, else None."""
     if compat.can_set_tls13_suites():
         return None
-    parties = (party for link in config.links for party in link.parties)
-    profiles = (PROFILES.get(party.tls.profile) for party in parties if party.tls is not None)
+    profiles = (PROFILES.get(tls.profile) for _, tls in config.tls_tables)
     return TEXT if any(profile is not None and profile.required13 for profile in profiles) else None
 
 

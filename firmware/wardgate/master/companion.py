@@ -1,4 +1,7 @@
-"""Starts the hold forwarder, where a link holds, and keeps it alive. With a new configuration it is started anew."""
+"""Starts a process beside the workers (hold forwarder, audit sender) where the configuration wants it, and keeps it alive.
+
+With a new configuration it is started anew.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,22 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 20.0
 
 
-class Forwarder:
-    """The forwarder process. `use` gives it a configuration, `stop` ends it."""
+class Companion:
+    """One such process. `use` gives it a configuration, `stop` ends it."""
 
-    def __init__(self, loop: Loop, children: Children, events: Events, argv: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        children: Children,
+        events: Events,
+        what: str,
+        argv: tuple[str, ...],
+        wanted: Callable[[dict[str, Any]], bool],
+        died: Code,
+    ) -> None:
+        """`wanted(config)`: does this configuration need it; `died`: the code that tells its death."""
         self._loop, self._children, self._events, self._argv = loop, children, events, argv
+        self._what, self._wanted, self._died = what, wanted, died
         self._answer: dict[str, Any] | None = None
         self._process: Process | None = None
         self._backoff = Backoff()
@@ -42,15 +56,15 @@ class Forwarder:
         return [self._process] if self._process is not None else []
 
     def use(self, answer: dict[str, Any]) -> None:
-        """Serve this configuration: start, start anew, or end when no link holds."""
-        self._answer = answer if _holds(answer["config"]) else None
+        """Serve this configuration: start, start anew, or end when it is not wanted."""
+        self._answer = answer if self._wanted(answer["config"]) else None
         if self._process is None:
             self._start()
         else:
             self._process.stop(_STOP_SECONDS)  # `_exited` starts the next one
 
     def stop(self, done: Callable[[], None]) -> None:
-        """End it: it finishes the instance it sends. `done()` follows."""
+        """End it: it finishes what it has begun. `done()` follows."""
         self._answer = None
         if self._process is None:
             self._loop.after(0, done)
@@ -69,14 +83,14 @@ class Forwarder:
         try:
             self._process = Process(self._loop, self._children, self._argv, start, self._told, self._exited, (), environment)
         except OSError as error:
-            self._events.event(Code.START_FAILED, what="hold forwarder", detail=error.strerror)
+            self._events.event(Code.START_FAILED, what=self._what, detail=error.strerror)
             self._loop.after(self._backoff.next_delay(0), self._start)
 
     def _told(self, process: Process, message: dict[str, Any]) -> None:
         if message.get("is") == "ready" and process.state is State.STARTING:
             process.ready()
         elif message.get("is") == "failed":
-            self._events.event(Code.START_FAILED, what="hold forwarder", why=message.get("code"), detail=message.get("detail"))
+            self._events.event(Code.START_FAILED, what=self._what, why=message.get("code"), detail=message.get("detail"))
 
     def _exited(self, process: Process, how: str) -> None:
         self._process = None
@@ -88,9 +102,10 @@ class Forwarder:
             self._start()
             return
         if self._answer is not None:
-            self._events.event(Code.HOLD_FORWARDER_DIED, pid=process.pid, how=how)
+            self._events.event(self._died, pid=process.pid, how=how)
             self._loop.after(self._backoff.next_delay(time.monotonic() - process.started), self._start)
 
 
-def _holds(config: dict[str, Any]) -> bool:
+def holds(config: dict[str, Any]) -> bool:
+    """Does a link hold?"""
     return any(link["delivery"] != "relay" for link in config["links"])
