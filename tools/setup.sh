@@ -17,11 +17,13 @@ cd "$(dirname "$0")/.."
 #   squashfs-tools, genimage, mtools, dosfstools, cpio, cryptsetup-bin (veritysetup): the Debian image
 #   grub-common, grub-efi-amd64-bin, shim-unsigned, systemd-boot-efi (the stub), sbsigntool, binutils: how it boots, signed
 #   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      rauc: judges our bundles
+#   rsyslog, rsyslog-openssl: an audit repository      libxml2-utils (xmllint): audit messages against the schema
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
 PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
 PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
+PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils"
 PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
 #   qemu-system-arm, qemu-efi-aarch64: the arm64 machine and its firmware     qemu-user-static, arch-test: arm64 programs run while it is built
@@ -51,6 +53,10 @@ if [ -n "$missing" ]; then
         # Tests start their own Orthanc; the packaged service would listen on every address.
         case "$missing" in
         *orthanc*) systemctl disable --now orthanc >/dev/null 2>&1 || true ;;
+        esac
+        # Tests start their own rsyslogd; the packaged service would keep this machine's log.
+        case "$missing" in
+        *rsyslog*) systemctl disable --now rsyslog >/dev/null 2>&1 || true ;;
         esac
         # Tests start their own sshd; the packaged service would listen on every address.
         case "$missing" in

@@ -15,6 +15,7 @@ class Proxy:
         self._target = target
         self._listener = socket.create_server((LOOPBACK, port))
         self._flip = ""
+        self._least = 0
         self._sockets: list[socket.socket] = []
         self.passed = {"forth": 0, "back": 0}
         self.flipped_at: dict[str, int] | None = None  # what had passed when the byte was flipped
@@ -31,8 +32,9 @@ class Proxy:
                 pass
             one.close()
 
-    def flip(self, way: str) -> None:
-        """Flip one bit in the middle of the next piece that passes `way` ("forth" or "back")."""
+    def flip(self, way: str, least: int = 0) -> None:
+        """Flip one bit in the middle of the next piece that passes `way` ("forth" or "back") and has at least so many bytes."""
+        self._least = least
         self._flip = way
 
     def _serve(self) -> None:
@@ -49,7 +51,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, way: str) -> None:
         try:
             while piece := source.recv(65536):
-                if self._flip == way:
+                if self._flip == way and len(piece) >= self._least:
                     self._flip = ""
                     middle = len(piece) // 2
                     piece = piece[:middle] + bytes((piece[middle] ^ 1,)) + piece[middle + 1 :]

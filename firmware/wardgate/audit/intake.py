@@ -96,6 +96,8 @@ class Intake:
                     self._close(fd)
                     return
                 self._said(fd, emitter, data)
+                if fd not in self._emitters:
+                    return
         except BlockingIOError:
             pass
         except (ValueError, OSError) as error:
@@ -112,6 +114,10 @@ class Intake:
             self._take(event)
         except ValueError as error:  # it would come again for ever
             self._failed(error)
+        except OSError as error:
+            self._due[fd] = number
+            self._abandon(error)
+            return
         self._due[fd] = number
         if not self._settles:
             self._settles = True
@@ -119,21 +125,25 @@ class Intake:
 
     def _settle(self) -> None:
         self._settles = False
-        due, self._due = self._due, {}
-        if not due:
+        if not self._due:
             return
         try:
             self._kept()
         except OSError as error:
-            self._failed(error)
-            for fd in due:
-                self._close(fd)
+            self._abandon(error)
             return
+        due, self._due = self._due, {}
         for fd, number in due.items():
             try:
                 self._emitters[fd].send(json.dumps({"kept": number}).encode("ascii"))
             except (KeyError, OSError):
                 self._close(fd)
+
+    def _abandon(self, error: OSError) -> None:
+        """Nothing since the last sync is kept: whoever waits for an answer shall say it again."""
+        self._failed(error)
+        for fd in list(self._due):
+            self._close(fd)
 
     def _close(self, fd: int) -> None:
         emitter = self._emitters.pop(fd, None)

@@ -37,7 +37,8 @@ def lines(report: dict[str, Any] | None, events: list[dict[str, int]]) -> Iterat
     for one in report["repositories"]:
         if one["lost"]:
             yield f"AUDIT LOST: {one['lost']} messages went from the full spool before {printable(one['name'])} had them"
-    yield f"audit: {report['spooled']} messages spooled, {_mib(report['bytes'])} of {_mib(report['bound'])} MiB; {waiting} events not kept yet"
+    room = f"{_mib(report['bytes'])} of {_mib(report['bound'])} MiB"
+    yield f"audit: {report['spooled']} messages spooled, {room}; {waiting} events not kept yet"
     for one in report["repositories"]:
         loud = "" if one["state"] == "connected" else "  <- not connected"
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one["since"]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.audit.alerts import message_of
 from wardgate.audit.event import AuditEvent, EventError
 from wardgate.audit.intake import Intake
-from wardgate.audit.line import Line
+from wardgate.audit.line import Line, State
 from wardgate.audit.marks import Marks
 from wardgate.audit.message import xml
 from wardgate.audit.outbox import NAME
@@ -117,7 +117,7 @@ class Sender:
         os.close(self._lock)
 
     def _leave_if_done(self) -> None:
-        if self._loop.now >= self._stop_at or all(line.idle for line in self._lines):
+        if self._loop.now >= self._stop_at or all(line.idle or line.state is State.PAUSED for line in self._lines):
             self._loop.stop()
 
     # --- events
