@@ -18,31 +18,30 @@ global(
   DefaultNetstreamDriverCertFile="{chain}"
   DefaultNetstreamDriverKeyFile="{key}"
 )
-module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/name" PermittedPeer=["{permitted}"])
+module(load="imtcp")
 template(name="raw" type="string" string="%rawmsg%\\n")
 ruleset(name="audit") {{
   action(type="omfile" file="{out}" template="raw" asyncWriting="off" flushOnTXEnd="on")
 }}
-input(type="imtcp" port="{port}" address="{host}" ruleset="audit")
+input(
+  type="imtcp" port="{port}" address="{host}" ruleset="audit"
+  StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/certvalid"
+)
 """
 
 
 class Rsyslog:
-    """One daemon. `permitted`: the dNSName that the box's certificate must carry."""
+    """One daemon. `anchors`: what the box's certificate must lead to, the test PKI's root by default. Without one it is not let in."""
 
-    def __init__(self, folder: Path, pki: Pki, port: int, certificate: str = "pacs-rsa", permitted: str = "box.test") -> None:
+    def __init__(self, folder: Path, pki: Pki, port: int, certificate: str = "pacs-rsa", anchors: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, port
         self.out = folder / "audit.log"
         leaf = pki.leaf(certificate)
         config = folder / "rsyslog.conf"
         ca = folder / "ca.pem"
-        ca.write_bytes(pki.root.read_bytes() + (pki.directory / "issuing.pem").read_bytes())
-        config.write_text(
-            _CONFIG.format(
-                folder=folder, ca=ca, chain=leaf.chain, key=leaf.key, permitted=permitted, out=self.out, port=port, host=LOOPBACK
-            )
-        )
+        ca.write_bytes(anchors.read_bytes() if anchors else pki.root.read_bytes() + (pki.directory / "issuing.pem").read_bytes())
+        config.write_text(_CONFIG.format(folder=folder, ca=ca, chain=leaf.chain, key=leaf.key, out=self.out, port=port, host=LOOPBACK))
         self._config = config
         self._starts = 0
         self.program: Program | None = None
