@@ -1471,8 +1471,15 @@ class Code(Enum):
         909,
         Side.BOX,
         Level.ERROR,
-        "the custody log did not take the record of an update",
+        "the custody log did not take the record of an update, and it could not be kept for later",
         "see why the writer does not answer; this line is the only trace",
+    )
+    UPDATE_KEPT = _row(
+        918,
+        Side.BOX,
+        Level.WARN,
+        "the custody log did not take the record of an update now; it is kept on the state partition until it does",
+        "nothing, when the vault opens later; else see why the writer does not answer",
     )
     UPDATE_TRIAL_DAMAGED = _row(
         910,
@@ -1591,6 +1598,13 @@ class Code(Enum):
         "find out what happened to the disk; docs/vault.md says how to begin again",
     )
     VAULT_MADE = _row(948, Side.BOX, Level.INFO, "the vault was made", "keep its recovery key")
+    VAULT_PIN_REFUSED = _row(
+        919,
+        Side.BOX,
+        Level.ERROR,
+        "the token of the vault refused its PIN; it is put away and not tried again, so that the card is not blocked",
+        "bring the right PIN (docs/vault.md, Token); the recovery key opens the vault meanwhile",
+    )
     VAULT_OPENED = _row(949, Side.BOX, Level.INFO, "the vault is open", "nothing")
 
     # 96x audit (PS3.15 A.5 to A.7)

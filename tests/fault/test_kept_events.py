@@ -13,10 +13,15 @@ import pytest
 from support.bench import Bench
 from support.ondisk import records
 from support.processes import run, until
+from wardgate.codes import Code
 from wardgate.custody.record import Quality
+from wardgate.log import Log
+from wardgate.policy import load
 from wardgate.provision import kept
 from wardgate.provision.due import is_waiting
 from wardgate.provision.kept import BoxEvent, KeptFull, keep
+from wardgate.update.box import Box
+from wardgate.update.trial import Side
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tests"))}
@@ -69,6 +74,22 @@ def test_an_event_given_twice_stands_in_the_log_once(bench: Bench, state: Path) 
     bench.start()
     until(lambda: not is_waiting(state), "it was given again", 40)
     assert len(_events(bench)) == 1
+
+
+def test_what_became_of_an_update_while_the_log_was_away_stands_in_it_later(bench: Bench, state: Path) -> None:
+    bench.plan.box = {"state": state}
+    box = Box(Log("update"), str(state / "update"), record_seconds=0)
+    config = load(bench.plan.write(), check_files=False)
+    box.record(config, "rolled-back", Side("A", "1.0.0"), Side("B", "2.0.0"), Code.UPDATE_ROLLED_BACK, "missing: vault")
+    assert is_waiting(state)
+    bench.start()
+    until(lambda: not is_waiting(state), "the log has taken it", 40)
+    box.record(config, "refused", Side("A", "1.0.0"), Side("B", "0.9"), Code.UPDATE_OLDER)
+    assert not is_waiting(state), "a log that is there takes it at once"
+    bench.box.stop()
+    (event,) = _events(bench)
+    assert (event["event"], event["code"], event["detail"]) == ("update-rolled-back", "WG907", "A 1.0.0 > B 2.0.0 missing: vault")
+    assert [record["event"] for record in records(bench.plan.log_dir) if record["type"] == "update"] == ["refused"]
 
 
 def test_no_more_than_the_bound_are_kept_and_the_lost_ones_are_counted(state: Path) -> None:

@@ -38,6 +38,7 @@ class BoxEvent(Enum):
     UPDATE_GOOD = "update-good"
     UPDATE_ROLLED_BACK = "update-rolled-back"
     UPDATE_REFUSED = "update-refused"
+    UPDATE_INTERRUPTED = "update-interrupted"
     CLOCK_BELOW_FLOOR = "clock-below-floor"
     CLOCK_SET = "clock-set"
     STATE_CHANGED = "state-changed"
@@ -67,8 +68,12 @@ def keep(
     *,
     time_ns: int | None = None,
     quality: Quality | None = None,
+    ident: bytes | None = None,
 ) -> str:
-    """Keep one event; return its file. It is on disk when this returns. Raises `KeptFull`, `OSError`, `ValueError` (no code)."""
+    """Keep one event; return its file. It is on disk when this returns. Raises `KeptFull`, `OSError`, `ValueError` (no code).
+
+    `ident`: 16 bytes under which the writer may have taken it already.
+    """
     folder = os.path.join(state, FOLDER)
     if not _CODE.fullmatch(code):
         raise ValueError(f"no code: {code[:20]!r}")
@@ -78,7 +83,7 @@ def keep(
     if len(_names(folder)) >= MAX_KEPT:
         _count_lost(folder)
         raise KeptFull(f"{MAX_KEPT} events wait in {folder}")
-    path = os.path.join(folder, f"{max(moment, 0):020d}-{os.urandom(16).hex()}.json")
+    path = os.path.join(folder, f"{max(moment, 0):020d}-{(ident or os.urandom(16)).hex()}.json")
     write_durably(path, json.dumps(fields).encode("ascii"))
     os.chmod(path, 0o644)  # whoever wrote it, the gateway reads it: there is no secret in it
     sync_directory(folder)

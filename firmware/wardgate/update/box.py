@@ -13,6 +13,8 @@ from wardgate.custody.client import WriterGone
 from wardgate.custody.clock import Clock
 from wardgate.custody.event import append, event_record
 from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.provision import kept
+from wardgate.provision.kept import BoxEvent, KeptFull
 from wardgate.update import trial as trials
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 STATE: Final = "/state/update"
 KIND: Final = "update"
 _RAUC_SECONDS: Final = 1800.0
-_RECORD_SECONDS: Final = 60.0
+_RECORD_SECONDS: Final = 20.0
 
 
 class RaucError(Exception):
@@ -40,8 +42,16 @@ class Bundle(NamedTuple):
 class Box:
     """The running box. Paths are arguments for tests."""
 
-    def __init__(self, log: Log, state: str = STATE, proc: str = "/proc", release: str = "/usr/lib/os-release") -> None:
+    def __init__(
+        self,
+        log: Log,
+        state: str = STATE,
+        proc: str = "/proc",
+        release: str = "/usr/lib/os-release",
+        record_seconds: float = _RECORD_SECONDS,
+    ) -> None:
         self._log = log
+        self._record_seconds = record_seconds
         self._state = state
         self._proc = proc
         self._release = release
@@ -150,24 +160,27 @@ class Box:
     # --- the custody log
 
     def record(self, config: Config, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
-        """Record what became of an update; a log that does not take it within a minute is told, and no reason to fail."""
+        """Record what became of an update. A log that does not take it in time, as while the vault is closed, gets it later: it is kept
+        on the state partition (`provision.kept`). Where that has no room either it is told, and no reason to fail."""
         time_ns, quality = Clock().now()
-        fields = {
-            "event": event,
-            "box": config.box.name,
-            "from": f"{old.slot} {old.version}",
-            "to": f"{new.slot} {new.version}",
-            "code": str(code),
-            "detail": detail[:200].encode("ascii", "replace").decode("ascii"),
-        }
-        record = event_record(KIND, time_ns, quality, fields)
-        deadline = time.monotonic() + _RECORD_SECONDS
+        sides = {"from": f"{old.slot} {old.version}", "to": f"{new.slot} {new.version}"}
+        text = detail[:200].encode("ascii", "replace").decode("ascii")
+        fields = {"event": event, "box": config.box.name, **sides, "code": str(code), "detail": text}
+        record, ident = event_record(KIND, time_ns, quality, fields), os.urandom(16)
+        deadline = time.monotonic() + self._record_seconds
         while True:
             try:
-                append(config.box.run_dir / "custody.sock", record, 10.0)
+                append(config.box.run_dir / "custody.sock", record, 10.0, ident)
                 return
             except (WriterGone, OSError) as error:
                 if time.monotonic() > deadline:
-                    self._log.event(Code.UPDATE_NOT_RECORDED, event=event, detail=error)
-                    return
+                    problem = str(error)
+                    break
                 time.sleep(1.0)
+        try:
+            words = f"{sides['from']} > {sides['to']} {text}".rstrip()
+            # With the id that the writer may have seen already: an answer that was lost does not make two records of it.
+            kept.keep(config.box.state, BoxEvent(f"update-{event}"), str(code), words, time_ns=time_ns, quality=quality, ident=ident)
+            self._log.event(Code.UPDATE_KEPT, event=event, detail=problem)
+        except (KeptFull, OSError) as error:
+            self._log.event(Code.UPDATE_NOT_RECORDED, event=event, detail=f"{problem}; {error}")
