@@ -1,5 +1,5 @@
 #!/bin/sh
-# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT ARCH (amd64 or arm64). Takes busybox and dmsetup out of ROOT.
+# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT ARCH (amd64 or arm64). Takes busybox out of ROOT.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$1
@@ -47,5 +47,5 @@ cp "$root/usr/sbin/dmsetup" "$work/bin/dmsetup"
 chroot "$root" /usr/bin/ldd /usr/sbin/dmsetup | sed -n 's|.*[[:space:]]\(/[^ ]*\) (.*|\1|p' | while read -r library; do
     install -D -m 0755 "$root$library" "$work$library"
 done
-rm -f "$root/usr/bin/busybox" "$root/usr/sbin/dmsetup"
+rm -f "$root/usr/bin/busybox"
 (cd "$work" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -9n >"$out/initrd.img"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import vaultguest
+from support import softtpm, vaultguest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.alone]
 Said = dict[str, list[str]]
@@ -21,9 +21,9 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
     initrd, image = vaultguest.initramfs(folder), vaultguest.disk(folder)
     found = {}
     for name in ("first", "second"):
-        with vaultguest.tpm(folder / "chip") as chip:
+        with softtpm.tpm(folder / "chip") as chip:
             found[name] = vaultguest.boot(initrd, image, chip)
-    with vaultguest.tpm(folder / "other") as chip:
+    with softtpm.tpm(folder / "other") as chip:
         found["other"] = vaultguest.boot(initrd, image, chip, f"recovery={recovery_key(found['first'])}")
     return found
 

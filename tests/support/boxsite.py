@@ -83,9 +83,18 @@ class Site:
     """What stands around the box. `files` and `private` go on its state partition."""
 
     def __init__(
-        self, folder: Path, pki: Pki, *, trial: int = 240, holds: bool = False, card: CardFile | None = None, machine: Machine = X86_64
+        self,
+        folder: Path,
+        pki: Pki,
+        *,
+        trial: int = 240,
+        holds: bool = False,
+        card: CardFile | None = None,
+        clear: bool = True,
+        machine: Machine = X86_64,
     ) -> None:
-        """`card`: the box's keys are on it; else in files. `holds`: a second modality, CT2 on port 105, whose link holds."""
+        """`card`: the box's keys are on it; else in files. `holds`: a second modality, CT2 on port 105, whose link holds.
+        `clear`: the vault is not encrypted; else the box makes it and wants a TPM (`support.softtpm`)."""
         self.folder, self.machine = folder, machine
         self.port = free_port()
         self.modality_ports = {104: free_port(), 105: free_port()}
@@ -100,6 +109,7 @@ class Site:
                 hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if number == 2 else "",
             )  # fmt: skip
         self.vault: dict[str, str | bytes] = {}
+        self._clear = clear
         self.private: dict[str, str] = {}
         self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/root.pem": pki.root.read_bytes()}
         if card is not None:
@@ -122,12 +132,13 @@ class Site:
 
     def disk(self, image: Image) -> Path:
         """Return the box's disk, as it leaves the workshop: a qcow2 file."""
-        return overlay(factory_disk(image, self.folder, self.files, self.private, self.vault), self.folder / "box.qcow2")
+        vault = self.vault if self._clear else None
+        return overlay(factory_disk(image, self.folder, self.files, self.private, vault), self.folder / "box.qcow2")
 
-    def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = ()) -> QemuBox:
+    def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = (), *, secure_boot: bool = True) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""
         modality = "".join(f",hostfwd=tcp:127.0.0.1:{port}-{BOX_MODALITY}:{to}" for to, port in self.modality_ports.items())
-        return QemuBox(folder, disk, modality, PACS, devices, machine=self.machine)
+        return QemuBox(folder, disk, modality, PACS, devices, secure_boot, self.machine)
 
     def open_pacs(self) -> None:
         """Start the PACS."""

@@ -1,7 +1,8 @@
 """Builds Debian images for the tests: versions of the same box, signed with keys of the test, and bundles of them.
 
-Into a copy of the root goes what a release never has: a shell on the second serial port and a vault without encryption. What is built is
-kept in build/image, by a digest of everything that goes in. With `IMAGE=FOLDER` it is not built but taken from there (`givenimage`).
+Into a copy of the root goes what a release never has: a shell on the second serial port, and that a vault in clear is taken.
+What is built is kept in build/image, by a digest of everything that goes in. With `IMAGE=FOLDER` it is not built but taken from there
+(`givenimage`).
 """
 
 from __future__ import annotations
@@ -52,9 +53,16 @@ After=basic.target
 [Service]
 ExecStart=/usr/lib/wardgate-test/agent
 """
-VAULT = """\
+PLAIN_VAULT = """\
+#!/bin/sh
+# A vault that a test laid in clear onto its partition is mounted as it is; any other is opened as in the product.
+for uevent in /sys/class/block/*/uevent; do
+    grep -qx PARTNAME=vault "$uevent" || continue
+    device=/dev/$(sed -n s/^DEVNAME=//p "$uevent")
+    [ "$(od -An -tx1 -j 1080 -N 2 "$device" | tr -d ' ')" = 53ef ] || continue
+    cat >"$2/vault.mount" <<END
 [Unit]
-Description=Wardgate vault (test: not encrypted, neither TPM nor token is there)
+Description=Wardgate vault (test: not encrypted)
 DefaultDependencies=no
 Conflicts=umount.target
 Before=umount.target
@@ -63,8 +71,8 @@ What=/dev/disk/by-partlabel/vault
 Where=/vault
 Type=ext4
 Options=nosuid,nodev,noexec
-[Install]
-WantedBy=multi-user.target
+END
+done
 """
 
 
@@ -166,7 +174,7 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     files = {
         "usr/lib/wardgate-test/agent": AGENT.replace("TERMINAL", machine.terminal),
         "etc/systemd/system/wardgate-test.service": AGENT_UNIT,
-        "etc/systemd/system/vault.mount": VAULT,
+        "usr/lib/systemd/system-generators/wardgate-test-vault": PLAIN_VAULT,
         **extra,
     }
     who = authority(BUILD / "keys")

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pexpect.fdpexpect
 
@@ -53,12 +53,15 @@ Contents = dict[str, str | bytes]
 
 
 def factory_disk(image: Image, folder: Path, state: Contents, private: dict[str, str], vault: Contents | None = None) -> Path:
-    """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state` and `vault`.
+    """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state` and, in clear, `vault`.
 
-    `private`: path -> account that owns the file, which only it may read.
+    `private`: path -> account that owns the file, which only it may read. `vault` None: blank, the box makes it.
     """
-    trees = {"state": folder / "state", "vault": folder / "vault"}
-    for name, files in (("state", {**networks(), **state}), ("vault", vault or {})):
+    trees = {}
+    for name, files in (("state", {**networks(), **state}), ("vault", vault)):
+        if files is None:
+            continue
+        trees[name] = folder / name
         trees[name].mkdir()
         for path, data in files.items():
             place = trees[name] / path
@@ -84,6 +87,14 @@ def overlay(disk: Path, made: Path) -> Path:
     words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(disk.resolve()), "-F", kind, str(made)]
     subprocess.run(words, check=True, timeout=60)
     return made
+
+
+class Frozen(NamedTuple):
+    """A running box put away: its memory, its disk and the firmware's variables at one moment. Any number of boxes go on from it."""
+
+    memory: Path
+    disk: Path
+    variables: Path
 
 
 class NotBooted(AssertionError):
@@ -126,10 +137,13 @@ class QemuBox:
         path = self.folder / "console.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def power_on(self) -> None:
-        """Start it."""
-        path = self.folder / "shell.sock"
+    def power_on(self, frozen: Frozen | None = None) -> None:
+        """Start it, or go on from `frozen` (its disk must be an overlay of that one's)."""
+        path, monitor = self.folder / "shell.sock", self.folder / "monitor.sock"
         path.unlink(missing_ok=True)
+        monitor.unlink(missing_ok=True)
+        if frozen is not None:
+            shutil.copyfile(frozen.variables, self._variables)
         argv = [self.machine.program, *self.machine.words]
         argv += ["-smp", "2", "-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none"]
         argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.machine.code}"]
@@ -137,6 +151,9 @@ class QemuBox:
         argv += ["-drive", f"file={self.disk},format=qcow2,if=virtio", "-device", "virtio-rng-pci"]
         argv += ["-serial", f"file:{self.folder / 'console.log'}"]
         argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
+        argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
+        if frozen is not None:
+            argv += ["-incoming", f"exec:cat {frozen.memory}"]
         for number, (words, mac) in enumerate(zip(self._networks, (MODALITY, HOSPITAL), strict=True)):
             argv += ["-netdev", words, "-device", f"virtio-net-pci,netdev=n{number},mac={mac},romfile="]
         log = (self.folder / "qemu.log").open("ab")
@@ -150,6 +167,26 @@ class QemuBox:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         self._shell = pexpect.fdpexpect.fdspawn(self._socket, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS)
+        if frozen is not None:
+            self.monitor("cont")  # it waits for the memory
+
+    def freeze(self) -> Frozen:
+        """Put the box away as it is now, and end it."""
+        memory = self.folder / "memory"
+        self.monitor("stop", "migrate_set_parameter max-bandwidth 4G", f'migrate "exec:cat >{memory}"')
+        self.power_off()
+        return Frozen(memory, self.disk, self._variables)
+
+    def monitor(self, *commands: str) -> None:
+        """Tell QEMU; each answer is waited for."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(self.folder / "monitor.sock"))
+            monitor = pexpect.fdpexpect.fdspawn(sock, encoding="utf-8", timeout=120)
+            monitor.expect(r"\(qemu\) ")
+            for command in commands:
+                monitor.sendline(command)
+                monitor.expect(r"\(qemu\) ")
+                assert "rror" not in monitor.before, monitor.before
 
     def power_off(self) -> None:
         """Cut the power: the process is killed, whatever it was doing."""
@@ -225,9 +262,9 @@ class QemuBox:
 
 
 @contextlib.contextmanager
-def powered(box: QemuBox) -> Iterator[QemuBox]:
-    """Power a box on; whatever happens, it is off afterwards."""
-    box.power_on()
+def powered(box: QemuBox, frozen: Frozen | None = None) -> Iterator[QemuBox]:
+    """Power a box on, or let it go on from `frozen`; whatever happens, it is off afterwards."""
+    box.power_on(frozen)
     try:
         yield box
     finally:

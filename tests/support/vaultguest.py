@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import softtpm
 from support.units import TREE
 
 KEPT = TREE / "build" / "vaultguest"
@@ -27,7 +27,7 @@ PROGRAMS = (
         "/usr/bin/systemd-cryptenroll",
         "/usr/lib/systemd/systemd-cryptsetup",
     ),
-    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx", "/usr/bin/setpriv"),
+    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx", "/usr/bin/resizepart", "/usr/bin/setpriv"),
 )
 PACKAGES = {
     **{"qemu-system-x86_64": "qemu-system-x86", "swtpm": "swtpm", "busybox": "busybox", "cryptsetup": "cryptsetup-bin", "cpio": "cpio"},
@@ -159,24 +159,6 @@ def disk(folder: Path) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def tpm(folder: Path) -> Iterator[Path]:
-    """A TPM 2.0 in software whose memory is `folder`; the socket of its control."""
-    folder.mkdir(exist_ok=True)
-    control = folder / "control"
-    argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={control}", "--flags", "startup-clear"]
-    program = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        from support.processes import until
-
-        until(control.exists, "swtpm listens", 20)
-        yield control
-    finally:
-        if program.poll() is None:
-            program.terminate()
-        program.wait(20)
-
-
 def boot(initrd: Path, image: Path, chip: Path, more: str = "") -> dict[str, list[str]]:
     """Boot once; return what the guest said, by word. Raises `AssertionError` with its last lines."""
     console = image.with_suffix(".log")
@@ -185,7 +167,7 @@ def boot(initrd: Path, image: Path, chip: Path, more: str = "") -> dict[str, lis
     argv = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-smp", "2", "-accel", "tcg,thread=multi", "-m", "768", "-nodefaults"]
     argv += ["-display", "none", "-no-reboot", "-serial", f"file:{console}", "-kernel", str(vmlinuz), "-initrd", str(initrd)]
     argv += ["-append", f"console=ttyS0 no_timer_check panic=-1 loglevel=4 {more}", "-drive", f"file={image},format=raw,if=virtio"]
-    argv += ["-chardev", f"socket,id=tpm,path={chip}", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+    argv += softtpm.devices(chip)
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
     text = console.read_text(errors="replace").replace("\r", "")

@@ -23,11 +23,14 @@ from wardgate.provision.vault import (
     content,
     decide,
     grow_steps,
+    is_pin_refused,
     make_steps,
     open_steps,
+    parse_pin,
     parse_policy,
+    resize_step,
 )
-from wardgate.provision.vaultboot import StepFailed, VaultBoot
+from wardgate.provision.vaultboot import PinRefused, StepFailed, VaultBoot, run_step
 
 UUID = "0f1e2d3c-0000-4000-8000-000000000001"
 
@@ -111,8 +114,11 @@ def test_it_is_opened_without_asking_anybody() -> None:
     assert ["tpm2-device=auto" in step.argv[-1] for step in steps] == [True, False]
 
 
-def test_growing_moves_the_second_table_before_it_grows() -> None:
+def test_growing_moves_the_second_table_before_it_grows_and_never_takes_the_partition_away() -> None:
     assert ["gpt-bak-std" in step.argv for step in grow_steps("/dev/sda", 7)] == [True, False, False]
+    assert resize_step("/dev/sda", 7, " 524288\n").argv == ("resizepart", "/dev/sda", "7", "524288")
+    with pytest.raises(ValueError):
+        resize_step("/dev/sda", 7, "")
 
 
 class Stage:
@@ -126,16 +132,27 @@ class Stage:
         self.device.write_bytes(bytes(1 << 16))
         self.ran: list[str] = []
         self.fails = ""
+        self.refuses = False
         self.key = b""
+        self.pins: list[str] = []
 
     def run(self, step: Step, key: int) -> str:
         self.ran.append(step.word)
+        if step.pin:
+            self.pins.append(step.pin)
+            if self.refuses:
+                raise PinRefused(f"{step.word}: PIN incorrect")
         if self.fails and self.fails in step.word:
             raise StepFailed(f"{step.word}: no")
         if "luksFormat" in step.argv:
             self.key = os.pread(key, 100, 0)
             self.device.write_bytes(_luks())
         return "bcde-fghi\n" if step.is_secret else ""
+
+    def bring_pin(self, text: str) -> None:
+        (self.state / "wardgate/vault.toml").write_text('unlock = ["tpm2", "pkcs11"]')
+        (self.state / "wardvault").mkdir(exist_ok=True)
+        (self.state / "wardvault/pin").write_text(text)
 
     def boot(self) -> int:
         self.ran.clear()
@@ -223,3 +240,62 @@ def test_a_damaged_marker_makes_nothing(stage: Stage) -> None:
     (stage.state / "floor/vault.json").write_text("{")
     assert stage.boot() == 1
     assert stage.ran == []
+
+
+def test_the_tokens_pin_reaches_the_steps_of_the_token_alone(stage: Stage) -> None:
+    stage.bring_pin("648219\n")
+    assert stage.boot() == 0
+    assert stage.ran.count("enrol the token") == 1 and stage.ran[-1] == "open by tpm2"
+    assert stage.pins == ["648219"]
+    stage.fails = "open by tpm2"
+    assert stage.boot() == 0
+    assert stage.pins == ["648219", "648219"]
+
+
+def test_a_pin_that_the_token_refused_is_put_away_and_not_tried_again(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.bring_pin("648219")
+    assert stage.boot() == 0
+    stage.refuses, stage.fails = True, "open by"
+    assert [stage.boot() for _ in range(3)] == [1, 1, 1]
+    assert len(stage.pins) == 2, "once at the enrolment, once in vain"
+    said = capsys.readouterr().err
+    assert str(Code.VAULT_PIN_REFUSED) in said and "648219" not in said
+    stage.bring_pin("111111")
+    stage.refuses, stage.fails = False, "open by tpm2"
+    assert stage.boot() == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"12 34", b"1" * 65, b"\xff1234", b"12\n34"])
+def test_a_file_that_is_no_pin_is_refused(data: bytes) -> None:
+    with pytest.raises(PolicyError):
+        parse_pin(data)
+
+
+@pytest.mark.parametrize(
+    "said, refused",
+    [
+        ("PIN for token 'ward-ct1' is incorrect, please try again.", True),
+        ("PIN of security token is blocked, reset it first: PIN has been locked, please reset PIN of security token.", True),
+        ("PIN expired, please reset PIN for token", True),
+        ("Security token 'x' not present", False),
+        ("Successfully logged into security token 'x' with PIN", False),
+    ],
+)
+def test_a_refused_pin_is_told_from_a_token_that_is_not_there(said: str, refused: bool) -> None:
+    assert is_pin_refused(said) is refused
+
+
+def test_a_program_that_waits_for_another_pin_was_refused_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.provision.vaultboot._STEP_SECONDS", 0.5)
+    with pytest.raises(PinRefused):
+        run_step(Step("enrol the token", ("sh", "-c", "echo PIN for token is incorrect >&2; exec sleep 5"), pin="1"), -1)
+
+
+def test_a_program_finds_the_pin_in_its_environment_and_only_then() -> None:
+    argv = ("sh", "-c", "printf %s ${PIN-none}")
+    assert run_step(Step("open by pkcs11", argv, pin="648219"), -1) == "648219"
+    assert run_step(Step("open by tpm2", argv), -1) == "none"
+    with pytest.raises(PinRefused):
+        run_step(
+            Step("open by pkcs11", ("sh", "-c", "echo PIN for token is incorrect >&2; echo end >&2; echo end >&2; exit 1"), pin="1"), -1
+        )

@@ -18,6 +18,9 @@ _MAGIC: Final = b"LUKS\xba\xbe"
 _VERSION: Final = slice(6, 8)  # LUKS2 On-Disk Format 2.1: big-endian u16 behind the magic
 _UUID: Final = slice(168, 208)
 _URI: Final = re.compile(r"auto|pkcs11:[A-Za-z0-9;=%._~:@!$&'()*+,?/-]{1,400}")
+_PIN: Final = re.compile(r"[!-~]{1,64}")
+# systemd, src/shared/pkcs11-util.c, pkcs11_token_login
+_PIN_REFUSED: Final = re.compile(r"PIN[^\n]*(incorrect|locked|expired)")
 
 
 class Content(Enum):
@@ -52,7 +55,7 @@ class Unlock(Enum):
 
 
 class PolicyError(Exception):
-    """vault.toml has a mistake."""
+    """vault.toml, or the file of the token's PIN, has a mistake."""
 
 
 class Policy(NamedTuple):
@@ -72,12 +75,13 @@ class Marker(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One command. `word`: what it does; `keeps`: its output is the recovery key; `stdin`: what it reads."""
+    """One command. `word`: what it does; `is_secret`: its output is the recovery key; `stdin`: what it reads; `pin`: the token's."""
 
     word: str
     argv: tuple[str, ...]
     is_secret: bool = False
     stdin: str = ""
+    pin: str = ""
 
 
 def parse_policy(text: str) -> Policy:
@@ -105,6 +109,19 @@ def parse_policy(text: str) -> Policy:
     return policy
 
 
+def parse_pin(data: bytes) -> str:
+    """Return the token's PIN of a file: one line of printable ASCII. Raises `PolicyError`, which does not say it."""
+    text = data.decode("ascii", "replace").strip("\r\n")
+    if not _PIN.fullmatch(text):
+        raise PolicyError("the PIN is no line of 1 to 64 printable characters")
+    return text
+
+
+def is_pin_refused(said: str) -> bool:
+    """Did the token refuse the PIN, by what systemd's programs say? It must not be tried again: a card counts, and blocks itself."""
+    return bool(_PIN_REFUSED.search(said))
+
+
 def content(head: bytes) -> tuple[Content, str]:
     """Return what a partition with these first bytes holds, and its UUID when it is a vault."""
     if head.startswith(_MAGIC) and int.from_bytes(head[_VERSION], "big") == 2:
@@ -126,15 +143,23 @@ def decide(found: Content, uuid: str, marker: Marker) -> Act:
 
 
 def grow_steps(disk: str, number: int) -> list[Step]:
-    """Return what makes the last partition reach to the end of its disk, as the image was made for a smaller one."""
+    """Return what makes the last partition reach to the end of its disk (the image is for a smaller one); the last prints its size."""
     return [
         Step("put the second partition table at the end", ("sfdisk", "--quiet", "--no-reread", "--relocate", "gpt-bak-std", disk)),
         Step("grow the partition", ("sfdisk", "--quiet", "--no-reread", "--force", "-N", str(number), disk), stdin=", +\n"),
-        Step("tell the kernel", ("partx", "--update", "--nr", str(number), disk)),
+        Step("read its size", ("partx", "--show", "--noheadings", "--output", "SECTORS", "--nr", str(number), disk)),
     ]
 
 
-def make_steps(device: str, policy: Policy, key_file: str) -> list[Step]:
+def resize_step(disk: str, number: int, said: str) -> Step:
+    """Return what tells the kernel the size that the table says now (`said`: sectors).
+
+    Not `partx --update`: it takes the partition away and adds it again, and its name below /dev/disk is gone for a moment.
+    """
+    return Step("tell the kernel", ("resizepart", disk, str(number), str(int(said))))
+
+
+def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> list[Step]:
     """Return what makes the vault. `key_file`: `KEY_BYTES` random bytes, in memory; its slot is gone at the end.
 
     The key is random, so no time is spent to slow down guessing (pbkdf2 with the least iterations; argon2 would need the box's memory).
@@ -154,17 +179,17 @@ def make_steps(device: str, policy: Policy, key_file: str) -> list[Step]:
             pcrs = "+".join(map(str, policy.tpm2_pcrs))
             steps.append(Step("enrol the TPM", (*enroll, "--tpm2-device=auto", f"--tpm2-pcrs={pcrs}", device)))
         else:
-            steps.append(Step("enrol the token", (*enroll, f"--pkcs11-token-uri={policy.pkcs11_uri}", device)))
+            steps.append(Step("enrol the token", (*enroll, f"--pkcs11-token-uri={policy.pkcs11_uri}", device), pin=pin))
     if policy.recovery is not Recovery.NONE:
         steps.append(Step("make the recovery key", (*enroll, "--recovery-key", device), is_secret=True))
     return [*steps, Step("throw the first key away", ("systemd-cryptenroll", f"--unlock-key-file={key_file}", "--wipe-slot=0", device))]
 
 
-def open_steps(program: str, device: str, policy: Policy) -> list[Step]:
+def open_steps(program: str, device: str, policy: Policy, pin: str = "") -> list[Step]:
     """Return the ways to open it, to be tried in this order until one works; never a passphrase that somebody types."""
     found = []
     for way in policy.unlock:
         means = "tpm2-device=auto" if way is Unlock.TPM2 else f"pkcs11-uri={policy.pkcs11_uri},token-timeout=10s"
         words = f"luks,headless=true,{means}"
-        found.append(Step(f"open by {way.value}", (program, "attach", MAPPED, device, "-", words)))
+        found.append(Step(f"open by {way.value}", (program, "attach", MAPPED, device, "-", words), pin=pin if way is Unlock.PKCS11 else ""))
     return found

@@ -30,13 +30,17 @@ from wardgate.provision.vault import (
     content,
     decide,
     grow_steps,
+    is_pin_refused,
     make_steps,
     open_steps,
+    parse_pin,
     parse_policy,
+    resize_step,
 )
 
 MARKER: Final = "floor/vault.json"  # below the state partition
 POLICY: Final = "wardgate/vault.toml"
+PIN: Final = "wardvault/pin"  # of the token; readable by root and this account alone, and not signed
 _STEP_SECONDS: Final = 300.0
 
 Run = Callable[[Step, int], str]
@@ -46,8 +50,12 @@ class StepFailed(Exception):
     """A command said no; its last words."""
 
 
+class PinRefused(StepFailed):
+    """The token did not take the PIN."""
+
+
 def run_step(step: Step, key: int) -> str:
-    """Run one command with the key's descriptor open in it; return what it printed. Raises `StepFailed`."""
+    """Run one command with the key's descriptor open in it; return what it printed. Raises `StepFailed`, `PinRefused`."""
     try:
         done = subprocess.run(
             step.argv,
@@ -57,12 +65,19 @@ def run_step(step: Step, key: int) -> str:
             timeout=_STEP_SECONDS,
             check=False,
             pass_fds=(key,) if key >= 0 else (),
+            # systemd's programs take a token's PIN from there, and from nowhere else when nobody is there to be asked.
+            env={**os.environ, "PIN": step.pin} if step.pin else None,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        # With a PIN that was refused it waits for somebody to type another.
+        kind = PinRefused if step.pin and is_pin_refused((error.stderr or b"").decode("utf-8", "replace")) else StepFailed
+        raise kind(f"{step.word}: {step.argv[0]} did not end within {_STEP_SECONDS:.0f} s") from error
+    except OSError as error:
         raise StepFailed(f"{step.word}: {type(error).__name__} {step.argv[0]}") from error
     if done.returncode:
         last = " / ".join(done.stderr.strip().splitlines()[-2:])  # the last line says what it gave up with, the one before why
-        raise StepFailed(f"{step.word}: {os.path.basename(step.argv[0])} ended with {done.returncode}: {last[:300]}")
+        kind = PinRefused if step.pin and is_pin_refused(done.stderr) else StepFailed
+        raise kind(f"{step.word}: {os.path.basename(step.argv[0])} ended with {done.returncode}: {last[:300]}")
     return done.stdout
 
 
@@ -79,9 +94,9 @@ class VaultBoot:
             with open(self._device, "rb") as file:
                 found, uuid = content(file.read(HEAD))
             marker = self._marker()
-            act, policy = decide(found, uuid, marker), self._policy()
+            act, policy, pin = decide(found, uuid, marker), self._policy(), self._pin()
             if act is Act.MAKE:
-                self._make(policy)
+                self._make(policy, pin)
             elif act is Act.OPEN:
                 if not marker.uuid:
                     self._mark(Marker(uuid))
@@ -90,18 +105,20 @@ class VaultBoot:
                 why = "it is not the vault that was made here" if lost else "its partition holds something that is no vault"
                 return self._refuse(Code.VAULT_LOST if lost else Code.VAULT_NOT_MADE, why, lost)
         except (OSError, PolicyError, StepFailed) as error:
+            self._put_away(error)
             return self._refuse(Code.VAULT_NOT_MADE, str(error), False)
-        return self._open(policy)
+        return self._open(policy, pin)
 
-    def _open(self, policy: Policy) -> int:
+    def _open(self, policy: Policy, pin: str) -> int:
         if os.path.exists(f"/dev/mapper/{MAPPED}"):
             standing.say("vault", True, folder=self._verdicts)
             return 0
         problems = []
-        for step in open_steps(_program(), self._device, policy):
+        for step in open_steps(_program(), self._device, policy, pin):
             try:
                 self._run(step, -1)
             except StepFailed as error:
+                self._put_away(error)
                 problems.append(str(error))
                 continue
             self._log.event(Code.VAULT_OPENED, how=step.word)
@@ -113,13 +130,13 @@ class VaultBoot:
             self._keep(BoxEvent.VAULT_CLOSED, Code.VAULT_CLOSED, "; ".join(problems))
         return 1
 
-    def _make(self, policy: Policy) -> None:
+    def _make(self, policy: Policy, pin: str) -> None:
         self._mark(Marker(is_making=True))
         self._grow()
         key = os.memfd_create("vault", os.MFD_CLOEXEC)  # in memory alone, and unlike a pipe it can be read by several commands
         try:
             os.write(key, os.getrandom(KEY_BYTES))
-            for step in make_steps(self._device, policy, f"/proc/self/fd/{key}"):
+            for step in make_steps(self._device, policy, f"/proc/self/fd/{key}", pin):
                 said = self._run(step, key)
                 if step.is_secret:
                     self._show(said.strip())
@@ -144,8 +161,11 @@ class VaultBoot:
         except (OSError, ValueError):
             return  # a file or a whole disk: nothing to grow
         disk = os.path.basename(os.path.dirname(os.path.realpath(f"/sys/class/block/{name}")))
-        for step in grow_steps(f"/dev/{disk}", number):
-            self._run(step, -1)
+        said = [self._run(step, -1) for step in grow_steps(f"/dev/{disk}", number)]
+        try:
+            self._run(resize_step(f"/dev/{disk}", number, said[-1]), -1)
+        except ValueError as error:
+            raise StepFailed("the size of the partition cannot be read") from error
 
     def _show(self, recovery: str) -> None:
         """Once, to the console, to nobody else: not to the log, not to a file."""
@@ -157,6 +177,21 @@ class VaultBoot:
             return parse_policy(read_file(os.path.join(self._state, POLICY), 65536).decode("utf-8", "replace"))
         except FileNotFoundError:
             return Policy()
+
+    def _pin(self) -> str:
+        try:
+            return parse_pin(read_file(os.path.join(self._state, PIN), 256))
+        except FileNotFoundError:
+            return ""
+
+    def _put_away(self, error: Exception) -> None:
+        """A PIN that the token refused is not tried again, half minute after half minute, until the card is blocked."""
+        if not isinstance(error, PinRefused):
+            return
+        path = os.path.join(self._state, PIN)
+        os.rename(path, f"{path}.refused")
+        sync_directory(os.path.dirname(path))
+        self._log.event(Code.VAULT_PIN_REFUSED, detail=f"{path}.refused")
 
     def _marker(self) -> Marker:
         try:
