@@ -35,7 +35,7 @@ hash=$(sed -n 's/^Root hash:[[:space:]]*//p' "$out/verity.txt")
 # One program a slot: each names its own root. `lockdown`: also where the firmware checks nothing.
 command_line() {
     device=PARTLABEL=root_$1
-    printf '%s' "root=/dev/dm-0 ro rootwait console=$(word console) quiet panic=10 lockdown=confidentiality systemd.gpt_auto=0" \
+    printf '%s' "root=/dev/dm-0 ro rootwait console=$(word console) $(word command_line) quiet panic=10 lockdown=confidentiality systemd.gpt_auto=0" \
         " rauc.slot=$2 dm-mod.waitfor=$device dm-mod.create=\"root,,,ro,0 $((blocks * 8)) verity 1 $device $device" \
         " 4096 4096 $blocks $((blocks + 1)) sha256 $hash $salt 1 panic_on_corruption\""
 }
