@@ -104,6 +104,22 @@ def test_a_keeper_with_a_key_sees_the_plant(keeper: Keeper) -> None:
     assert done.returncode == 0 and "ports bridge: policy holds" in done.stdout, done.stdout
 
 
+def test_a_keeper_with_a_key_sees_the_gateway_and_not_what_is_its_own_accounts(keeper: Keeper) -> None:
+    plant = keeper.plant
+    plant.start_gateway()
+    assert keeper.ssh("status").returncode == 1, "the run directory is for its group only"
+    # On the box the account of management is in the gateway's group; here the gateway is root.
+    for path in (plant.folder / "run", plant.folder / "run/status.sock"):
+        shutil.chown(path, group="daemon")
+    done = keeper.ssh("status")
+    assert done.returncode == 0, done.stdout
+    assert "ward-ct1: serving, up" in done.stdout and "plant: bridge, policy holds" in done.stdout and "worker 0: pid" in done.stdout
+    assert "custody, hold: only the gateway's own account may ask" in done.stdout
+    assert "records durable" in plant.ask("status", "-c", str(plant.config)).stdout
+    assert plant.gateway is not None
+    plant.stop(plant.gateway)
+
+
 @pytest.mark.parametrize(
     "command", ["sh", "plant status; id", "plant rules", "cat /etc/passwd", "", "plant status extra", "$(id)", "scp -t /tmp"]
 )

@@ -130,10 +130,11 @@ class Site:
         self.files[path] = data
         self.private[path] = "wardgate"
 
-    def disk(self, image: Image) -> Path:
-        """Return the box's disk, as it leaves the workshop: a qcow2 file."""
+    def disk(self, image: Image, *, addresses: bool = True) -> Path:
+        """Return the box's disk, as it leaves the workshop: a qcow2 file. `addresses`: its ports have their own."""
         vault = self.vault if self._clear else None
-        return overlay(factory_disk(image, self.folder, self.files, self.private, vault), self.folder / "box.qcow2")
+        made = factory_disk(image, self.folder, self.files, self.private, vault, addresses=addresses)
+        return overlay(made, self.folder / "box.qcow2")
 
     def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = (), *, secure_boot: bool = True) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""

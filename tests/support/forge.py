@@ -5,6 +5,8 @@ nd TARGET                   a neighbour advertisement for TARGET, to all nodes, 
 mac SOURCE-MAC              an empty frame from SOURCE-MAC
 tagged VLAN                 an empty tagged frame
 eapol                       an EAPOL start
+lldp                        an LLDP frame without a station's data
+dhcp SRC DST SPORT DPORT DST-MAC    an UDP datagram between those ports, without a DHCP message in it
 echo SRC DST DST-MAC [SIZE]  an ICMP echo request, with SIZE bytes of data
 segment SRC DST SPORT DPORT DST-MAC    a TCP segment (ACK, PSH) of no connection, in the name of SRC
 syns SRC DST DPORT DST-MAC COUNT [RATE]    SYNs from as many ports of SRC, RATE (5,000) a second
@@ -41,6 +43,11 @@ def main(words: list[str]) -> None:
         sock.send(b"\xff" * 6 + own + b"\x81\0" + struct.pack("!H", int(rest[0])) + b"\x08\0" + bytes(46))
     elif what == "eapol":
         sock.send(bytes.fromhex("0180c2000003") + own + b"\x88\x8e\1\1\0\0" + bytes(42))
+    elif what == "lldp":
+        sock.send(bytes.fromhex("0180c200000e") + own + b"\x88\xcc\x02\x07\x04" + own + bytes(40))
+    elif what == "dhcp":
+        datagram = struct.pack("!HHHH", int(rest[2]), int(rest[3]), 8 + 240, 0) + bytes(240)
+        sock.send(_mac(rest[4]) + own + b"\x08\0" + _ip(rest[0], rest[1], 17, datagram))
     elif what == "echo":
         message = b"\x08\0" + struct.pack("!H", _sum(b"\x08\0\0\0\0\1\0\1")) + b"\0\1\0\1" + bytes(int(rest[3]) if rest[3:] else 0)
         sock.send(_mac(rest[2]) + own + b"\x08\0" + _ip(rest[0], rest[1], 1, message))

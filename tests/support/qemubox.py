@@ -20,6 +20,7 @@ import pexpect.fdpexpect
 
 from support.imagekit import Image, account
 from support.machine import X86_64, Machine
+from support.taps import Cables
 from support.units import TREE
 
 sys.path.append(str(TREE / "image/common"))
@@ -52,13 +53,16 @@ def networks() -> dict[str, str]:
 Contents = dict[str, str | bytes]
 
 
-def factory_disk(image: Image, folder: Path, state: Contents, private: dict[str, str], vault: Contents | None = None) -> Path:
+def factory_disk(
+    image: Image, folder: Path, state: Contents, private: dict[str, str], vault: Contents | None = None, *, addresses: bool = True
+) -> Path:
     """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state` and, in clear, `vault`.
 
     `private`: path -> account that owns the file, which only it may read. `vault` None: blank, the box makes it.
+    `addresses`: the ports have their own, no plant joins them.
     """
     trees = {}
-    for name, files in (("state", {**networks(), **state}), ("vault", vault)):
+    for name, files in (("state", {**(networks() if addresses else {}), **state}), ("vault", vault)):
         if files is None:
             continue
         trees[name] = folder / name
@@ -103,7 +107,7 @@ class NotBooted(AssertionError):
 
 class QemuBox:
     """One box. `disk`: a qcow2 file of its own. `modality`: more words of that port's network (hostfwd). `peer`: who is reached on the
-    other, this machine's loopback address under that name; without one nobody is."""
+    other, this machine's loopback address under that name; without one nobody is. `cables`: the two ports are joined to these instead."""
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class QemuBox:
         devices: tuple[str, ...] = (),
         secure_boot: bool = True,
         machine: Machine = X86_64,
+        cables: Cables | None = None,
     ) -> None:
         self.folder = folder
         self.machine = machine
@@ -123,6 +128,7 @@ class QemuBox:
             # A connection to `peer` ends on this machine's loopback address, at the same port.
             f"user,id=n1,net=198.51.100.0/24,host={peer}" if peer else "user,id=n1,restrict=on,net=198.51.100.0/24",
         )
+        self._cables = cables
         self._devices = devices
         self._variables = folder / "variables.fd"
         if not self._variables.exists():
@@ -136,6 +142,11 @@ class QemuBox:
         """What the box said on its console since power on."""
         path = self.folder / "console.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether it is powered on."""
+        return self._process is not None and self._process.poll() is None
 
     def power_on(self, frozen: Frozen | None = None) -> None:
         """Start it, or go on from `frozen` (its disk must be an overlay of that one's)."""
@@ -154,10 +165,14 @@ class QemuBox:
         argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
         if frozen is not None:
             argv += ["-incoming", f"exec:cat {frozen.memory}"]
-        for number, (words, mac) in enumerate(zip(self._networks, (MODALITY, HOSPITAL), strict=True)):
+        networks = self._networks
+        if self._cables is not None:
+            networks = tuple(f"{words},id=n{number}" for number, words in enumerate(self._cables.words()))
+        for number, (words, mac) in enumerate(zip(networks, (MODALITY, HOSPITAL), strict=True)):
             argv += ["-netdev", words, "-device", f"virtio-net-pci,netdev=n{number},mac={mac},romfile="]
         log = (self.folder / "qemu.log").open("ab")
-        self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        fds = tuple(self._cables.fds.values()) if self._cables is not None else ()
+        self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
         log.close()
         deadline = time.monotonic() + 20
         while not path.exists():
@@ -256,7 +271,8 @@ class QemuBox:
 
     def journal(self, lines: int = 60) -> str:
         """Return the last words of our services."""
-        units = "wardgate wardgate-update wardgate-ports wardkeys pcscd rauc vault.mount state.mount efi.mount"
+        units = "wardgate wardgate-netd wardgate-management wardgate-update wardgate-ports wardkeys pcscd rauc"
+        units += " vault.mount state.mount efi.mount"
         words = " ".join(f"-u {unit}" for unit in units.split())
         return self.run(f"journalctl -b --no-pager -o short-monotonic {words} | tail -n {lines}")[1]
 

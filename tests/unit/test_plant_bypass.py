@@ -90,8 +90,8 @@ def test_a_bypass_record_that_is_none_is_refused(tmp_path: Path, change: dict[st
         parse_record(json.dumps({**fields, **change}).encode())
 
 
-def _event(code: int, value: int, kind: int = 1) -> bytes:
-    return struct.pack("llHHi", 0, 0, kind, code, value)
+def _event(code: int, value: int, kind: int = 1, at: float = 0.0) -> bytes:
+    return struct.pack("llHHi", int(at), round(at % 1 * 1e6), kind, code, value)
 
 
 @pytest.fixture
@@ -112,6 +112,16 @@ def test_a_button_starts_when_it_is_held_and_once(button: tuple[Button, int]) ->
     os.write(writer, _event(KEY, 1))
     made.read(10.0)
     assert not made.held(12.9) and made.held(13.0) and not made.held(20.0)
+
+
+def test_a_button_that_was_held_while_nobody_read_counts_by_the_kernels_times(button: tuple[Button, int]) -> None:
+    made, writer = button
+    os.write(writer, _event(KEY, 1, at=7.5) + _event(KEY, 2, at=8.0) + _event(KEY, 0, at=10.5))
+    made.read(20.0)
+    assert made.held(20.0) and not made.held(20.0)
+    os.write(writer, _event(KEY, 1, at=30.5) + _event(KEY, 0, at=33.4))
+    made.read(40.0)
+    assert not made.held(50.0)
 
 
 def test_a_bump_another_key_or_a_repeat_starts_nothing(button: tuple[Button, int]) -> None:

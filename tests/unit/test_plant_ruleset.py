@@ -129,3 +129,18 @@ def test_on_a_trunk_only_link_local_frames_pass_without_the_tag() -> None:
     bare = [rule for rule in rules if '"eth0"' in rule or '"eth1"' in rule]
     assert rules[1:4] == bare  # before anything is accepted
     assert bare[2].endswith('counter name "refused_trunk" drop') and "accept" in bare[0] and "0x888e" in bare[0] and "drop" in bare[1]
+
+
+def test_beginnings_from_the_hospital_are_bounded_before_they_are_taken() -> None:
+    """Few in a name with another MAC than is known of it, a bounded number with the known one."""
+    rules = chain(bridge_ruleset(plant_config(), HERE, KNOWN), "bridge", "prerouting")
+    four = [rule for rule in rules if "flood_hospital" in rule and "ip6" not in rule]
+    assert ["!= @known4" in rule for rule in four] == [True, False]
+    for rule, rate in zip(four, (100, 1000), strict=True):
+        assert rule.startswith('iifname "eth1" ip saddr 192.0.2.20 ip daddr 192.0.2.10 tcp dport 11112 tcp flags & (syn | ack) == syn ')
+        assert rule.endswith(f'limit rate over {rate}/second burst {rate} packets counter name "flood_hospital" drop')
+    taken_at = next(number for number, rule in enumerate(rules) if "dport 11112 jump take_hospital" in rule)
+    assert max(rules.index(rule) for rule in four) < taken_at
+    assert "02:00:5e:00:53:ff, 192.0.2.10 . 02:00:5e:00:53:01, 192.0.2.20 . 02:00:5e:00:53:02 };" in bridge_ruleset(
+        plant_config(), HERE, KNOWN
+    )

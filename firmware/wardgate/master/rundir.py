@@ -1,4 +1,4 @@
-"""The run directory: mode 0700, held by one master at a time."""
+"""The run directory: mode 0700 (0710 where keepers may ask for the status), held by one master at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class AlreadyRunning(RunDirError):
     """Another master holds it."""
 
 
-def hold(path: str) -> int:
+def hold(path: str, keepers: bool = False) -> int:
     """Make the directory if need be, lock it and return the lock's descriptor; the lock ends with the process.
 
-    Raises `RunDirError`, `AlreadyRunning`.
+    `keepers`: accounts of its group may walk through to what is open to them. Raises `RunDirError`, `AlreadyRunning`.
     """
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise RunDirError(f"{path} is not a directory of this account")
-        os.chmod(path, 0o700)
+        os.chmod(path, 0o710 if keepers else 0o700)
         lock = os.open(os.path.join(path, "master.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise RunDirError(f"{path}: {error.strerror}") from error

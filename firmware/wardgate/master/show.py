@@ -37,10 +37,12 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         code = Code.STATUS_UNREACHABLE
         err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
         return 1
-    status["custody"] = ask_writer(os.path.join(run_dir, "custody.sock"))
-    status["witnesses"] = witnesses(config)
     status["standing"] = standing(str(config.box.state))
-    if status.get("forwarder") is not None:
+    writer = os.path.join(run_dir, "custody.sock")
+    status["closed"] = os.path.exists(writer) and not os.access(writer, os.W_OK)
+    status["custody"] = None if status["closed"] else ask_writer(writer)
+    status["witnesses"] = {} if status["closed"] else witnesses(config)
+    if status.get("forwarder") is not None and not status["closed"]:
         status["hold"] = ask_forwarder(os.path.join(run_dir, "hold.sock"))
     if config.audit is not None:
         from wardgate.audit.report import ask_sender
@@ -146,12 +148,15 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
     if codes:
         yield f"events by code: {_pairs(dict(sorted(codes.items())))}"
     custody = status.get("custody")
-    yield "custody: the writer does not answer" if custody is None else f"custody: {_custody(custody)}"
+    if status.get("closed"):
+        yield "custody, hold: only the gateway's own account may ask"
+    else:
+        yield "custody: the writer does not answer" if custody is None else f"custody: {_custody(custody)}"
     for name, said in status.get("witnesses", {}).items():
         yield f"witness {name}: {_witness(said)}"
     if custody is not None and not status.get("witnesses"):
         yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
-    if status.get("forwarder") is not None:
+    if status.get("forwarder") is not None and not status.get("closed"):
         yield from hold_lines(status.get("hold"))
     if "audit" in status:
         from wardgate.audit.report import lines as audit_lines

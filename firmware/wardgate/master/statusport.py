@@ -1,4 +1,4 @@
-"""RUN_DIR/status.sock (mode 0600): whoever connects gets the status as JSON and the end of the stream."""
+"""RUN_DIR/status.sock (mode 0600, with management 0660): whoever connects gets the status as JSON and the end of the stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLIENT_SECONDS = 10.0
 class StatusPort:
     """Accepts and answers. `ask(answer)` is called for each client and calls `answer(status)` when it has it."""
 
-    def __init__(self, loop: Loop, path: str, ask: Callable[[Callable[[dict[str, Any]], None]], None]) -> None:
+    def __init__(self, loop: Loop, path: str, ask: Callable[[Callable[[dict[str, Any]], None]], None], mode: int = 0o600) -> None:
         self._loop, self._ask, self._path = loop, ask, path
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -30,7 +30,7 @@ class StatusPort:
         except FileNotFoundError:
             pass
         self._socket.bind(path)
-        os.chmod(path, 0o600)
+        os.chmod(path, mode)
         self._socket.listen(_MAX_CLIENTS)
         loop.watch(self._socket.fileno(), IN, self._accept)
 

@@ -132,9 +132,10 @@ class Supervisor:
         self._events.rename(config["box"]["name"])
         self._log_warnings(answer)
         run_dir = config["box"]["run_dir"]
+        keepers = config.get("plant", {}).get("management", {}).get("side", "off") != "off"
         try:
-            self._lock = rundir.hold(run_dir)
-            self._status = StatusPort(self._loop, os.path.join(run_dir, "status.sock"), self._ask)
+            self._lock = rundir.hold(run_dir, keepers)
+            self._status = StatusPort(self._loop, os.path.join(run_dir, "status.sock"), self._ask, 0o660 if keepers else 0o600)
         except rundir.AlreadyRunning:
             self._events.event(Code.ALREADY_RUNNING, run_dir=run_dir)
             self._give_up()

@@ -7,9 +7,11 @@ was put in while `netd` watched. One that lies in the reader already starts noth
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from wardgate.token.watching import MAX_PACKET, WATCH, WatchError, report_in, re
 _EVENT: Final = struct.Struct("llHHi")
 _EV_KEY: Final = 1
 _DOWN, _UP = 1, 0
+_EVIOCSCLOCKID: Final = 0x400445A0
 RETRY_SECONDS: Final = 2.0
 
 
@@ -30,6 +33,8 @@ class Button:
         self.fd = -1
         self.problem = ""
         self._since: float | None = None
+        self._down = 0.0  # when the key went down, by the kernel's clock of the events
+        self._was_held = False
         self._rest = b""
 
     def open(self) -> bool:
@@ -41,7 +46,11 @@ class Button:
         except OSError as error:
             self.problem = f"{self._path}: {error.strerror}"
             return False
-        self.problem, self._since, self._rest = "", None, b""
+        try:
+            fcntl.ioctl(self.fd, _EVIOCSCLOCKID, struct.pack("i", time.CLOCK_MONOTONIC))
+        except OSError:
+            pass  # no input device of the kernel's, on a bench
+        self.problem, self._since, self._was_held, self._rest = "", None, False, b""
         return True
 
     def read(self, now: float) -> None:
@@ -60,15 +69,23 @@ class Button:
             return
         whole = len(data) - len(data) % _EVENT.size
         self._rest = data[whole:]
-        for _, _, kind, code, value in _EVENT.iter_unpack(data[:whole]):
-            if kind == _EV_KEY and (self._code in (0, code)) and value in (_DOWN, _UP):
-                self._since = now if value == _DOWN else None
+        for seconds, micros, kind, code, value in _EVENT.iter_unpack(data[:whole]):
+            if kind != _EV_KEY or self._code not in (0, code):
+                continue
+            at = seconds + micros / 1e6
+            if value == _DOWN:
+                self._since, self._down = now, at
+            elif value == _UP and self._since is not None:
+                # Down and up may be read together, by a `netd` that was busy: the kernel's own times tell how long it was held.
+                self._was_held |= at - self._down >= self._seconds
+                self._since = None
 
     def held(self, now: float) -> bool:
         """Tell, once for each time it is pressed, that it was held long enough."""
-        if self._since is None or now - self._since < self._seconds:
+        still = self._since is not None and now - self._since >= self._seconds
+        if not still and not self._was_held:
             return False
-        self._since = None
+        self._since, self._was_held = None, False
         return True
 
     def close(self) -> None:

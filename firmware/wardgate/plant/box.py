@@ -16,7 +16,7 @@ from wardgate.plant.learner import Change, Learner
 from wardgate.plant.marks import BRIDGE
 from wardgate.plant.ports import FRAMES_AT_ONCE, Kind, Port
 from wardgate.plant.programs import ProgramError, ip_json, nft_json
-from wardgate.plant.rulekeeper import RuleKeeper, read_seen
+from wardgate.plant.rulekeeper import RuleKeeper
 from wardgate.plant.ruleset import Known, bridge_ruleset
 from wardgate.plant.ruleset_router import router_ruleset
 from wardgate.policy.endpoint import Endpoint
@@ -156,14 +156,14 @@ class Box:
 
     def look_at_refused(self) -> None:
         """Log what the rule set has noted since the last look."""
-        for name, flow in read_seen():
+        counters, seen = self.rules.read()
+        for name, flow in seen:
             if (name, flow) not in self._told:
                 if len(self._told) >= 4096:
                     self._told.clear()
                 self._told.add((name, flow))
                 way = "from-modality" if "modality" in name else "to-modality"
                 self.log.event(Code.PLANT_REFUSED, flow[0], to=flow[1], protocol=flow[2], port=flow[3], way=way)
-        counters = self.rules.counters()
         for name in GUARD_COUNTERS:
             count = counters.get(name, 0)
             if count > self._guarded.get(name, 0):

@@ -17,6 +17,7 @@ from wardgate.log import Log
 
 VERBS: Final = {
     ("check",): "the policy, checked",
+    ("status",): "the gateway: links, workers, certificates, what went wrong",
     ("plant", "status"): "the two ports: who is where, what was refused",
     ("plant", "confirm"): "keep the rule set that waits for it",
     ("plant", "reload"): "take the policy anew",
@@ -71,6 +72,10 @@ def main() -> int:
         from wardgate.policy.check import check
 
         return check(path, sys.stdout)
+    if verb == ("status",):
+        from wardgate.master.show import show
+
+        return show(path, as_json=False, out=sys.stdout, err=sys.stderr)
     from wardgate.plant.command import command
 
     status = command([*verb, "-c", path, *rest], by)

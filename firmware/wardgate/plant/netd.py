@@ -39,6 +39,7 @@ from wardgate.policy.plant import Ports, Side
 _TICK_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 0.05
+_LONGEST_REST_SECONDS: Final = 1.6
 _MAX_CLIENTS: Final = 64
 _WRONG: Final = 255  # to ExecCondition= of systemd: no "no", a failure
 
@@ -60,6 +61,7 @@ class Netd:
         self._clients: dict[int, tuple[socket.socket, Asker]] = {}
         self._acts: dict[int, Button | Card] = {}
         self._resting: dict[int, float] = {}  # ports that are not heard until then
+        self._rests: dict[int, float] = {}  # how long the last rest of a port was
         self._running = True
         self._reload_wanted = False
 
@@ -123,13 +125,20 @@ class Netd:
             self._accept(server)
         elif fd in ports:
             if self.box.hear(ports[fd]):  # a flood: what it can teach is known soon; the processor is the study's
-                self._epoll.unregister(fd)
-                self._resting[fd] = time.monotonic() + _REST_SECONDS
+                self._rest(fd)
+            else:
+                self._rests.pop(fd, None)
         elif fd in self._clients:
             self._serve(*self._clients[fd])
         elif fd in self._acts:
             self.box.bypass.heard(self._acts[fd], time.monotonic())
             self._watch_acts()
+
+    def _rest(self, fd: int) -> None:
+        """Hear nothing of a port for a while, twice as long each time that it is still flooded."""
+        rest = self._rests[fd] = min(2 * self._rests.get(fd, _REST_SECONDS / 2), _LONGEST_REST_SECONDS)
+        self._epoll.unregister(fd)
+        self._resting[fd] = time.monotonic() + rest
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

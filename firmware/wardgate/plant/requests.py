@@ -14,7 +14,7 @@ from wardgate.plant.box import Box
 from wardgate.plant.bypass import MAX_AT_ONCE
 from wardgate.plant.opening import connection, listener
 from wardgate.plant.programs import ProgramError
-from wardgate.plant.rulekeeper import read_seen
+from wardgate.plant.rulekeeper import read
 from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.plant import Act, Side
 
@@ -94,7 +94,7 @@ class Requests:
             "enforce": box.plant.enforce,
             "stations": list(box.learner.stations),
             "hosts": box.learner.hosts,
-            "counters": box.rules.counters(),
+            "counters": box.rules.read()[0],
             "features": box.features._asdict(),
             "waits_for_confirm": box.rules.waiting,
             "break_glass": box.bypass.shown(now),
@@ -102,7 +102,7 @@ class Requests:
         }, None
 
     def _seen(self, _request: dict[str, Any], _asker: Asker) -> Answer:
-        flows = [[name, *flow] for name, flow in read_seen()]
+        flows = [[name, *flow] for name, flow in read()[1]]
         return {"ok": True, "enforce": self._box.plant.enforce, "flows": flows[:600], "more": max(0, len(flows) - 600)}, None
 
     def _confirm(self, _request: dict[str, Any], _asker: Asker) -> Answer:

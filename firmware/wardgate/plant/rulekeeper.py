@@ -6,11 +6,13 @@ Counters begin again with each rule set; what they had reached is added here.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from wardgate.plant.programs import ProgramError, nft_apply, nft_check, nft_json
 
 FAMILY_TABLES = (("bridge", "wardgate"), ("inet", "wardgate"))
+Noted = tuple[str, tuple[str, str, str, int]]  # set name; source, destination, protocol, port
 
 
 class RuleKeeper:
@@ -25,7 +27,7 @@ class RuleKeeper:
     def apply(self, text: str, now: float = 0.0, confirm_seconds: float = 0.0) -> None:
         """Check and apply; with `confirm_seconds` it must be confirmed by then. Raises `ProgramError`: the old one holds."""
         nft_check(text)
-        counters, seen = read_counters(), read_seen()
+        counters, seen = read()
         nft_apply(text)
         self._past.update(counters)
         _put_back(seen)
@@ -50,37 +52,34 @@ class RuleKeeper:
         self.apply(before)
         return True
 
-    def counters(self) -> dict[str, int]:
-        """Return packets by counter since `netd` began."""
-        now = read_counters()
-        return {name: self._past[name] + now.get(name, 0) for name in {**self._past, **now}}
+    def read(self) -> tuple[dict[str, int], list[Noted]]:
+        """Return packets by counter since `netd` began, and what is noted as refused."""
+        now, seen = read()
+        return {name: self._past[name] + now.get(name, 0) for name in {**self._past, **now}}, seen
 
 
-def read_counters() -> dict[str, int]:
-    """Return packets by counter of the rule set in force."""
-    found: Counter[str] = Counter()
+def read() -> tuple[dict[str, int], list[Noted]]:
+    """Return packets by counter of the rule set in force, and what was noted as refused; one program a table."""
+    counters: Counter[str] = Counter()
+    seen: list[Noted] = []
     for family, table in FAMILY_TABLES:
-        for row in nft_json("counters", "table", family, table):
+        for row in nft_json("table", family, table):
             if "counter" in row:
-                found[row["counter"]["name"]] += row["counter"]["packets"]
-    return dict(found)
+                counters[row["counter"]["name"]] += row["counter"]["packets"]
+            elif row.get("set", {}).get("name", "").startswith("seen_"):
+                seen += _noted(row["set"])
+    return dict(counters), seen
 
 
-def read_seen() -> list[tuple[str, tuple[str, str, str, int]]]:
-    """Return what was noted as refused: set name; source, destination, protocol, port."""
-    found = []
-    for family in ("bridge", "inet"):
-        for name in ("seen_modality4", "seen_modality6", "seen_hospital4", "seen_hospital6"):
-            for row in nft_json("set", family, "wardgate", name):
-                for element in row.get("set", {}).get("elem", []):
-                    value: Any = element.get("elem", {}).get("val", element) if isinstance(element, dict) else element
-                    concat = value.get("concat") if isinstance(value, dict) else None
-                    if concat and len(concat) == 4:
-                        found.append((name, (str(concat[0]), str(concat[1]), str(concat[2]), int(concat[3]))))
-    return found
+def _noted(row: dict[str, Any]) -> Iterator[Noted]:
+    for element in row.get("elem", []):
+        value: Any = element.get("elem", {}).get("val", element) if isinstance(element, dict) else element
+        concat = value.get("concat") if isinstance(value, dict) else None
+        if concat and len(concat) == 4:
+            yield row["name"], (str(concat[0]), str(concat[1]), str(concat[2]), int(concat[3]))
 
 
-def _put_back(seen: list[tuple[str, tuple[str, str, str, int]]]) -> None:
+def _put_back(seen: list[Noted]) -> None:
     lines = [f"add element bridge wardgate {name} {{ {' . '.join(map(str, flow))} }}" for name, flow in seen]
     if lines:
         try:

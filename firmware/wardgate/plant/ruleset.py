@@ -12,6 +12,7 @@ from typing import NamedTuple
 from wardgate.plant import manage
 from wardgate.plant.allowing import allow_rules, counter
 from wardgate.plant.features import Features
+from wardgate.plant.flooding import FLOOD_COUNTER, flood_rules, known_sets
 from wardgate.plant.flows import Taken, modality_addresses, taken
 from wardgate.plant.guarding import GUARD_COUNTERS, guard_rules
 from wardgate.plant.marks import BRIDGE_MAC, MARK_HOSPITAL, MARK_MASK, MARK_MODALITY, MARK_OURS
@@ -62,10 +63,19 @@ def _bridge(config: Config, features: Features, known: Known, flows: list[Taken]
     modality = modality_addresses(config)
     stations = plant.macs if plant.mac is MacRule.BOUND else known.stations
     hosts = {**known.hosts, **{n.address: n.mac for n in plant.neighbours}}
-    names = [*GUARD_COUNTERS, "dicom_modality", "dicom_hospital", "break_glass", "refused_modality", "refused_hospital", "not_ours"]
+    names = [
+        *GUARD_COUNTERS,
+        "dicom_modality",
+        "dicom_hospital",
+        "break_glass",
+        FLOOD_COUNTER,
+        "refused_modality",
+        "refused_hospital",
+        "not_ours",
+    ]
     names += ["refused_trunk"] if plant.vlan else []
     lines = [f"counter {name} {{ }}" for name in [*names, *dict.fromkeys(f"allow_{counter(a.name)}" for a in plant.allow)]]
-    lines += [_set("set station", "ether_addr", stations), *_maps(hosts)]
+    lines += [_set("set station", "ether_addr", stations), *_maps(hosts), *known_sets(hosts)]
     for side in ("modality", "hospital"):
         for family, kind in (("4", "ipv4_addr"), ("6", "ipv6_addr")):
             lines += [
@@ -75,6 +85,7 @@ def _bridge(config: Config, features: Features, known: Known, flows: list[Taken]
     verdict = "drop" if plant.enforce else "continue"
     lines += chain("prerouting", "priority dstnat; policy accept", [
         *(f'{match} counter name "{name}" {verdict}' for match, name in guard_rules(plant, modality)),
+        *flood_rules(flows, plant),
         *dict.fromkeys(rule for flow in flows for rule in _take(flow, plant)),
         *_errors(flows, plant),
     ])  # fmt: skip
