@@ -119,9 +119,8 @@ class Recorder:
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """os.pwrite"""
-        kept = bytes(data)
-        step = Step("write", inode=self._files[fd], offset=offset, data=kept)
-        done: int = self._do(step, lambda: os.pwrite(fd, kept, offset))
+        step = Step("write", inode=self._files[fd], offset=offset, data=bytes(data))
+        done: int = self._do(step, lambda: os.pwrite(fd, data, offset))  # not the copy: it may have to be aligned
         return done
 
     def pwritev(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> int:

@@ -14,6 +14,7 @@ from wardgate.hold import segment as segment_module
 from wardgate.hold.mark import BLOCK, MARK_BYTES, Kind, Mark, decode_mark
 from wardgate.hold.scan import Place
 from wardgate.hold.seal import CHUNK_BYTES, Damaged
+from wardgate.hold.slabs import PIECE_BYTES
 from wardgate.hold.state import State
 from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
@@ -107,7 +108,7 @@ def test_an_instance_that_was_taken_back_is_not_there_for_anyone(store: Store) -
 def test_what_was_never_finished_goes_when_its_writer_is_gone_and_only_then(store: Store) -> None:
     kept = put(store, b"kept")
     body = store.begin(HEAD)
-    body.write(memoryview(os.urandom(3 * CHUNK_BYTES)))
+    body.write(memoryview(os.urandom(PIECE_BYTES + CHUNK_BYTES)))
     other = again(store)
     assert other.clear() == (0, [])
     assert held.unfinished(Path(store.directory))

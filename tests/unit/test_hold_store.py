@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -239,10 +238,6 @@ class FailingFiles(Files):
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         self._step()
         super().write_at(fd, data, offset)
-
-    def write_parts(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
-        self._step()
-        super().write_parts(fd, parts, offset)
 
     def sync(self, fd: int) -> None:
         self._step()

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
-from collections.abc import Sequence
 from typing import Final
 
 _PUNCH: Final = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE (linux/falloc.h)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def _through_the_cache(fd: int) -> bool:
+    """Write through the page cache again; false when that was so already."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+    return bool(flags & os.O_DIRECT)
 
 
 class Files:
@@ -47,20 +54,21 @@ class Files:
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at a place."""
-        count = os.pwrite(fd, data, offset)
+        try:
+            count = os.pwrite(fd, data, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not _through_the_cache(fd):
+                raise
+            count = os.pwrite(fd, data, offset)  # this file system wants larger blocks than ours
         while count < len(data):
             count += os.pwrite(fd, memoryview(data)[count:], offset + count)
 
-    def write_parts(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
-        """Write several pieces behind each other at a place."""
-        size = sum(map(len, parts))
-        count = os.pwritev(fd, parts, offset)
-        if count < size:
-            self.write_at(fd, b"".join(parts)[count:], offset + count)
-
-    def start(self, fd: int, offset: int, size: int) -> None:
-        """Let the kernel begin to write out what was written there, so that `sync` finds less to do. Nothing is durable by this."""
-        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+    def direct(self, fd: int) -> None:
+        """Write past the page cache from now on: whole blocks, from aligned memory. Where the file system cannot, nothing changes."""
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+        except OSError:
+            pass
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file off."""

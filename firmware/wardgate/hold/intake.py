@@ -250,6 +250,8 @@ class HeldAssociation:
                     body.write(data)
                     if body.written > incoming.reserved:
                         self._grow(incoming)
+                    if body.behind:
+                        self.acceptor.pause(Pause.DISK)
                 except OSError as error:
                     self._lose(incoming, error)
 
@@ -263,7 +265,7 @@ class HeldAssociation:
             command.sop_class, command.sop_instance, raw.hex(), self.ledger.association.hex(), time_ns, "", "",
         )  # fmt: skip
         try:
-            incoming.body = self.keeper.begin(header)
+            incoming.body = self.keeper.begin(header, self._landed)
         except (OSError, WrapError) as error:
             self._lose(incoming, error)
 
@@ -289,7 +291,11 @@ class HeldAssociation:
             code = Code.HOLD_KEY if isinstance(error, WrapError) else Code.HOLD_WRITE_FAILED
             self.gate.event(code, self.titles, link=self.link.name, detail=error)
         if body is not None:
-            self.keeper.store.drop(body)
+            self.keeper.drop(body)
+
+    def _landed(self) -> None:
+        """The disk has taken a piece."""
+        self.acceptor.resume(Pause.DISK)
 
     def _kept(self, incoming: Incoming, error: Exception | None) -> None:
         """The file is durable, or is not."""
@@ -325,10 +331,8 @@ class HeldAssociation:
         self._done()
 
     def _remove(self, incoming: Incoming) -> None:
-        body = incoming.body
-        assert body is not None
-        store, kept = self.keeper.store, incoming.entry is not None
-        self.keeper.syncer.submit(lambda: store.drop(body, kept), lambda _error: None)
+        assert incoming.body is not None
+        self.keeper.drop(incoming.body, kept=incoming.entry is not None)
 
     def _done(self) -> None:
         self._pending -= 1
@@ -399,7 +403,7 @@ class HeldAssociation:
             incoming.store.length = self._walker.received
             self._promise(incoming, 0)
             if incoming.body is not None:
-                self.keeper.store.drop(incoming.body)
+                self.keeper.drop(incoming.body)
             self.gate.links[self.link.name].not_stored += 1
             self.ledger.store(incoming.store, None, Outcome.ABORTED, SentBy.ACCEPTOR, _nobody_waits)
         if not self._pending:

@@ -93,15 +93,19 @@ class Keeper:
             self._post = Post(self, str(self._run_dir), self._loop)
         return self._post
 
-    def begin(self, header: Header) -> Body:
-        """Begin a new instance, in a segment laid in. Raises `OSError`, `WrapError`."""
+    def begin(self, header: Header, landed: Callable[[], None]) -> Body:
+        """Begin a new instance, in a segment laid in. `landed` is told when the disk has a piece. Raises `OSError`, `WrapError`."""
         if self.key_out is not None:
             raise WrapError(f"{self.key_out.code}: the token with the key of the queue is out")
-        body = self.store.begin(header)
+        body = self.store.begin(header, lambda write: self.syncer.submit(write, lambda _error: landed()))
         if self.store.spares < FEW_SPARES and not self._laying_in:
             self._laying_in = True
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
         return body
+
+    def drop(self, body: Body, kept: bool = False) -> None:
+        """Take an instance back, beside the loop."""
+        self.syncer.submit(lambda: self.store.drop(body, kept), _ignore)
 
     def close(self) -> None:
         """The worker ends: finish what the disk is to do, let go of the segments."""

@@ -29,7 +29,6 @@ class Damaged(Exception):
     code = Code.HOLD_DAMAGED
 
 
-_room: Final = memoryview(bytearray(LENGTH.size + CHUNK_BYTES + TAG_BYTES))  # all is sealed on the loop's thread
 _into: Callable[..., object] | None = None  # cryptography's way to seal without a new buffer each time, where it has one
 
 
@@ -47,16 +46,18 @@ class Sealer:
         self._aad = hashlib.sha256(head).digest()
         self._place = 0
 
-    def chunk(self, data: bytes | bytearray | memoryview) -> bytes | memoryview:
-        """Return the next data chunk: 1 to `CHUNK_BYTES` bytes. It is valid until the next call of any sealer."""
+    def chunk(self, data: memoryview, room: memoryview) -> int:
+        """Put the next data chunk, of 1 to `CHUNK_BYTES` bytes, into `room`; return its size there."""
         size = len(data)
+        whole = LENGTH.size + size + TAG_BYTES
         if _into is None or size > CHUNK_BYTES:
-            return self._seal(data, 0)
+            room[:whole] = self._seal(data, 0)
+            return whole
         nonce = _NONCE.pack(0, self._place)
         self._place += 1
-        LENGTH.pack_into(_room, 0, size)
-        _into(self._aead, nonce, data, self._aad, _room[LENGTH.size : LENGTH.size + size + TAG_BYTES])
-        return _room[: LENGTH.size + size + TAG_BYTES]
+        LENGTH.pack_into(room, 0, size)
+        _into(self._aead, nonce, data, self._aad, room[LENGTH.size : whole])
+        return whole
 
     def trailer(self, data: bytes) -> bytes:
         """Return the last chunk."""

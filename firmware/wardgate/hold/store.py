@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import Any, Final, NamedTuple
 
+from wardgate.hold.body import Aside, Body
 from wardgate.hold.counters import Counters
 from wardgate.hold.files import Files
 from wardgate.hold.header import Header, Trailer
@@ -22,7 +23,8 @@ from wardgate.hold.notes import Facts, Notes
 from wardgate.hold.reader import Reader
 from wardgate.hold.scan import STEM, Place, parts
 from wardgate.hold.seal import Sealer
-from wardgate.hold.segment import Body, Segment, void
+from wardgate.hold.segment import Segment, void
+from wardgate.hold.slabs import Slabs
 from wardgate.hold.state import State
 from wardgate.hold.wrap import KEY_BYTES, Wrapper
 
@@ -65,6 +67,7 @@ class Store:
         for path in (self.directory, self.queue, self.quarantine, self.contexts):
             self.files.make_directory(path)
         self._free: deque[Segment] = deque()
+        self._slabs = Slabs()
         self._index = Index(self.files, self.queue, self.quarantine)
         self._notes = Notes(self.files, self.directory, self._there)
         self._removing: list[Entry] = []
@@ -75,8 +78,11 @@ class Store:
 
     # --- intake
 
-    def begin(self, header: Header) -> Body:
-        """Begin a new instance; `key_name` and `wrapped` of the header are filled in. Raises `OSError`, `WrapError`."""
+    def begin(self, header: Header, aside: Aside | None = None) -> Body:
+        """Begin a new instance; `key_name` and `wrapped` of the header are filled in. Raises `OSError`, `WrapError`.
+
+        `aside` runs what may wait for the disk beside the loop.
+        """
         key = os.urandom(KEY_BYTES)
         key_name, wrapped = self.wrapper.wrap(key)
         head = header._replace(key_name=key_name, wrapped=wrapped.hex()).encode()
@@ -84,7 +90,7 @@ class Store:
             segment = self._free.pop()
         except IndexError:
             segment = Segment(self.files, self.queue)
-        return Body(self.files, segment, head, Sealer(key, head))
+        return Body(self.files, segment, head, Sealer(key, head), self._slabs, aside)
 
     def finish(self, body: Body, sha256: str) -> None:
         """The data set is whole. Raises `OSError`."""

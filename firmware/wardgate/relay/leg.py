@@ -57,6 +57,7 @@ class Pause(Enum):
     OTHER_FULL = 1  # the other leg has bytes waiting
     RECORD = 2  # a response waits for its record to be durable
     WORK = 4  # a handshake step runs in a thread
+    DISK = 16  # what came waits to be written
     EARLY = 8  # our A-ASSOCIATE-RQ has not left yet: nobody may speak before it
 
 
