@@ -100,8 +100,8 @@ def _hash(data: bytes, place: int, width: int, pairs: Stretch, hashes: list[byte
     hashed, add, numbers = sha256, hashes.append, _NUMBERS
     end, total = 0, len(data)
     run: Run | None = None
-    at = behind = seq = first = 0
-    scope = want = b"?"
+    at = seq = first = 0
+    scope = want = b"?"  # what the next record of the run has at `at`: the scope and its number in one piece, so that one look tells
     index = place
     try:
         for index in range(place, place + width):
@@ -109,19 +109,19 @@ def _hash(data: bytes, place: int, width: int, pairs: Stretch, hashes: list[byte
             end = start + (data[end] << 8 | data[end + 1])
             entry = data[start:end]
             add(hashed(b"\x00" + entry).digest())
-            if entry.startswith(want, behind) and entry.startswith(scope, at):
+            if entry.startswith(want, at):
                 seq += 1
-                want = numbers[seq]
+                want = scope + numbers[seq]
                 continue
             if run is not None:
                 run.note(seq - first, index - 1)
-            scope = b"?"
+            want = b"?"
             run = None if strict else pairs.run_of(entry)
             if run is not None:
                 first = run.span.last_seq + 1
                 if first + WIDTH < len(numbers) and entry.startswith(run.scope + numbers[first], run.at):
-                    scope, at, behind, seq = run.scope, run.at, run.at + len(run.scope), first + 1
-                    want = numbers[seq]
+                    scope, at, seq = run.scope, run.at, first + 1
+                    want = scope + numbers[seq]
                     continue
             run = None
             if strict or not pairs.begin_run(index, entry):
