@@ -1322,6 +1322,27 @@ class Code(Enum):
     HOLD_FORWARDER_DIED = _row(
         891, Side.BOX, Level.ERROR, "the hold forwarder ended; it is started again", "report it with the log before it"
     )
+    HOLD_RECOVERY = _row(
+        892,
+        Side.BOX,
+        Level.ERROR,
+        "a recovery key of the queue cannot be used, or is not one that an instance was wrapped to",
+        "check hold.recovery; take the private key of one of its files",
+    )
+    HOLD_NO_RECOVERY = _row(
+        893,
+        Side.BOX,
+        Level.WARN,
+        "the queue has no recovery key: with the token lost, what is held is lost",
+        "name one in hold.recovery, and keep its private key in a safe",
+    )
+    HOLD_KEEPS_ALL = _row(
+        894,
+        Side.BOX,
+        Level.WARN,
+        "the disk of the queue has less free than is to be kept free: every instance will be answered A700",
+        "make hold.keep_free_bytes smaller, or the disk larger",
+    )
     # 83x to 86x the plant: ports, rule set, netd, break-glass
     NETD_STARTED = _row(830, Side.BOX, Level.INFO, "netd is ready: the rules hold and the ports are up", "nothing")
     NETD_STOPPED = _row(831, Side.BOX, Level.INFO, "netd ended; bridge and rules stay as they are", "nothing")

@@ -18,7 +18,6 @@ from wardgate.hold import files as files_module
 from wardgate.hold import notes as notes_module
 from wardgate.hold import segment as segment_module
 from wardgate.hold import slabs as slabs_module
-from wardgate.hold import slabs as slabs_module
 from wardgate.hold.body import Aside
 from wardgate.hold.files import Files
 from wardgate.hold.header import Header

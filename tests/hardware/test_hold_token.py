@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_der_public_key
 
 from support import datasets, held
 from support.bench import Bench
 from support.card import KeySlot, Slot, personalise
 from support.cardbench import opensc
-from support.keyservice import KeyService
+from support.keyservice import KeyService, over_softhsm
 from support.processes import until
 from support.softhsm import SoftHsm
 from wardgate.codes import Code
@@ -37,17 +36,8 @@ def uri(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[KeyService]:
-    with tempfile.TemporaryDirectory(prefix="wk-") as name:
-        hsm = SoftHsm(Path(name))
-        hsm.new_token("ward-ct1")
-        hsm.provision("ward-ct1", *KEYS)
-        made = KeyService(Path(name), hsm.env)
-        made.hsm = hsm  # type: ignore[attr-defined]
-        made.add_token("ct1", hsm.module, "ward-ct1")
-        try:
-            yield made.start()
-        finally:
-            made.stop()
+    with over_softhsm(*KEYS) as made:
+        yield made
 
 
 def agrees(service: KeyService, key: str) -> None:
@@ -184,3 +174,43 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
     finally:
         bench.close()
         service.stop()
+
+
+def test_a_lost_token_does_not_lose_the_queue_to_who_has_a_recovery_key(bench: Bench) -> None:
+    hsm = SoftHsm(bench.folder)
+    hsm.new_token("ward-ct1")
+    hsm.provision("ward-ct1", ("hold", "p256-agrees"))
+    service = KeyService(bench.folder, hsm.env)
+    service.add_token("ct1", hsm.module, "ward-ct1")
+    service.start()
+    try:
+        service.until_state("ct1", "present")
+        private, public = recovery_pair(bench.folder / "safe")
+        stranger, _ = recovery_pair(bench.folder / "other")
+        held.plan(bench)
+        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False, "recovery": [public]}
+        bench.plan.keys = {"socket": service.socket}
+        bench.start()
+        assert "WG893" not in bench.box.check().stdout
+        series = datasets.generate(bench.folder / "in", 3, 64)
+        assert bench.send(series).returncode == 0, bench.box.log
+        hsm.remove()  # and it never comes back
+        out = bench.folder / "out"
+        assert bench.box.hold("export", "--yes", "--all", out).returncode == 1
+        refused = bench.box.hold("export", "--yes", "--all", f"--recovery={stranger}", out)
+        assert refused.returncode == 1 and "WG892" in refused.stdout, refused.stdout
+        done = bench.box.hold("export", "--yes", "--all", f"--recovery={private}", out)
+        assert done.returncode == 0, done.stdout
+        assert {datasets.sample(path).sha256 for path in out.iterdir()} == {one.sha256 for one in series}
+    finally:
+        bench.close()
+        service.stop()
+
+
+def recovery_pair(path: Path) -> tuple[Path, Path]:
+    """Write an EC key; return the files of its private and public half."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = path.with_suffix(".key"), path.with_suffix(".pub")
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public

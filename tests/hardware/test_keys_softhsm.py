@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
-from support.keyservice import KeyService
+from support.keyservice import KeyService, over_softhsm
 from support.processes import run
 from support.softhsm import PIN, SoftHsm
 from wardgate.codes import Code
@@ -24,17 +23,8 @@ KEYS = (("tls-ec", "p256"), ("tls-384", "p384"), ("rsa2", "rsa2048"), ("rsa4", "
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[KeyService]:
-    with tempfile.TemporaryDirectory(prefix="wk-") as name:
-        hsm = SoftHsm(Path(name))
-        hsm.new_token("ward-ct1")
-        hsm.provision("ward-ct1", *KEYS)
-        made = KeyService(Path(name), hsm.env)
-        made.hsm = hsm  # type: ignore[attr-defined]
-        made.add_token("ct1", hsm.module, "ward-ct1")
-        try:
-            yield made.start()
-        finally:
-            made.stop()
+    with over_softhsm(*KEYS) as made:
+        yield made
 
 
 def _uri(label: str) -> str:

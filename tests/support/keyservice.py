@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from support.processes import READY_SECONDS, Program, until
-from support.softhsm import PIN, python_path
+from support.softhsm import PIN, SoftHsm, python_path
 from wardkeys.client import KeyClient
 from wardkeys.errors import KeyServiceError
 
@@ -103,3 +105,19 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, (int, float, list)) else f'"{value}"'
+
+
+@contextmanager
+def over_softhsm(*keys: tuple[str, str]) -> Iterator[KeyService]:
+    """A key service that runs, with a SoftHSM token `ward-ct1` that has these key pairs (see `SoftHsm.provision`)."""
+    with tempfile.TemporaryDirectory(prefix="wk-") as name:
+        hsm = SoftHsm(Path(name))
+        hsm.new_token("ward-ct1")
+        hsm.provision("ward-ct1", *keys)
+        made = KeyService(Path(name), hsm.env)
+        made.hsm = hsm
+        made.add_token("ct1", hsm.module, "ward-ct1")
+        try:
+            yield made.start()
+        finally:
+            made.stop()

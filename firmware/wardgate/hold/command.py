@@ -11,7 +11,7 @@ from wardgate.hold.export import export
 from wardgate.hold.port import ask
 from wardgate.hold.seal import Damaged
 from wardgate.hold.store import STEM, Entry, State, Store
-from wardgate.hold.wrap import WrapError, wrapper_for
+from wardgate.hold.wrap import WrapError, Wrapper, wrapper_for
 from wardgate.log import printable
 from wardgate.policy.model import Config
 
@@ -19,8 +19,11 @@ USAGE: Final = """\
 usage: wardgate hold list -c FILE                        what waits and what is in quarantine, one line an instance
        wardgate hold retry -c FILE [NAME... | --all]     try destinations now; put NAMEs back from quarantine
        wardgate hold release -c FILE --yes NAME...       remove NAMEs from quarantine for ever
-       wardgate hold export -c FILE --yes FOLDER NAME... write NAMEs as DICOM files, in clear: they are patient data
+       wardgate hold export -c FILE --yes [--recovery=KEY] FOLDER NAME... | --all
+                                                         write NAMEs as DICOM files, in clear: they are patient data.
+                                                         KEY: private key of a file in hold.recovery, PEM, instead of the token
 """
+_RECOVERY: Final = "--recovery="
 _MAX_LINES: Final = 10_000
 
 
@@ -30,9 +33,10 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         err.write(USAGE)
         return 0 if words == ["help"] else 2
     command, path, rest = words[0], words[2], words[3:]
-    options = {word for word in rest if word.startswith("--")}
+    recovery = next((word.removeprefix(_RECOVERY) for word in rest if word.startswith(_RECOVERY)), "")
+    options = {_RECOVERY if word.startswith(_RECOVERY) else word for word in rest if word.startswith("--")}
     names = [word for word in rest if not word.startswith("--")]
-    allowed = {"list": set(), "retry": {"--all"}, "release": {"--yes"}, "export": {"--yes"}}[command]
+    allowed = {"list": set(), "retry": {"--all"}, "release": {"--yes"}, "export": {"--yes", "--all", _RECOVERY}}[command]
     if not options <= allowed or (command == "list" and names):
         err.write(USAGE)
         return 2
@@ -48,7 +52,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         if command == "list":
             return _list(_store(config), out)
         if command == "export":
-            return _export(config, names, "--yes" in options, out, err)
+            return _export(config, names, options, recovery, out, err)
         return _ask(config, command, names, options, err)
     except (ConfigErrors, KeyServiceError, WrapError, Damaged, OSError) as error:
         code = getattr(error, "code", None)
@@ -56,11 +60,11 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         return 1
 
 
-def _store(config: Config) -> Store:
+def _store(config: Config, wrapper: Wrapper | None = None) -> Store:
     assert config.hold is not None
     if not os.path.isdir(config.hold.directory):
         raise FileNotFoundError(2, "the queue was never used", str(config.hold.directory))
-    return Store(config.hold.directory, wrapper_for(config.hold, config.keys))
+    return Store(config.hold.directory, wrapper or wrapper_for(config.hold, config.keys))
 
 
 def _list(store: Store, out: TextIO) -> int:
@@ -91,16 +95,17 @@ def _line(store: Store, place: str, entry: Entry) -> str:
     return f"{entry.stem} {state} {what}{reason}\n"
 
 
-def _export(config: Config, words: list[str], confirmed: bool, out: TextIO, err: TextIO) -> int:
-    if len(words) < 2:
+def _export(config: Config, words: list[str], options: set[str], recovery: str, out: TextIO, err: TextIO) -> int:
+    if len(words) != 1 if "--all" in options else len(words) < 2:
         err.write(USAGE)
         return 2
-    if not confirmed:
+    if "--yes" not in options:
         err.write("what is exported is patient data in clear; say --yes if that is intended\n")
         return 1
     folder, names = words[0], words[1:]
-    store = _store(config)
+    store = _store(config, _by_recovery(recovery) if recovery else None)
     there = {entry.stem: entry for entry in (*store.entries(), *store.quarantined())}
+    names = names or list(there)
     missing = [name for name in names if name not in there]
     if missing:
         err.write(f"not in the queue: {printable(missing[0])}\n")
@@ -109,6 +114,12 @@ def _export(config: Config, words: list[str], confirmed: bool, out: TextIO, err:
     for name in names:
         out.write(f"{export(store, there[name], folder)}\n")
     return 0
+
+
+def _by_recovery(path: str) -> Wrapper:
+    from wardgate.hold.recovery import RecoveryWrapper, read_private
+
+    return RecoveryWrapper(read_private(path, lambda: getpass.getpass(f"passphrase of {path}: ")))
 
 
 def _ask(config: Config, command: str, names: list[str], options: set[str], err: TextIO) -> int:

@@ -3,7 +3,7 @@
 A *day key* wraps the instances' keys (RFC 3394). It comes of ECDH between a pair that the box makes for a day and the token's key:
 
     day key  = HKDF-SHA256(ECDH, no salt, info = "wardgate hold day key" | 0 | SHA-256 of the token's SPKI | point of the pair), 32 bytes
-    its name = "ec:" + 16 hex of the SPKI's SHA-256 + ":" + the point of the pair, compressed, hex
+    its name = "ec:" + 16 hex of the SPKI's SHA-256 + ":" + the point of the pair, compressed, hex, and behind it what `recovery` puts there
 
 Making one needs the token's public key only; the pair's private half is forgotten at once. Getting it back needs the token: the name says
 with which point. A card makes a few agreements a second, so what it gave is kept a little.
@@ -17,10 +17,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from wardgate.hold.wrap import KEY_BYTES, WrapError
+from wardgate.hold.agreement import CURVES, derive, mark_of, new_pair, point_of
+from wardgate.hold.wrap import WrapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -31,15 +33,17 @@ if TYPE_CHECKING:
 DAY_SECONDS: Final = 86400.0
 KEPT_SECONDS: Final = 60.0  # a day key that the token gave back, after that the token is asked again
 MAX_KEPT: Final = 64
-_INFO: Final = b"wardgate hold day key\0"
-_CURVES: Final = ("secp256r1", "secp384r1")
+_LABEL: Final = b"wardgate hold day key"
 
 
 class TokenWrapper:
     """One key in a token. `wrap` asks the token nothing but once for its public key; `fetch` does and blocks."""
 
-    def __init__(self, key: TokenKey, keys: Keys, clock: Callable[[], float] = time.monotonic) -> None:
-        """Asks nobody: the token may be out."""
+    def __init__(self, key: TokenKey, keys: Keys, clock: Callable[[], float] = time.monotonic, recovery: Sequence[str | Path] = ()) -> None:
+        """Asks nobody: the token may be out. `recovery`: files of public keys. Raises `RecoveryError`."""
+        from wardgate.hold.recovery import read_public
+
+        self._recovery = [read_public(path) for path in recovery]
         self._key = key
         self._keys = keys
         self._clock = clock
@@ -81,11 +85,11 @@ class TokenWrapper:
     def fetch(self, name: str) -> None:
         """Have the token give a day key back. Blocks as long as the token takes. Raises `KeyServiceError`, `WrapError`."""
         public = self._known_public()
-        mark, _, point = name.removeprefix("ec:").partition(":")
-        if not name.startswith("ec:") or mark != _mark(self._spki):
-            raise WrapError(f"the instance was written under key {name[:24]}, the token has ec:{_mark(self._spki)}")
-        pair = _point(public.curve, point)
-        day = self._derive(self._client().agree(self._key, _uncompressed(pair)), bytes.fromhex(point))
+        kind, mark, point, *_recovery = (*name.split(":"), "", "")
+        if kind != "ec" or mark != mark_of(self._spki):
+            raise WrapError(f"the instance was written under key {name[:24]}, the token has ec:{mark_of(self._spki)}")
+        pair = point_of(public.curve, point)
+        day = derive(self._client().agree(self._key, _uncompressed(pair)), _LABEL, self._spki, bytes.fromhex(point))
         with self._lock:
             now = self._clock()
             self._kept = {each: kept for each, kept in self._kept.items() if kept[0] > now}
@@ -104,23 +108,16 @@ class TokenWrapper:
             self._kept.clear()
 
     def _new_day(self) -> tuple[float, str, bytes]:
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        from wardgate.hold.recovery import for_each
 
         public = self._public
         if public is None:
             raise WrapError("the public key of the token is not known yet")
-        pair = ec.generate_private_key(public.curve)
-        point = pair.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-        key = self._derive(pair.exchange(ec.ECDH(), public), point)
-        self._day = day = (self._clock() + DAY_SECONDS, f"ec:{_mark(self._spki)}:{point.hex()}", key)
+        point, secret = new_pair(public)
+        key = derive(secret, _LABEL, self._spki, point)
+        name = f"ec:{mark_of(self._spki)}:{point.hex()}{for_each(self._recovery, key)}"
+        self._day = day = (self._clock() + DAY_SECONDS, name, key)
         return day
-
-    def _derive(self, secret: bytes, point: bytes) -> bytes:
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        return HKDF(SHA256(), KEY_BYTES, None, _INFO + hashlib.sha256(self._spki).digest() + point).derive(secret)
 
     def _known_public(self) -> ec.EllipticCurvePublicKey:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -133,7 +130,7 @@ class TokenWrapper:
                 public = load_der_public_key(spki)
             except (ValueError, UnsupportedAlgorithm) as error:
                 raise WrapError("the token's key is of no known kind") from error
-            if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in _CURVES:
+            if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in CURVES:
                 raise WrapError("the token's key is neither P-256 nor P-384: it cannot agree on a key")
             self._spki, self._public = spki, public
         return self._public
@@ -142,19 +139,6 @@ class TokenWrapper:
         from wardkeys.client import KeyClient
 
         return KeyClient(os.fspath(self._keys.socket), float(self._keys.sign_seconds))
-
-
-def _mark(spki: bytes) -> str:
-    return hashlib.sha256(spki).hexdigest()[:16]
-
-
-def _point(curve: ec.EllipticCurve, text: str) -> ec.EllipticCurvePublicKey:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(curve, bytes.fromhex(text))
-    except ValueError as error:
-        raise WrapError("the name of a day key has no point of the token's curve") from error
 
 
 def _uncompressed(public: ec.EllipticCurvePublicKey) -> bytes:

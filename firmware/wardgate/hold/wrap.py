@@ -58,7 +58,7 @@ def wrapper_for(hold: Hold, keys: Keys) -> Wrapper:
     if isinstance(hold.key, TokenKey):
         from wardgate.hold.tokenwrap import TokenWrapper
 
-        return TokenWrapper(hold.key, keys)
+        return TokenWrapper(hold.key, keys, recovery=hold.recovery)
     return FileWrapper(hold.key)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from wardgate.policy.claims import SOON_DAYS, check_claims, expired, own_certificates, restart_with_openssl_conf
+from wardgate.policy.holdcheck import check_hold
 from wardgate.policy.keycheck import check_token_keys
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors, Mistake
@@ -21,7 +22,7 @@ def check(path: str, out: TextIO) -> int:
         return _refuse(path, errors.mistakes, out)
     restart_with_openssl_conf(config)
     check_claims(config, mistakes, files=True)
-    unchecked = check_token_keys(config, mistakes)
+    unchecked = check_token_keys(config, mistakes) + check_hold(config, mistakes)
     certificates = own_certificates(config, mistakes)
     mistakes += expired(certificates)
     if mistakes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.audit_words import MAX_REPOSITORIES
@@ -15,6 +15,8 @@ from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 from wardgate.policy.status import check_status
 from wardgate.policy.witnesses import check_witnesses
 from wardgate.token.naming import is_uri
+
+MOST_RECOVERY_KEYS: Final = 4  # each makes the head of every instance longer
 
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its NUL
 _LONGEST_SOCKET = "/custody.sock"
@@ -51,6 +53,13 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
     if hold and "key" in hold and not is_uri(hold["key"]) and not hold.get("unsafe_allow_file_key"):
         expected = "a key in a token (pkcs11:...), or unsafe_allow_file_key = true beside it"
         mistakes.append(Mistake("hold.key", expected, hold["key"], Code.CONFIG_UNSAFE_NEEDED))
+    recovery = (hold or {}).get("recovery", [])
+    if hold and recovery and not is_uri(hold.get("key", "")):
+        mistakes.append(
+            Mistake("hold.recovery", "a key in a token beside it: a file can be copied", hold.get("key", ""), Code.CONFIG_CONTRADICTION)
+        )
+    if len(recovery) > MOST_RECOVERY_KEYS:
+        mistakes.append(Mistake("hold.recovery", f"at most {MOST_RECOVERY_KEYS} files", str(len(recovery)), Code.CONFIG_VALUE))
 
 
 def _audit(data: dict[str, Any], mistakes: list[Mistake]) -> None:

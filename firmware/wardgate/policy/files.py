@@ -29,6 +29,8 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
     for table, word in places:
         if (data.get(table) or {}).get(word):
             data[table][word] = _absolute(data[table][word], base)
+    hold = data.get("hold") or {}
+    hold.update({"recovery": [_absolute(text, base) for text in hold["recovery"]]} if hold.get("recovery") else {})
     for witness in data.get("custody", {}).get("witness", []):
         if "anchors" in witness:
             witness["anchors"] = _absolute(witness["anchors"], base)
@@ -68,6 +70,8 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     hold = data.get("hold") or {}
     if "key" in hold:
         _key(hold["key"], "hold.key", mistakes)
+    for index, path in enumerate(hold.get("recovery", [])):
+        _file(path, f"hold.recovery[{index}]", mistakes)
     if "directory" in hold:
         _directory(Path(hold["directory"]), "hold.directory", mistakes)
     spool = (data.get("audit") or {}).get("spool")

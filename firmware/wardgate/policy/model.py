@@ -153,6 +153,7 @@ class Hold(NamedTuple):
     retry_seconds: int = 300
     attempts: int = 20
     commitment_seconds: int = 21600
+    recovery: tuple[Path, ...] = ()
 
 
 class Limits(NamedTuple):
@@ -411,7 +412,10 @@ def _custody(data: dict[str, Any]) -> Custody:
 
 
 def _hold(data: dict[str, Any] | None) -> Hold | None:
-    return Hold(**{**data, "directory": Path(data["directory"]), "key": key_reference(data["key"])}) if data else None
+    if not data:
+        return None
+    paths = {"directory": Path(data["directory"]), "recovery": tuple(map(Path, data.get("recovery", ())))}
+    return Hold(**{**data, **paths, "key": key_reference(data["key"])})
 
 
 def _link(data: dict[str, Any]) -> Link:

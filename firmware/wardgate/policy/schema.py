@@ -177,6 +177,14 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
             " a file of 32 bytes, raw or as 64 hex digits, mode 0600",
         ),
         Word("unsafe_allow_file_key", Kind.BOOLEAN, False, "lets `key` be a file: who takes the disk with it can read what is held"),
+        Word(
+            "recovery",
+            Kind.PATH,
+            [],
+            "certificates or public keys (PEM, P-256 or P-384) whose private keys are kept elsewhere: `wardgate hold export --recovery=KEY`"
+            " reads with one what was held under a token that is lost; at most 4",
+            many=True,
+        ),
         Word("max_bytes", Kind.INTEGER, 0, "most that the queue may hold, bytes; 0: what the disk has", 0, 1 << 50),
         Word("keep_free_bytes", Kind.INTEGER, 1 << 30, "space that the queue leaves free on its disk, bytes", 1 << 20, 1 << 44),
         Word("associations_per_peer", Kind.INTEGER, 4, "associations at once to one peer", 1, 64),
