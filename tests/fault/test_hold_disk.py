@@ -63,18 +63,18 @@ def test_a_disk_that_fills_is_answered_a700_and_holds_what_it_acknowledged(bench
 
 
 def test_a_disk_filled_by_others_costs_the_sender_a700_and_no_instance(bench: Bench, small_disk: Path) -> None:
-    series = datasets.generate(bench.folder / "in", 3, 512)
+    series = datasets.generate(bench.folder / "in", 3, 1536)  # more than a piece, so that a part is on the disk before the rest came
     with wire.dial(bench.plan.listen) as client:
         client.associate(MODALITY, PACS)
         client.send(*wire.store_pdus(series[0]))
         assert wire.status_of(client.read()[1]) == 0
         # The room was there when the request came; it is gone before its data set is.
         parts = wire.store_pdus(series[1])
-        client.send(*parts[:12])
+        client.send(*parts[:-8])
         until(lambda: held.unfinished(small_disk), "it is being written")
         with (small_disk / "ballast").open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, _free(small_disk) - 8192)
-        client.send(*parts[12:])
+        client.send(*parts[-8:])
         assert wire.status_of(client.read()[1]) == 0xA700
         bench.box.wait_code("HOLD_WRITE_FAILED")
         (small_disk / "ballast").unlink()
