@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_der_public_key
+from test_card_tool import Desk
 
 from support import datasets, held
 from support.bench import Bench
-from support.card import KeySlot, Slot, personalise
+from support.card import KeySlot, Slot, personalise, until_present
 from support.cardbench import opensc
 from support.keyservice import KeyService, over_softhsm
 from support.processes import until
@@ -131,6 +132,32 @@ def test_slot_9d_of_a_card_wraps_and_unwraps(folder: Path, slot: Slot, pki: Pki)
         key = "pkcs11:token=TEST%20ONLY%20box-card-9a;id=%03;type=private"
         agrees(service, key)
         round_trip(service, key)
+    finally:
+        service.stop()
+        slot.remove()
+
+
+@pytest.mark.parametrize("algorithm", ["p256", "p384"])
+def test_a_key_that_the_workstation_makes_in_slot_9d_is_one_for_the_queue(folder: Path, slot: Slot, pki: Pki, algorithm: str) -> None:
+    module = opensc()
+    slot.insert()
+    until_present(slot)
+    desk = Desk(folder, slot)
+    desk.init()
+    desk.good("new-key", *desk.both(), "--name", "ward-9d")
+    said = desk.good("new-key", *desk.both(), "--slot", "9d", "--algorithm", algorithm, "--name", "ward-9d queue")
+    assert "needs no other" in said
+    assert "issued by CN=placeholder of wardtool" in desk.good("list")
+    assert desk.tool("csr", *desk.pin(), "--slot", "9d", folder / "9d.csr").returncode == 1, "it signs nothing"
+    other = pki.issue("other-9d", public=ec.generate_private_key(ec.SECP256R1()).public_key(), agrees=True)
+    refused = desk.tool("install-cert", *desk.both(), "--yes", "--slot", "9d", other.chain)
+    assert refused.returncode == 1 and "WG786" in refused.stdout, refused.stdout
+    service = KeyService(folder, {})
+    try:
+        service.add_token("card", module, "ward-9d", (folder / "pin").read_text().strip())
+        service.start()
+        service.until_state("card", "present")
+        round_trip(service, "pkcs11:token=ward-9d;id=%03;type=private")
     finally:
         service.stop()
         slot.remove()

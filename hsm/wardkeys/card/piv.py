@@ -135,6 +135,11 @@ class Piv:
 
     # Administration
 
+    def agree(self, slot: Slot, algorithm: Algorithm, point: bytes) -> bytes:
+        """Return what the EC key in a slot and an uncompressed point have in common (SP 800-73-4 part 2, 3.2.4). Raises `CardError`."""
+        template = tlv(0x7C, tlv(0x82), tlv(0x85, point))
+        return find(self._channel.command(_AUTHENTICATE, algorithm, slot, template), 0x7C, 0x82)
+
     def authenticate(self, key: ManagementKey) -> None:
         """Authenticate card and host to each other by the management key. CARD_ADMIN_REFUSED where one of them does not have it."""
         try:

@@ -19,7 +19,7 @@ from wardkeys.card.piv import Slot
 from wardkeys.card.publickey import PublicKey, algorithm_of, public_key
 from wardtools.card import desk
 from wardtools.card.sealed import card_key
-from wardtools.card.work import ALGORITHMS, SLOTS, Work
+from wardtools.card.work import ALGORITHMS, SLOTS, Work, agreeing
 
 _PLACEHOLDER_DAYS: Final = 3650
 
@@ -37,25 +37,40 @@ def new_key(work: Work, options: argparse.Namespace) -> int:
     work.piv.authenticate(management)
     sys.stderr.write("the card makes a key; with RSA this can take a minute\n")
     public = public_key(algorithm, work.piv.generate(slot, algorithm))
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, options.name)])
+    certificate = _placeholder(work, slot, public, pin, options.name)
+    _again(work, slot, pin)
+    if not work.proves(slot, public):
+        raise CardError(Code.CARD_MISMATCH, "the new key does not go with its own public key")
+    work.piv.put_certificate(slot, certificate.public_bytes(serialization.Encoding.DER))
+    print(f"slot {options.slot}: new key {_kind(public)}, {_spki(public)}, with a certificate of its own; {_next(slot, public)}")
+    return 0
+
+
+def _next(slot: Slot, public: PublicKey) -> str:
+    if agreeing(slot, public) is not None:
+        return "it agrees on keys (hold.key of the box) and needs no other"
+    return "next: wardtool card csr"
+
+
+def _placeholder(work: Work, slot: Slot, public: PublicKey, pin: bytes, common_name: str) -> x509.Certificate:
+    """Return a certificate for the key: signed by itself, or, as it signs nothing, by a key that is thrown away."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name)
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=_PLACEHOLDER_DAYS))
         .add_extension(x509.BasicConstraints(False, None), True)
     )
-    certificate = builder.sign(card_key(work.piv, slot, public, lambda: _again(work, slot, pin)), _hash_for(public))
-    _again(work, slot, pin)
-    if not work.proves(slot, public):
-        raise CardError(Code.CARD_MISMATCH, "the new key does not sign for its own public key")
-    work.piv.put_certificate(slot, certificate.public_bytes(serialization.Encoding.DER))
-    print(f"slot {options.slot}: new key {_kind(public)}, {_spki(public)}, with a certificate of its own; next: wardtool card csr")
-    return 0
+    curve_key = agreeing(slot, public)
+    if curve_key is not None:  # OpenSC lets a key agree when its certificate says so (RFC 5280 4.2.1.3)
+        usage = x509.KeyUsage(False, False, False, False, True, False, False, False, False)
+        builder = builder.issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "placeholder of wardtool, no authority")]))
+        return builder.add_extension(usage, True).sign(ec.generate_private_key(curve_key.curve), _hash_for(public))
+    return builder.issuer_name(name).sign(card_key(work.piv, slot, public, lambda: _again(work, slot, pin)), _hash_for(public))
 
 
 def csr(work: Work, options: argparse.Namespace) -> int:
@@ -65,6 +80,8 @@ def csr(work: Work, options: argparse.Namespace) -> int:
     if held is None:
         raise CardError(Code.CARD_EMPTY, f"slot {options.slot} has no certificate; make a key with new-key")
     public = _public_of(held)
+    if agreeing(slot, public) is not None:
+        raise CardError(Code.CARD_INPUT, f"the key in slot {options.slot} agrees on keys and signs no request; its own certificate will do")
     pin = _pin(work, slot, options)
     _again(work, slot, pin)
     if not work.proves(slot, public):
@@ -97,7 +114,7 @@ def install_cert(work: Work, options: argparse.Namespace) -> int:
     pin = _pin(work, slot, options)
     _again(work, slot, pin)
     if not work.proves(slot, public):
-        raise CardError(Code.CARD_MISMATCH, f"the key in slot {options.slot} did not sign for the certificate's public key")
+        raise CardError(Code.CARD_MISMATCH, f"the key in slot {options.slot} does not go with the certificate's public key")
     work.piv.authenticate(desk.stored_key(options.management_key))
     work.piv.put_certificate(slot, certificate.public_bytes(serialization.Encoding.DER))
     if work.certificate(slot) != certificate:

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from wardgate.codes import Code
 from wardkeys.card.channel import Channel
@@ -68,7 +69,13 @@ class Work(NamedTuple):
         return True
 
     def proves(self, slot: Slot, public: PublicKey) -> bool:
-        """Tell whether the key in a slot belongs to `public`, by a signature over random bytes. Needs the PIN. Raises `CardError`."""
+        """Tell whether the key in a slot belongs to `public`: by a signature over random bytes, or by what it agrees on.
+
+        Needs the PIN. Raises `CardError`.
+        """
+        curve_key = agreeing(slot, public)
+        if curve_key is not None:
+            return self._agrees(slot, curve_key)
         algorithm, message = algorithm_of(public), b"wardtool card proof " + os.urandom(32)
         try:
             signature = self.piv.sign(slot, algorithm, to_sign(algorithm, message))
@@ -84,6 +91,21 @@ class Work(NamedTuple):
         except InvalidSignature:
             return False
         return True
+
+    def _agrees(self, slot: Slot, public: ec.EllipticCurvePublicKey) -> bool:
+        pair = ec.generate_private_key(public.curve)
+        point = pair.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        try:
+            return self.piv.agree(slot, algorithm_of(public), point) == pair.exchange(ec.ECDH(), public)
+        except CardError as error:
+            if error.status in (0x6A86, 0x6A80):
+                return False  # a key of another kind
+            raise
+
+
+def agreeing(slot: Slot, public: PublicKey) -> ec.EllipticCurvePublicKey | None:
+    """Return a key that is for key agreement: one on a curve in slot 9d (key management, SP 800-73-4). It signs nothing."""
+    return public if slot is Slot.KEY_MANAGEMENT and isinstance(public, ec.EllipticCurvePublicKey) else None
 
 
 @contextmanager
