@@ -132,6 +132,25 @@ def test_failed_partial_late_and_repeated_reports_each_count_once_and_what_was_n
     assert "not committed" in made.box.hold("list").stdout
 
 
+def test_a_request_waits_for_all_that_was_held_before_it_and_for_nothing_that_came_after(made: Bench) -> None:
+    with CommitPacs(made.peer.port, made.peer.calls) as pacs, netdicom.Scp(MODALITY, made.plan.modality_port) as modality:
+        made.start()
+        seen_once(made, pacs)
+        images, after = series(made), datasets.generate(made.folder / "after", 1, 16, study=3)
+        pacs.refuses = {images[2].sop_instance: 0xA700}  # not now
+        send(made, images)
+        until(lambda: images[1].sop_instance in pacs.stored, "the first ones are there")
+        ask(made, images)
+        time.sleep(2)  # time enough to be wrong: what was never sent has failed
+        assert images[2].sop_instance not in pacs.stored
+        pacs.refuses = {after[0].sop_instance: 0xA700}
+        send(made, after)
+        report = modality.wait("report", 60)
+        assert report.event_type == 1, "an instance that was on its way is not called failed"
+        assert sorted(report.instances) == sorted(one.sop_instance for one in images)
+        assert [held.instance_of(entry) for entry in held.files(made)] == [after[0].sop_instance], "it waits, and held nothing up"
+
+
 def test_the_pacs_is_not_believed_about_what_it_never_took(made: Bench) -> None:
     with CommitPacs(made.peer.port, made.peer.calls) as pacs, netdicom.Scp(MODALITY, made.plan.modality_port) as modality:
         made.start()
