@@ -82,6 +82,32 @@ def test_a_table_without_repository_and_a_name_twice_are_mistakes() -> None:
     assert [(mistake.place, mistake.code) for mistake in caught.value.mistakes] == [("audit.repository[1].name", Code.CONFIG_DUPLICATE)]
 
 
+def test_with_the_plant_a_repository_must_be_one_that_the_box_may_call() -> None:
+    plant = """
+[plant]
+ports = "router"
+modality_port = "m0"
+hospital_port = "h0"
+[plant.router]
+modality_address = "192.0.2.1/24"
+hospital_address = "198.51.100.2/24"
+[plant.management]
+side = "hospital"
+address = "198.51.100.2/24"
+sources = ["198.51.100.0/24"]
+reach = ["198.51.100.9:6514"]
+"""
+    text = GOOD + AUDIT.replace("arr.example.org:6514", "198.51.100.9:6514") + plant
+    places = []
+    for changed in (text, text.replace('reach = ["198.51.100.9', 'reach = ["198.51.100.8')):
+        try:
+            parsed(changed)
+            places.append([])
+        except ConfigErrors as errors:
+            places.append([mistake.place for mistake in errors.mistakes])
+    assert "audit.repository[0].connect" not in places[0] and "audit.repository[0].connect" in places[1]
+
+
 def test_its_keys_and_switches_are_named_like_those_of_links() -> None:
     config = parsed(GOOD + AUDIT.replace('anchors = "arr', 'unsafe_allow_any_name = true\nanchors = "arr'))
     assert "audit, arr" in dict(named_keys(config))

@@ -69,6 +69,8 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         *("TOKEN_HAS_FAILED", "KEY_SERVICE_IS_AWAY"),
     ),
     **_alert(EventType.HARDWARE_CONFIGURATION, Outcome.SUCCESS, "TOKEN_IS_BACK"),
+    **_alert(EventType.EMERGENCY_OVERRIDE_STARTED, Outcome.MAJOR, "BREAK_GLASS_STARTED"),  # nothing is protected while it lasts
+    **_alert(EventType.EMERGENCY_OVERRIDE_STOPPED, Outcome.SUCCESS, "BREAK_GLASS_ENDED"),
     **_alert(EventType.AUDIT_RECORDING_STOPPED, Outcome.MAJOR, "AUDIT_DROPPED", "AUDIT_EVENTS_LOST", "AUDIT_SPOOL_DAMAGED"),
 }
 AUDITED: Final = frozenset(code._value_.number for code in MEANINGS)  # numbers: asked for every line of the log
@@ -96,6 +98,7 @@ def message_of(event: AuditEvent, box: str, source_id: str, site_id: str = "") -
         access_point=box,
         access_point_type=AccessPoint.MACHINE_NAME,
     )
+    performers = (Participant(event.words["by"]),) if event.words.get("by") else ()  # A.5.3.11: UserIsRequestor false
     return AuditMessage(
         event=meaning.event,
         types=(meaning.type,),
@@ -103,7 +106,7 @@ def message_of(event: AuditEvent, box: str, source_id: str, site_id: str = "") -
         time_ns=event.time_ns,
         outcome=meaning.outcome,
         source=AuditSource(source_id, site_id, (SourceType.APPLICATION_SERVER,)),
-        participants=(reporter,),
+        participants=(reporter, *performers),
         objects=() if activity else (_about(code, event, box),),
         outcome_text="" if activity else f"{code} {code.value.sentence}",
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_PACKET: Final = 65536
 MAX_WORD: Final = 400
 # What a message may carry of an event's fields: where, and why. Nothing else of them leaves the box.
-WORDS: Final = ("link", "at", "side", "phase", "port", "detail", "was", "users", "what", "repeated")
+WORDS: Final = ("link", "at", "side", "phase", "port", "detail", "was", "users", "what", "repeated", "by")
 
 
 class EventError(ValueError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.audit.event import MAX_PACKET, AuditEvent, decode, event_in
 from wardgate.relay.loop import IN, Loop
+from wardgate.relay.unixsocket import listening
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 MAX_EMITTERS: Final = 256
@@ -47,19 +47,8 @@ class Intake:
 
     def listen(self) -> None:
         """Begin, in place of a socket that nobody serves any more. Raises `OSError`."""
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        mask = os.umask(0o077)
-        try:
-            sock.bind(self._path)
-        finally:
-            os.umask(mask)
-        sock.listen(64)
-        self._listener = sock
-        self._loop.register(sock.fileno(), self._called, IN)
+        self._listener = listening(self._path, 64)
+        self._loop.register(self._listener.fileno(), self._called, IN)
 
     def finish(self) -> None:
         """Take what emitters have said until now, then listen no more. Raises nothing."""

@@ -47,12 +47,12 @@ class Outbox:
         """How many the sender has not kept yet."""
         return len(self._waiting)
 
-    def put(self, code: Code, peer: str, fields: dict[str, Any]) -> None:
-        """Take an event, if its code is audited."""
+    def put(self, code: Code, peer: str, fields: dict[str, Any], time_ns: int | None = None) -> None:
+        """Take an event, if its code is audited. `time_ns`: when it happened, now without it."""
         if code._value_.number in AUDITED:
             before = self._repeats.passes(code, _host(fields.get("at")) or peer, time.monotonic())
             if before is not None:
-                self._add(code, peer, {**fields, "repeated": before} if before else fields)
+                self._add(code, peer, {**fields, "repeated": before} if before else fields, time_ns)
                 self._say()
 
     def turn(self) -> None:
@@ -79,13 +79,13 @@ class Outbox:
         """Say no more."""
         self._drop()
 
-    def _add(self, code: Code, peer: str, fields: dict[str, Any]) -> None:
+    def _add(self, code: Code, peer: str, fields: dict[str, Any], time_ns: int | None = None) -> None:
         if len(self._waiting) >= self._bound:
             self.lost += 1
             self._untold += 1
             return
         self._number += 1
-        self._waiting.append((self._number, AuditEvent.of(code, self._clock(), self._who, peer, fields)))
+        self._waiting.append((self._number, AuditEvent.of(code, self._clock() if time_ns is None else time_ns, self._who, peer, fields)))
 
     def _say(self) -> None:
         if not self._waiting or self._waiting[-1][0] <= self._said or not self._connect():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, Final
 
 from wardgate.relay.loop import IN, Loop
+from wardgate.relay.unixsocket import listening
 
 MAX_BYTES: Final = 65536
 MAX_CALLERS: Final = 16
@@ -27,19 +27,8 @@ class Port:
 
     def listen(self) -> None:
         """Begin, in place of a socket that nobody serves any more. Raises `OSError`."""
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        mask = os.umask(0o077)
-        try:
-            sock.bind(self._path)
-        finally:
-            os.umask(mask)
-        sock.listen(8)
-        self._socket = sock
-        self._loop.register(sock.fileno(), self._called, IN)
+        self._socket = listening(self._path, 8)
+        self._loop.register(self._socket.fileno(), self._called, IN)
 
     def close(self) -> None:
         """Listen no more."""

@@ -65,6 +65,8 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
 def _audit(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     audit = data.get("audit") or {}
     repositories = audit.get("repository", [])
+    plant = data.get("plant", {})
+    reach = plant.get("management", {}).get("reach", [])
     if len(repositories) > MAX_REPOSITORIES:
         expected = f"at most {MAX_REPOSITORIES} repositories"
         mistakes.append(Mistake("audit.repository", expected, str(len(repositories)), Code.CONFIG_BOUNDS))
@@ -78,6 +80,9 @@ def _audit(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     for index, each in enumerate(repositories):
         place = f"audit.repository[{index}]"
         _reachable(each, place, mistakes)
+        if plant.get("ports", "none") != "none" and each.get("connect") and each["connect"] not in reach:
+            expected = "an endpoint of plant.management.reach: with the plant the box itself calls nothing else"
+            mistakes.append(Mistake(f"{place}.connect", expected, each["connect"], Code.CONFIG_CONTRADICTION))
         if each.get("tls"):
             _tls(each["tls"], f"{place}.tls", mistakes)
 
