@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,21 @@ def test_start_and_stop_of_the_box_are_told(bench: Bench) -> None:
             assert (found.msgid, found.source) == ("IHE+RFC-3881", "gate 7")
             role = found.root.find("ActiveParticipant/RoleIDCode")
             assert role is not None and role.get("csd-code") == "110150"
+
+
+def test_audit_begins_with_a_reload_and_goes_on_over_the_next(bench: Bench) -> None:
+    bench.modality()
+    with Rsyslog(bench.folder / "arr", bench.pki, free_port()) as repository:
+        bench.start()
+        bench.plan.more = audit_table(bench.folder, bench.pki, [repository.port])
+        bench.plan.write()
+        checked = bench.box.check().stdout
+        assert f"audit to r0 at {LOOPBACK}:{repository.port}, TLS B.12" in checked, checked
+        for code in ("WG318", "WG348"):
+            os.kill(bench.box.master, signal.SIGHUP)
+            until(lambda: bench.box.codes().count("WG205") == (1 if code == "WG318" else 2), "the old worker has left")  # noqa: B023
+            assert bench.echo_back(certificate="pacs-other-ca" if code == "WG318" else "pacs-wrong-name").returncode != 0
+            repository.wait(code)
 
 
 def test_a_caller_whose_certificate_is_refused_is_told(bench: Bench) -> None:

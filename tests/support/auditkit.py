@@ -16,8 +16,8 @@ from wardtools.pki import Pki
 _LINE = re.compile(r"<(\d+)>1 (\S+) (\S+) (\S+) (\S+) (\S+) - (<\?xml .*)")
 
 
-def audit_table(folder: Path, pki: Pki, ports: Iterable[int], names: tuple[str, ...] = ("pacs.test",), **words: object) -> str:
-    """Return `[audit]` with one repository a port (`r0`, `r1`, ...), TOML; the spool is `folder/audit`."""
+def audit_table(folder: Path, pki: Pki, ports: Iterable[int], key: str = "", **words: object) -> str:
+    """Return `[audit]` with one repository a port (`r0`, `r1`, ...), TOML; the spool is `folder/audit`. `key`: of `box-ecdsa`."""
     leaf = pki.leaf("box-ecdsa")
     table = {"spool": str(folder / "audit"), **words}
     parts = ["[audit]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
@@ -28,9 +28,9 @@ def audit_table(folder: Path, pki: Pki, ports: Iterable[int], names: tuple[str, 
             f'connect = "{LOOPBACK}:{port}"',
             "[audit.repository.tls]",
             'profile = "B.12"',
-            f'certificates = [{{ chain = "{leaf.chain}", key = "{leaf.key}" }}]',
+            f'certificates = [{{ chain = "{leaf.chain}", key = "{key or leaf.key}" }}]',
             f'anchors = "{pki.root}"',
-            f"names = {json.dumps(names)}",
+            'names = ["pacs.test"]',
             'crl_policy = "off"',
         ]
     return "\n".join(parts) + "\n"

@@ -29,6 +29,8 @@ def check(path: str, out: TextIO) -> int:
         return _refuse(path, mistakes, out)
     for link in config.links:
         _describe(link, out)
+    for repository in config.audit.repositories if config.audit is not None else ():
+        out.write(f"audit to {repository.name} at {repository.connect.text}, TLS {repository.tls.profile}\n")
     plant = config.plant
     if plant.ports is not Ports.NONE:
         vlan = f", VLAN {plant.vlan}" if plant.vlan else ""
