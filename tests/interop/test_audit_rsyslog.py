@@ -127,6 +127,9 @@ def test_a_caller_whose_certificate_is_refused_is_told(bench: Bench) -> None:
             assert (found.event, found.types, found.outcome) == ("110113", ["110126"], "8"), certificate
             assert found.object_id == LOOPBACK
             assert found.details["Failure Code"] == code
+        assert bench.echo_back(calling="SOMEBODY").returncode != 0  # policy: the certificate is good
+        found = told(repository.wait("WG501")[0])
+        assert (found.types, found.outcome, "SOMEBODY" in found.object_name) == (["110147"], "4", True)
 
 
 def test_what_happens_while_the_repository_is_away_reaches_it_later(bench: Bench) -> None:

@@ -105,6 +105,7 @@ def test_many_restarts_do_not_use_the_room_up(tmp_path: Path) -> None:
     again = made(tmp_path)
     assert read(again) == list(range(12))
     assert again.size < 12 * 1024
+    assert sum(path.stat().st_size for path in tmp_path.glob("wal-*")) == again.size
 
 
 def test_files_that_every_repository_has_had_go(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         *("TLS_ENDED_IN_HANDSHAKE", "ISCL_ENDED_IN_HANDSHAKE"),
     ),
     **_alert(
+        EventType.ACCESS_CONTROL_DECISION,
+        Outcome.MINOR,  # policy refused the association
+        *("CALLING_AE_REFUSED", "CALLED_AE_REFUSED", "DIRECTION_REFUSED", "NO_CONTEXT_LEFT"),
+    ),
+    **_alert(
         EventType.HARDWARE_CONFIGURATION,
         _REFUSED,
         *("TOKEN_IS_ABSENT", "TOKEN_IS_ANOTHER", "TOKEN_IS_SWAPPED", "TOKEN_HAS_EXPIRED", "TOKEN_IS_BLOCKED", "TOKEN_PIN_IS_REFUSED"),

@@ -109,7 +109,7 @@ class Outbox:
             except OSError:
                 sock.close()
                 return False
-            self._socket, self._said = sock, 0
+            self._socket = sock
         return True
 
     def _hear(self) -> None:

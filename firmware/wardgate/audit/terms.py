@@ -31,6 +31,7 @@ class EventType(Enum):
     HARDWARE_CONFIGURATION = Coded("110130", "Hardware Configuration")
     AUDIT_RECORDING_STOPPED = Coded("110133", "Audit Recording Stopped")
     EMERGENCY_OVERRIDE_STOPPED = Coded("110138", "Emergency Override Stopped")
+    ACCESS_CONTROL_DECISION = Coded("110147", "Access Control Decision")
 
 
 class Action(Enum):
