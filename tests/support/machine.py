@@ -56,6 +56,7 @@ AARCH64 = Machine(
         "/usr/share/AAVMF/AAVMF_CODE.snakeoil.fd": "qemu-efi-aarch64",
         "/usr/share/ovmf/PkKek-1-snakeoil.key": "ovmf",  # the same key
         "/usr/bin/qemu-aarch64-static": "qemu-user-static",
+        "/usr/bin/arch-test": "arch-test",
         "/usr/bin/aarch64-linux-gnu-objcopy": "binutils-aarch64-linux-gnu",
         "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
     },
