@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_der_public_key
 from test_card_tool import Desk
 
-from support import datasets, held
-from support.bench import Bench
+from support import datasets, held, wire
+from support.bench import MODALITY, PACS, Bench
 from support.card import KeySlot, Slot, personalise, until_present
 from support.cardbench import opensc
 from support.keyservice import KeyService, over_softhsm
@@ -198,6 +198,52 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
         until(lambda: "WG748" in bench.box.log, "it is back")
         assert bench.send(again).returncode == 0, bench.box.log
         assert not held.files(bench, State.QUARANTINED)
+    finally:
+        bench.close()
+        service.stop()
+
+
+def test_a_card_pulled_in_the_middle_of_a_held_association_takes_the_instance_before_and_after_and_none_between(bench: Bench) -> None:
+    hsm = SoftHsm(bench.folder)
+    hsm.new_token("ward-ct1")
+    hsm.provision("ward-ct1", ("hold", "p256-agrees"))
+    service = KeyService(bench.folder, hsm.env)
+    service.add_token("ct1", hsm.module, "ward-ct1")
+    service.start()
+    try:
+        service.until_state("ct1", "present")
+        held.plan(bench)
+        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False}
+        bench.plan.keys = {"socket": service.socket}
+        bench.start()
+        first, series = datasets.generate(bench.folder / "first", 1, 16, study=2), datasets.generate(bench.folder / "in", 4, 64)
+        until(lambda: bench.send(first).returncode == 0, "the workers know the token")
+        with wire.dial(bench.plan.listen) as client:
+            client.associate(MODALITY, PACS)
+
+            def stored(number: int) -> int:
+                client.send(*wire.store_pdus(series[number]))
+                return wire.status_of(client.read()[1])
+
+            def said(code: str) -> bool:
+                return bench.box.log.count(code) > len(bench.box.workers())  # and the master
+
+            assert stored(0) == 0
+            parts = wire.store_pdus(series[1])
+            client.send(*parts[:-1])  # its key is made already
+            hsm.remove()
+            until(lambda: said("WG740"), f"all know\n{bench.box.log[-2000:]}")
+            client.send(parts[-1])
+            assert wire.status_of(client.read()[1]) == 0, "what had begun under a key is kept under it"
+            assert stored(2) == 0xA700
+            bench.box.wait_code("HOLD_KEY")
+            assert len(held.files(bench)) == 3
+            hsm.put_back()
+            until(lambda: stored(3) == 0, "it is back")
+            client.release()
+        with held.pacs(bench) as pacs:
+            held.wait_empty(bench)
+        assert dict(pacs.taken) == {one.sop_instance: one.sha256 for one in (*first, series[0], series[1], series[3])}
     finally:
         bench.close()
         service.stop()
