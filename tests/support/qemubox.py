@@ -183,7 +183,16 @@ class QemuBox:
         self._socket.connect(str(path))
         self._shell = pexpect.fdpexpect.fdspawn(self._socket, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS)
         if frozen is not None:
-            self.monitor("cont")  # it waits for the memory
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Let a box run whose memory is being read: it was stopped when it was put away, and is again when all is read."""
+        deadline = time.monotonic() + 120
+        while "inmigrate" in (said := self.monitor("info status")):
+            if time.monotonic() > deadline:
+                raise NotBooted(f"the memory is not read: {said}")
+            time.sleep(0.2)
+        self.monitor("cont")
 
     def freeze(self) -> Frozen:
         """Put the box away as it is now, and end it."""
@@ -192,8 +201,8 @@ class QemuBox:
         self.power_off()
         return Frozen(memory, self.disk, self._variables)
 
-    def monitor(self, *commands: str) -> None:
-        """Tell QEMU; each answer is waited for."""
+    def monitor(self, *commands: str) -> str:
+        """Tell QEMU; each answer is waited for, the last returned."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(self.folder / "monitor.sock"))
             monitor = pexpect.fdpexpect.fdspawn(sock, encoding="utf-8", timeout=120)
@@ -202,6 +211,7 @@ class QemuBox:
                 monitor.sendline(command)
                 monitor.expect(r"\(qemu\) ")
                 assert "rror" not in monitor.before, monitor.before
+            return str(monitor.before)
 
     def power_off(self) -> None:
         """Cut the power: the process is killed, whatever it was doing."""
