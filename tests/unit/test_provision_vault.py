@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -30,7 +31,7 @@ from wardgate.provision.vault import (
     parse_policy,
     resize_step,
 )
-from wardgate.provision.vaultboot import PinRefused, StepFailed, VaultBoot, run_step
+from wardgate.provision.vaultboot import PinRefused, StepFailed, VaultBoot, run_step, undisturbed
 
 UUID = "0f1e2d3c-0000-4000-8000-000000000001"
 
@@ -240,6 +241,18 @@ def test_a_damaged_marker_makes_nothing(stage: Stage) -> None:
     (stage.state / "floor/vault.json").write_text("{")
     assert stage.boot() == 1
     assert stage.ran == []
+
+
+def test_udev_is_kept_from_the_disk_and_a_disk_that_somebody_holds_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"")
+    with undisturbed(str(disk)), disk.open("rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as udev does
+    monkeypatch.setattr("wardgate.provision.vaultboot._LOCK_SECONDS", 0.3)
+    with disk.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with pytest.raises(StepFailed), undisturbed(str(disk)):
+            raise AssertionError("it is held")
 
 
 def test_the_tokens_pin_reaches_the_steps_of_the_token_alone(stage: Stage) -> None:

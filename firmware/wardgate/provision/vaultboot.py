@@ -6,11 +6,14 @@ Run by the unit wardgate-vault. When the vault stays closed the unit fails, and 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from wardgate.codes import Code
@@ -42,6 +45,7 @@ MARKER: Final = "floor/vault.json"  # below the state partition
 POLICY: Final = "wardgate/vault.toml"
 PIN: Final = "wardvault/pin"  # of the token; readable by root and this account alone, and not signed
 _STEP_SECONDS: Final = 300.0
+_LOCK_SECONDS: Final = 60.0
 
 Run = Callable[[Step, int], str]
 
@@ -79,6 +83,31 @@ def run_step(step: Step, key: int) -> str:
         kind = PinRefused if step.pin and is_pin_refused(done.stderr) else StepFailed
         raise kind(f"{step.word}: {os.path.basename(step.argv[0])} ended with {done.returncode}: {last[:300]}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def undisturbed(disk: str) -> Iterator[None]:
+    """Hold the lock of a whole disk by which udev keeps from looking into it (systemd.io, BLOCK_DEVICE_LOCKING). "": nothing is held.
+
+    A change of the table has udev read every partition, and writing to one that is read can fail. Raises `StepFailed`, `OSError`.
+    """
+    if not disk:
+        yield
+        return
+    fd = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise StepFailed(f"{disk} is held by somebody else") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(fd)
 
 
 class VaultBoot:
@@ -132,14 +161,13 @@ class VaultBoot:
 
     def _make(self, policy: Policy, pin: str) -> None:
         self._mark(Marker(is_making=True))
-        self._grow()
+        disk, number = self._disk()
         key = os.memfd_create("vault", os.MFD_CLOEXEC)  # in memory alone, and unlike a pipe it can be read by several commands
         try:
-            os.write(key, os.getrandom(KEY_BYTES))
-            for step in make_steps(self._device, policy, f"/proc/self/fd/{key}", pin):
-                said = self._run(step, key)
-                if step.is_secret:
-                    self._show(said.strip())
+            with undisturbed(disk):
+                if disk:
+                    self._grow(disk, number)
+                self._make_on(policy, key, pin)
         finally:
             os.close(key)
         with open(self._device, "rb") as file:
@@ -148,22 +176,32 @@ class VaultBoot:
         self._log.event(Code.VAULT_MADE, uuid=uuid, opened_by=",".join(way.value for way in policy.unlock))
         self._keep(BoxEvent.VAULT_MADE, Code.VAULT_MADE, uuid)
 
+    def _make_on(self, policy: Policy, key: int, pin: str) -> None:
+        os.write(key, os.getrandom(KEY_BYTES))
+        for step in make_steps(self._device, policy, f"/proc/self/fd/{key}", pin):
+            said = self._run(step, key)
+            if step.is_secret:
+                self._show(said.strip())
+
     def _keep(self, event: BoxEvent, code: Code, detail: str) -> None:
         try:
             kept.keep(self._state, event, str(code), detail)
         except (KeptFull, OSError) as error:
             self._log.event(Code.KEPT_NO_ROOM, detail=error)
 
-    def _grow(self) -> None:
+    def _disk(self) -> tuple[str, int]:
+        """Return the disk that the partition is of and its number; "", 0 for a file or a whole disk."""
         name = os.path.basename(os.path.realpath(self._device))
         try:
             number = int(read_file(f"/sys/class/block/{name}/partition", 16))
         except (OSError, ValueError):
-            return  # a file or a whole disk: nothing to grow
-        disk = os.path.basename(os.path.dirname(os.path.realpath(f"/sys/class/block/{name}")))
-        said = [self._run(step, -1) for step in grow_steps(f"/dev/{disk}", number)]
+            return "", 0
+        return "/dev/" + os.path.basename(os.path.dirname(os.path.realpath(f"/sys/class/block/{name}"))), number
+
+    def _grow(self, disk: str, number: int) -> None:
+        said = [self._run(step, -1) for step in grow_steps(disk, number)]
         try:
-            self._run(resize_step(f"/dev/{disk}", number, said[-1]), -1)
+            self._run(resize_step(disk, number, said[-1]), -1)
         except ValueError as error:
             raise StepFailed("the size of the partition cannot be read") from error
 
