@@ -282,7 +282,7 @@ class QemuBox:
     def journal(self, lines: int = 60) -> str:
         """Return the last words of our services."""
         units = "wardgate wardgate-netd wardgate-management wardgate-update wardgate-ports wardkeys pcscd rauc"
-        units += " vault.mount state.mount efi.mount"
+        units += " wardgate-vault vault.mount state.mount efi.mount"
         words = " ".join(f"-u {unit}" for unit in units.split())
         return self.run(f"journalctl -b --no-pager -o short-monotonic {words} | tail -n {lines}")[1]
 
