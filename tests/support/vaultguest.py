@@ -27,7 +27,7 @@ PROGRAMS = (
         "/usr/bin/systemd-cryptenroll",
         "/usr/lib/systemd/systemd-cryptsetup",
     ),
-    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx", "/usr/bin/resizepart", "/usr/bin/setpriv"),
+    *("/usr/sbin/mkfs.ext4", "/usr/sbin/sfdisk", "/usr/bin/partx", "/usr/bin/setpriv"),
 )
 PACKAGES = {
     **{"qemu-system-x86_64": "qemu-system-x86", "swtpm": "swtpm", "busybox": "busybox", "cryptsetup": "cryptsetup-bin", "cpio": "cpio"},

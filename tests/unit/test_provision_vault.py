@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
 
 from wardgate.codes import Code
 from wardgate.log import Log
-from wardgate.provision import standing
+from wardgate.provision import blkpg, standing
 from wardgate.provision.vault import (
     Act,
     Content,
@@ -29,7 +31,6 @@ from wardgate.provision.vault import (
     open_steps,
     parse_pin,
     parse_policy,
-    resize_step,
 )
 from wardgate.provision.vaultboot import PinRefused, StepFailed, VaultBoot, run_step, undisturbed
 
@@ -115,11 +116,24 @@ def test_it_is_opened_without_asking_anybody() -> None:
     assert ["tpm2-device=auto" in step.argv[-1] for step in steps] == [True, False]
 
 
-def test_growing_moves_the_second_table_before_it_grows_and_never_takes_the_partition_away() -> None:
+def test_growing_moves_the_second_table_before_it_grows_() -> None:
     assert ["gpt-bak-std" in step.argv for step in grow_steps("/dev/sda", 7)] == [True, False, False]
-    assert resize_step("/dev/sda", 7, " 524288\n").argv == ("resizepart", "/dev/sda", "7", "524288")
-    with pytest.raises(ValueError):
-        resize_step("/dev/sda", 7, "")
+
+
+def test_what_the_kernel_is_told_of_a_partition_is_as_it_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """linux/blkpg.h on a machine of 64 bits: struct blkpg_ioctl_arg of 24 bytes, struct blkpg_partition of 152."""
+    seen = []
+
+    def ioctl(fd: int, request: int, argument: bytes) -> None:
+        op, _, size, place = struct.unpack("iiiP", argument)
+        seen.append((request, len(argument), op, size, ctypes.string_at(place, size)))
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    (tmp_path / "disk").write_bytes(b"")
+    blkpg.resize(str(tmp_path / "disk"), 7, 2048, 524288)
+    ((request, length, op, size, data),) = seen
+    assert (request, length, op, size) == (0x1269, 24, 3, 152)
+    assert struct.unpack_from("qqi", data) == (2048 * 512, 524288 * 512, 7) and not any(data[20:])
 
 
 class Stage:

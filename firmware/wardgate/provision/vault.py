@@ -151,14 +151,6 @@ def grow_steps(disk: str, number: int) -> list[Step]:
     ]
 
 
-def resize_step(disk: str, number: int, said: str) -> Step:
-    """Return what tells the kernel the size that the table says now (`said`: sectors).
-
-    Not `partx --update`: it takes the partition away and adds it again, and its name below /dev/disk is gone for a moment.
-    """
-    return Step("tell the kernel", ("resizepart", disk, str(number), str(int(said))))
-
-
 def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> list[Step]:
     """Return what makes the vault. `key_file`: `KEY_BYTES` random bytes, in memory; its slot is gone at the end.
 

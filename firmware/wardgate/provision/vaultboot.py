@@ -19,7 +19,7 @@ from typing import Final
 from wardgate.codes import Code
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.log import Log
-from wardgate.provision import kept, standing
+from wardgate.provision import blkpg, kept, standing
 from wardgate.provision.kept import BoxEvent, KeptFull
 from wardgate.provision.vault import (
     HEAD,
@@ -38,7 +38,6 @@ from wardgate.provision.vault import (
     open_steps,
     parse_pin,
     parse_policy,
-    resize_step,
 )
 
 MARKER: Final = "floor/vault.json"  # below the state partition
@@ -200,10 +199,11 @@ class VaultBoot:
 
     def _grow(self, disk: str, number: int) -> None:
         said = [self._run(step, -1) for step in grow_steps(disk, number)]
+        name = os.path.basename(os.path.realpath(self._device))
         try:
-            self._run(resize_step(disk, number, said[-1]), -1)
-        except ValueError as error:
-            raise StepFailed("the size of the partition cannot be read") from error
+            blkpg.resize(disk, number, int(read_file(f"/sys/class/block/{name}/start", 32)), int(said[-1]))
+        except (ValueError, OSError) as error:
+            raise StepFailed(f"tell the kernel the partition's size: {error}") from error
 
     def _show(self, recovery: str) -> None:
         """Once, to the console, to nobody else: not to the log, not to a file."""
