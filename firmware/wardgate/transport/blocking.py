@@ -95,11 +95,17 @@ class BlockingChannel:
 
     def _put(self, data: bytes) -> None:
         self._wait()
-        self.sock.sendall(data)
+        try:
+            self.sock.sendall(data)
+        except TimeoutError as error:
+            raise TooLate("it took too long") from error
 
     def _take(self) -> bytes:
         self._wait()
-        data = self.sock.recv(_READ)
+        try:
+            data = self.sock.recv(_READ)
+        except TimeoutError as error:
+            raise TooLate("it took too long") from error
         if not data:
             raise Ended("the peer closed the connection")
         return data
