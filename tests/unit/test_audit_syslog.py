@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardgate.audit.syslog import encode, frame
@@ -31,6 +31,7 @@ def test_the_shape_is_that_of_the_standard() -> None:
     assert frame(message) == b"%d " % len(message) + message
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300), st.text(max_size=300), st.binary(max_size=200))
 def test_any_words_leave_a_header_that_can_be_read(host: str, app: str, process: str, msgid: str, body: bytes) -> None:
     message = encode(0, host, app, process, msgid, body)
@@ -44,6 +45,7 @@ def test_an_empty_word_is_nil() -> None:
     assert encode(0, "", "", "", "", b"") == b"<85>1 1970-01-01T00:00:00.000000Z - - - - - "
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.binary(min_size=1, max_size=400), max_size=20))
 def test_messages_come_out_of_the_stream_as_they_went_in(messages: list[bytes]) -> None:
     assert unframe(b"".join(frame(message) for message in messages)) == messages
