@@ -180,7 +180,7 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     who = authority(BUILD / "keys")
     source = givenimage.given()
     digest = _digest(version, files, who, machine, source)
-    kind = "v" if machine is X86_64 else f"{machine.board}-v"
+    kind = ("given-" if source is not None else "") + ("v" if machine is X86_64 else f"{machine.board}-v")
     folder = BUILD / f"{kind}{version}-{digest}"
     image = Image(version, folder, folder / "update.raucb", machine)
     if image.bundle.exists():
