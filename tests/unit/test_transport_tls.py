@@ -48,6 +48,45 @@ def test_data_passes_both_ways_in_pieces(version: ssl.TLSVersion) -> None:
     assert not server.resumed
 
 
+class Counting:
+    """A BIO that notes how much it held at most."""
+
+    def __init__(self, bio: ssl.MemoryBIO) -> None:
+        self._bio = bio
+        self.most = 0
+
+    def write(self, data: bytes) -> int:
+        written = self._bio.write(data)
+        self.most = max(self.most, self._bio.pending)
+        return written
+
+    @property
+    def pending(self) -> int:
+        return self._bio.pending
+
+
+def test_a_long_read_never_fills_the_bio_of_a_channel_which_would_keep_that_room() -> None:
+    server, client = shake(TlsContexts(make_tls()).server(), peer_context(server=False))
+    data = bytes(range(256)) * 2048
+    wire = b"".join(client.seal(data))
+    counting = server._incoming = Counting(server._incoming)  # type: ignore[assignment]
+    into = memoryview(bytearray(len(data) + 10))
+    assert server.open(wire, into) == len(data)
+    assert into[: len(data)] == data
+    assert not server.pending
+    assert 65536 <= counting.most < 2 * 65536  # a piece, and what was left of a record
+
+
+def test_a_long_read_into_little_room_keeps_the_rest_for_later() -> None:
+    server, client = shake(TlsContexts(make_tls()).server(), peer_context(server=False))
+    data = bytes(range(256)) * 1024
+    into = memoryview(bytearray(50_000))
+    got = bytes(into[: server.open(b"".join(client.seal(data)), into)])
+    while server.pending:
+        got += into[: server.open(b"", into)]
+    assert got == data
+
+
 def test_what_comes_with_the_last_flight_of_the_handshake_is_pending() -> None:
     server, client = TlsChannel(TlsContexts(make_tls()).server(), True), TlsChannel(peer_context(server=False), False)
     hello, _ = client.step(None)

@@ -286,4 +286,4 @@ class Journal:
         return True
 
     def _admit(self, size: int) -> bool:
-        return admit(self.directory, self.wal, self.state.reserved + self._batch_bytes, self.unsealed, size)
+        return admit(self.wal, self.state.reserved + self._batch_bytes, self.unsealed, size)

@@ -14,20 +14,20 @@ from wardgate.custody.wal import Wal
 TILE_SLACK: Final = 1024 * 1024
 
 
-def free_bytes(directory: str) -> int:
-    """Return what the file system has left for us."""
-    info = os.statvfs(directory)
+def free_bytes(place: str | int) -> int:
+    """Return what the file system has left for us. `place`: a path, or the descriptor of an open file."""
+    info = os.statvfs(place)
     return info.f_bavail * info.f_frsize
 
 
-def admit(directory: str, wal: Wal, promised: int, unsealed: int, more: int) -> bool:
+def admit(wal: Wal, promised: int, unsealed: int, more: int) -> bool:
     """Preallocate for `more` bytes on top of `promised` ones; False when there is no room.
 
     `promised`: reserved bytes and those queued but not yet written; `unsealed`: bytes written that no checkpoint covers.
     """
     need = promised + more
     growth = max(0, need - wal.room)
-    if free_bytes(directory) < growth + need + unsealed + TILE_SLACK:
+    if free_bytes(wal.fd) < growth + need + unsealed + TILE_SLACK:
         return False
     try:
         wal.reserve(need)

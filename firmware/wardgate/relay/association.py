@@ -166,9 +166,19 @@ class Association:
                 leg.close()
         gate = self.gate
         gate.associations.discard(self)
-        gate.ended += 1
+        gate.loop.soon(self._let_go)  # what is below us on the stack may still look at its leg
         gate.census.left(self.host, silent=gate.embryos.pop(self, _SPOKE) is None)
         gate.links[self.link.name].now -= 1
+
+    def _let_go(self) -> None:
+        """Cut what holds each other, so that memory is free at once and not when garbage is looked for. The last thing that is done."""
+        parts = (self.acceptor, self.requestor, self.out, self.back)
+        gone = [part.let_go() for part in parts if part is not None]
+        if all(gone):
+            self.back = None
+            del self.out
+        else:
+            self.gate.loop.at(0.0, self._let_go)  # a leg that parts, a record without an answer: again at the next tick
 
     def spoke(self) -> None:
         """The caller has said who it is."""

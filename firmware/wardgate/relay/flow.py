@@ -8,6 +8,7 @@ from wardgate.dimse.command import Command, CommandField, parse
 from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.edit.response import replace_status
 from wardgate.relay.leg import Leg, Pause
+from wardgate.relay.nobody import NOBODY
 from wardgate.relay.stores import Store, Stores
 from wardgate.upperlayer.walker import Segment, Sink, Walker
 
@@ -63,6 +64,14 @@ class Flow:
     def between_pdus(self) -> bool:
         """Did all that went to `sink` end with a whole PDU?"""
         return self._whole
+
+    def let_go(self) -> bool:
+        """Hold nothing of an association that is over; false while answers of the custody writer are to come."""
+        if self._waits:
+            return False
+        self.walker.follow(NOBODY)
+        self.sink = self.back = None
+        return True
 
     def passes(self, data: memoryview) -> None:
         """P-DATA-TF bytes that may go on: at once, or when the records of the responses in them are durable."""

@@ -114,7 +114,7 @@ class Gate:
 
             self.outbox = Outbox(config.box.run_dir, log.name)
             loop.each_tick(self.outbox.turn)
-        self.ended = 0  # associations since garbage was collected
+        self.ended = 0  # held associations since garbage was collected
         self.draining = False
         self.started = time.time()
 

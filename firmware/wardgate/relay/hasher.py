@@ -7,17 +7,24 @@ A buffer that is being hashed must not be read into: `Buffers` hands out the nex
 from __future__ import annotations
 
 import hashlib
+import mmap
 import queue
 import threading
 from collections.abc import Callable
 from typing import Final
 
 READ_BYTES: Final = 262144  # one recv
+OFFLOAD_READ_BYTES: Final = 131072  # with another core hashing: what it is to read must still lie in a cache
 SPARE_BYTES: Final = 262144  # room in front for what the walker kept back, and behind for what TLS had buffered
 OFFLOAD_BYTES: Final = 49152  # below this a hand-over costs more than it saves
 RING: Final = 4
 
 Slice = tuple[Callable[[memoryview], object], memoryview]
+
+
+def _room(size: int) -> memoryview:
+    """Return `size` bytes that the kernel gives page by page as they are used: where images are small most are not."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class Digest:
@@ -44,9 +51,10 @@ class Buffers:
 
     def __init__(self, hash_threads: int) -> None:
         self.inline = hash_threads == 0
+        self.read_bytes = READ_BYTES if self.inline else OFFLOAD_READ_BYTES
         self.slices: list[Slice] = []
-        self.wire = memoryview(bytearray(READ_BYTES))
-        self._ring = [memoryview(bytearray(READ_BYTES + SPARE_BYTES)) for _ in range(1 if self.inline else RING)]
+        self.wire = _room(self.read_bytes)
+        self._ring = [_room(self.read_bytes + SPARE_BYTES) for _ in range(1 if self.inline else RING)]
         self._busy: list[threading.Lock | None] = [None] * len(self._ring)
         self._turn = 0
         self.plain = self._ring[0]

@@ -9,8 +9,9 @@ import socket
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wardgate.relay.hasher import READ_BYTES, Buffers
+from wardgate.relay.hasher import Buffers
 from wardgate.relay.loop import GONE, IN, OUT, Loop
+from wardgate.relay.nobody import NOBODY
 
 if TYPE_CHECKING:
     from wardgate.relay.threads import Pool
@@ -311,6 +312,14 @@ class Leg:
                 self.channel.dispose()
             self._loop.discard(self.sock)
 
+    def let_go(self) -> bool:
+        """Hold nothing of an association that is over; false while the leg still has to close."""
+        if self.state is not _CLOSED:
+            return False
+        self.owner = NOBODY
+        self.other = self.walker = self.channel = self._turns = None
+        return True
+
     def finish(self, close_notify: bool) -> None:
         """Close when everything is sent, with TLS close_notify when `close_notify`."""
         if self.state in (_CLOSED, _PARTING):
@@ -421,10 +430,11 @@ class Leg:
             plain[:kept] = self.carry
         try:
             if self.channel is None:
-                size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
+                size = self.sock.recv_into(plain[kept:] if kept else plain, buffers.read_bytes)
             else:
                 size = self.sock.recv_into(buffers.wire)
-            self.sock.setsockopt(_TCP, _QUICKACK, 1)  # not sticky; a peer with Nagle on must not wait 40 ms for our ACK
+            if size:
+                self.sock.setsockopt(_TCP, _QUICKACK, 1)  # not sticky; a peer with Nagle on must not wait 40 ms for our ACK
         except BlockingIOError:
             return False
         except OSError as error:

@@ -37,6 +37,7 @@ class Loop:
         self._epoll.register(self._wake, IN)
         self._running = True
         self.now = time.monotonic()  # seconds, of the start of this turn
+        self.ready = 0  # events of this turn
 
     def register(self, fd: int, handler: Handler, events: int) -> None:
         """Call `handler(events)` when one of `events` is there on `fd`."""
@@ -98,6 +99,7 @@ class Loop:
         while self._running:
             events = poll(0 if calls or idle_calls else max(0.0, tick - self.now))
             self.now = time.monotonic()
+            self.ready = len(events)
             if idle_calls:
                 busy += 1
                 if not events or busy > MAX_BUSY_TURNS:

@@ -64,6 +64,7 @@ class SecureParty:
         # Which token a handshake may have to wait for; None: its keys are here.
         tokens = sorted({pair.key.token for pair in party.tls.certificates if isinstance(pair.key, TokenKey)})
         self.token = " ".join(tokens) or None
+        self._name = _server_name(party.tls.names)
         self._server: ProfiledContext | None = None
         self._client: ProfiledContext | None = None
         if out is None:
@@ -96,8 +97,7 @@ class SecureParty:
         """Return the channel of a leg that we open, and the chain of the session that it tries to resume; `many`: there are hundreds."""
         assert self._client is not None
         kept = self._sessions.get(self.user, self._client) if self.tls.session_resumption else None
-        name = next((name for name in self.tls.names if _is_dns(name)), None)
-        return TlsChannel(self._client, False, name, kept.session if kept else None, many), kept.chain if kept else ()
+        return TlsChannel(self._client, False, self._name, kept.session if kept else None, many), kept.chain if kept else ()
 
     def judge(self, channel: Channel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""
@@ -117,6 +117,16 @@ class SecureParty:
     def forget(self) -> None:
         """Do not resume again: the peer was refused, or broke off."""
         self._sessions.drop(self.user)
+
+
+def _server_name(names: tuple[str, ...]) -> bytes | None:
+    """Return the name to ask for (RFC 6066 3), as on the wire: `ssl` would encode it again for every leg."""
+    for name in filter(_is_dns, names):
+        try:
+            return name.encode("idna")
+        except UnicodeError:
+            continue  # no host can have it
+    return None
 
 
 def _is_dns(name: str) -> bool:

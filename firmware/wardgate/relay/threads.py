@@ -79,6 +79,7 @@ class Pool:
             function = self._queue.get()
             began[number] = time.monotonic()
             function()
+            del function  # while we wait it would keep an association that has ended
 
 
 class Lane(Pool):
