@@ -14,6 +14,7 @@ from bench.trial import Bench, Result, Scenario
 _DURABLE = wardgate("--durable", "group")
 _UNSYNCED = wardgate("--durable", "none", name="unsynced")
 _HASH_BESIDE = wardgate("--durable", "group", "--hash-threads", "1")
+_WORKER_EACH = wardgate("--durable", "group", "--workers", "2", name="2-workers")
 _MIB = 1 << 20
 
 
@@ -57,10 +58,12 @@ class Rows:
         """Row 3."""
         work = Workload(repeat=200, concurrent=8, files="ct")
         one = self._compare(Scenario("CT, 8 associations", work), STUNNEL, HAPROXY, _DURABLE)
-        two = self._compare(Scenario("CT, 8 associations, two cores", work), STUNNEL, HAPROXY, _HASH_BESIDE, cores=2)
+        two = self._compare(Scenario("CT, 8 associations, two cores", work), STUNNEL, HAPROXY, _HASH_BESIDE, _WORKER_EACH, cores=2)
+        shares = f"s/GB: {medians(two, Result.cpu_per_gigabyte, '{:.2f}')}; rig's: {medians(two, Result.rig_per_gigabyte, '{:.2f}')}"
         return [
             self._speed("3", "CT, 8 associations, one core: MB/s / stunnel", one, "wardgate", 0.50),
             self._speed("3", "CT, 8 associations, two cores, hash offload: MB/s / stunnel", two, "wardgate", 0.66),
+            self._speed("3", "CT, 8 associations, two cores, a worker each: MB/s / stunnel", two, "2-workers", None)._replace(note=shares),
         ]
 
     def ct_inwards(self) -> list[Line]:
