@@ -17,11 +17,9 @@ from support.tlskit import make_tls
 from support.wire import ABORT, pdu
 from wardgate.policy.model import Link, Party, Tls
 from wardgate.relay.association import Association
-from wardgate.relay.hasher import OFFLOAD_READ_BYTES, READ_BYTES, Buffers
 from wardgate.relay.loop import Loop
 from wardgate.relay.nobody import NOBODY
 from wardgate.relay.threads import Pool
-from wardgate.transport.tls import RECORD_BYTES
 
 
 @contextmanager
@@ -108,10 +106,3 @@ def test_a_thread_that_waits_keeps_nothing_of_the_work_it_did() -> None:
     loop.call(loop.stop)
     thread.join()
     assert watched() is None
-
-
-def test_reads_are_smaller_where_another_core_hashes_what_was_read() -> None:
-    inline, beside = Buffers(0), Buffers(1)
-    assert (inline.read_bytes, len(inline.wire)) == (READ_BYTES, READ_BYTES)
-    assert (beside.read_bytes, len(beside.wire)) == (OFFLOAD_READ_BYTES, OFFLOAD_READ_BYTES)
-    assert len(inline.plain) - READ_BYTES == len(beside.plain) - OFFLOAD_READ_BYTES > RECORD_BYTES

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Final
 
 READ_BYTES: Final = 262144  # one recv
-OFFLOAD_READ_BYTES: Final = 131072  # with another core hashing: what it is to read must still lie in a cache
 SPARE_BYTES: Final = 262144  # room in front for what the walker kept back, and behind for what TLS had buffered
 OFFLOAD_BYTES: Final = 49152  # below this a hand-over costs more than it saves
 RING: Final = 4
@@ -51,10 +50,9 @@ class Buffers:
 
     def __init__(self, hash_threads: int) -> None:
         self.inline = hash_threads == 0
-        self.read_bytes = READ_BYTES if self.inline else OFFLOAD_READ_BYTES
         self.slices: list[Slice] = []
-        self.wire = _room(self.read_bytes)
-        self._ring = [_room(self.read_bytes + SPARE_BYTES) for _ in range(1 if self.inline else RING)]
+        self.wire = _room(READ_BYTES)
+        self._ring = [_room(READ_BYTES + SPARE_BYTES) for _ in range(1 if self.inline else RING)]
         self._busy: list[threading.Lock | None] = [None] * len(self._ring)
         self._turn = 0
         self.plain = self._ring[0]

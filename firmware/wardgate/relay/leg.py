@@ -9,7 +9,7 @@ import socket
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wardgate.relay.hasher import Buffers
+from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 from wardgate.relay.nobody import NOBODY
 
@@ -430,7 +430,7 @@ class Leg:
             plain[:kept] = self.carry
         try:
             if self.channel is None:
-                size = self.sock.recv_into(plain[kept:] if kept else plain, buffers.read_bytes)
+                size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
             else:
                 size = self.sock.recv_into(buffers.wire)
             if size:
