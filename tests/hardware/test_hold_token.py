@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,9 @@ def test_a_key_that_the_workstation_makes_in_slot_9d_is_one_for_the_queue(folder
         slot.remove()
 
 
-def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_nothing_without(bench: Bench) -> None:
+@contextmanager
+def token_box(bench: Bench, **words: object) -> Iterator[SoftHsm]:
+    """A box that holds, its queue's key in a SoftHSM token behind a key service; `words` go into [hold]."""
     hsm = SoftHsm(bench.folder)
     hsm.new_token("ward-ct1")
     hsm.provision("ward-ct1", ("hold", "p256-agrees"))
@@ -173,9 +176,17 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
     try:
         service.until_state("ct1", "present")
         held.plan(bench)
-        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False}
+        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False, **words}
         bench.plan.keys = {"socket": service.socket}
         bench.start()
+        yield hsm
+    finally:
+        bench.close()
+        service.stop()
+
+
+def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_nothing_without(bench: Bench) -> None:
+    with token_box(bench) as hsm:
         checked = bench.box.check().stdout
         assert "UNSAFE: hold" not in checked and f"key in a token: {uri('hold')}" in checked
         series = datasets.generate(bench.folder / "in", 6, 64)
@@ -198,24 +209,10 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
         until(lambda: "WG748" in bench.box.log, "it is back")
         assert bench.send(again).returncode == 0, bench.box.log
         assert not held.files(bench, State.QUARANTINED)
-    finally:
-        bench.close()
-        service.stop()
 
 
 def test_a_card_pulled_in_the_middle_of_a_held_association_takes_the_instance_before_and_after_and_none_between(bench: Bench) -> None:
-    hsm = SoftHsm(bench.folder)
-    hsm.new_token("ward-ct1")
-    hsm.provision("ward-ct1", ("hold", "p256-agrees"))
-    service = KeyService(bench.folder, hsm.env)
-    service.add_token("ct1", hsm.module, "ward-ct1")
-    service.start()
-    try:
-        service.until_state("ct1", "present")
-        held.plan(bench)
-        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False}
-        bench.plan.keys = {"socket": service.socket}
-        bench.start()
+    with token_box(bench) as hsm:
         first, series = datasets.generate(bench.folder / "first", 1, 16, study=2), datasets.generate(bench.folder / "in", 4, 64)
         until(lambda: bench.send(first).returncode == 0, "the workers know the token")
         with wire.dial(bench.plan.listen) as client:
@@ -244,26 +241,12 @@ def test_a_card_pulled_in_the_middle_of_a_held_association_takes_the_instance_be
         with held.pacs(bench) as pacs:
             held.wait_empty(bench)
         assert dict(pacs.taken) == {one.sop_instance: one.sha256 for one in (*first, series[0], series[1], series[3])}
-    finally:
-        bench.close()
-        service.stop()
 
 
 def test_a_lost_token_does_not_lose_the_queue_to_who_has_a_recovery_key(bench: Bench) -> None:
-    hsm = SoftHsm(bench.folder)
-    hsm.new_token("ward-ct1")
-    hsm.provision("ward-ct1", ("hold", "p256-agrees"))
-    service = KeyService(bench.folder, hsm.env)
-    service.add_token("ct1", hsm.module, "ward-ct1")
-    service.start()
-    try:
-        service.until_state("ct1", "present")
-        private, public = recovery_pair(bench.folder / "safe")
-        stranger, _ = recovery_pair(bench.folder / "other")
-        held.plan(bench)
-        bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False, "recovery": [public]}
-        bench.plan.keys = {"socket": service.socket}
-        bench.start()
+    private, public = recovery_pair(bench.folder / "safe")
+    stranger, _ = recovery_pair(bench.folder / "other")
+    with token_box(bench, recovery=[public]) as hsm:
         assert "WG893" not in bench.box.check().stdout
         series = datasets.generate(bench.folder / "in", 3, 64)
         assert bench.send(series).returncode == 0, bench.box.log
@@ -275,9 +258,6 @@ def test_a_lost_token_does_not_lose_the_queue_to_who_has_a_recovery_key(bench: B
         done = bench.box.hold("export", "--yes", "--all", f"--recovery={private}", out)
         assert done.returncode == 0, done.stdout
         assert {datasets.sample(path).sha256 for path in out.iterdir()} == {one.sha256 for one in series}
-    finally:
-        bench.close()
-        service.stop()
 
 
 def recovery_pair(path: Path) -> tuple[Path, Path]:
