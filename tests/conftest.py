@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,6 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+with contextlib.suppress(ImportError):  # an emulated machine runs groups that need no Hypothesis
+    from hypothesis import settings
+
+    # Speed is never a test: a busy machine takes its time over an example, and the same one quickly the next time.
+    settings.register_profile("wardgate", deadline=None)
+    settings.load_profile("wardgate")
 
 if TYPE_CHECKING:
     from support.bench import Bench
