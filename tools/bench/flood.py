@@ -29,7 +29,7 @@ from bench.process import cpu_seconds
 from support import datasets
 from support.netns import Namespace, can, wire
 from support.plant import BACK, ENVIRONMENT, MODALITY, PACS, STORE, Plant
-from support.processes import Program
+from support.processes import Program, until
 from wardtools.pki import make_test_pki
 
 STRANGER = "10.77.0.99"
@@ -168,7 +168,7 @@ def main() -> int:
         folder = Path(name)
         bench = Bench(folder)
         try:
-            bench.plant.echo()  # addresses are learned
+            until(lambda: bench.plant.echo().returncode == 0, "addresses are learned")
             elsewhere, box = (median(bench.cost(bench.target(to)) for _ in range(3)) for to in (Beside.ELSEWHERE, Beside.BOX))
             sys.stdout.write(f"the flood alone, of one processor: {100 * elsewhere:.1f} % elsewhere, {100 * box:.1f} % to the box\n")
             for word in asked:
