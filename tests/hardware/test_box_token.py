@@ -66,10 +66,15 @@ def test_a_study_passes_both_ways_and_no_worker_ever_holds_a_key(bench_with_toke
     assert [line[:30] for line in status.splitlines() if "UNSAFE" in line] == ["UNSAFE: custody: key in a file"]
     workers = bench.box.workers()
     assert len(workers) == 2
+    stay = {bench.box.master, bench.box.writer(), *workers}
+    assert stay <= set(bench.box.family())
     for name in NAMES:
         needles = secrets_of(bench.pki.leaf(name).key)
         for pid in bench.box.family():
-            assert found_in(pid, needles) == set(), f"{name} in process {pid}"
+            try:
+                assert found_in(pid, needles) == set(), f"{name} in process {pid}"
+            except (FileNotFoundError, ProcessLookupError):  # the signer of a checkpoint comes and goes
+                assert pid not in stay, f"process {pid} ended"
     kit.service.stop()  # what was kept of earlier associations
     for pid in workers:
         assert found_in(pid, secrets_of(bench.pki.leaf("box-rsa").key)) == set()

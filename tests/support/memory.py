@@ -30,12 +30,15 @@ def secrets_of(key_file: Path) -> dict[str, bytes]:
 
 
 def found_in(pid: int, needles: Mapping[str, bytes]) -> set[str]:
-    """Return the names of the needles that stand in any readable mapping of the process. Raises `OSError`."""
+    """Return the names of the needles that stand in any readable mapping of the process.
+
+    Raises `FileNotFoundError` or `ProcessLookupError` when it has ended, `OSError` when it may not be read.
+    """
     found: set[str] = set()
     longest = max(map(len, needles.values()))
     searched = 0
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in _mappings(pid):
             span, mode, *_ = line.split()
             if "r" not in mode or line.endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
                 continue
@@ -51,5 +54,13 @@ def found_in(pid: int, needles: Mapping[str, bytes]) -> set[str]:
                 if len(data) < _CHUNK:
                     break
                 at += _CHUNK - longest
+    _mappings(pid)  # a search that its end cut short does not count
     assert searched > 1 << 20, f"only {searched} bytes of {pid} could be read"
+    return found
+
+
+def _mappings(pid: int) -> list[str]:
+    found = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    if not found:
+        raise ProcessLookupError(f"process {pid} has ended")
     return found
