@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,6 @@ from wardgate.audit.outbox import Outbox
 from wardgate.codes import Code
 
 pytestmark = pytest.mark.skipif(not peers.have("rsyslogd", "storescp", "storescu", "echoscu"), reason="rsyslog or DCMTK is not installed")
-
-
-def senders(bench: Bench) -> list[int]:
-    return [pid for pid in bench.box.family() if b"wardgate.audit.sender" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def peers_told(repository: Rsyslog) -> list[str]:
@@ -45,13 +40,13 @@ def test_a_sender_killed_again_and_again_loses_nothing_that_it_had_kept(bench: B
     with Rsyslog(bench.folder / "arr", bench.pki, free_port()) as repository:
         bench.plan.more = audit_table(bench.folder, bench.pki, [repository.port])
         bench.start()
-        until(lambda: senders(bench), "the sender")
+        until(lambda: bench.box.audit_senders(), "the sender")
         outbox = Outbox(bench.plan.run_dir, "test")
         for turn in range(3):
             say(outbox, 100 * turn, 100)
-            (pid,) = senders(bench)
+            (pid,) = bench.box.audit_senders()
             os.kill(pid, signal.SIGKILL)
-            until(lambda: senders(bench) not in ([], [pid]), "another came")  # noqa: B023 - called in this turn
+            until(lambda: bench.box.audit_senders() not in ([], [pid]), "another came")  # noqa: B023 - called in this turn
         say(outbox, 300, 10)
         wanted = {f"p{number}" for number in range(310)}
         until(lambda: wanted <= set(peers_told(repository)), "all are told", 30)
@@ -86,7 +81,7 @@ def test_a_full_spool_drops_the_oldest_counts_them_and_says_so(bench: Bench) -> 
     with Rsyslog(bench.folder / "arr", bench.pki, free_port()) as there:
         bench.plan.more = audit_table(bench.folder, bench.pki, [away.port, there.port], spool_mebibytes=4)
         bench.start()
-        until(lambda: senders(bench), "the sender")
+        until(lambda: bench.box.audit_senders(), "the sender")
         outbox = Outbox(bench.plan.run_dir, "test")
         count = 4000  # some 7 MiB
         for first in range(0, count, 500):
@@ -117,7 +112,7 @@ def test_images_pass_while_the_spool_cannot_be_written(bench: Bench) -> None:
         blocked.mkdir()
         bench.start()
         until(lambda: "1 delivered" in bench.box.status().stdout, "the start is delivered")
-        (pid,) = senders(bench)
+        (pid,) = bench.box.audit_senders()
         spool = bench.folder / "elsewhere"
         blocked.rename(spool)
         blocked.write_bytes(b"in the way")

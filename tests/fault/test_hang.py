@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ from support.bench import Bench
 from support.config import PeerPlan, Plan
 from support.keyservice import KeyService
 from support.manager import Manager
-from support.processes import Program, children, until
+from support.processes import Program, children, kill, until
 from wardgate.master.show import ask_master
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,8 +109,7 @@ def short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Progr
     below = children(program.pid) if program.running() else []
     program.stop()
     for pid in below:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 def test_a_worker_and_a_writer_that_hang_are_killed_and_replaced_and_the_other_worker_is_left_alone(short: tuple[Program, Plan]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from support import datasets, held, peers
 from support.bench import MODALITY, PACS, Bench
-from support.processes import LOOPBACK, Program, alive, until
+from support.processes import LOOPBACK, Program, alive, kill, until
 
 pytestmark = pytest.mark.skipif(not peers.have("storescu"), reason="DCMTK is not installed")
 
@@ -95,7 +95,7 @@ def test_a_killed_master_and_all_that_was_its_lose_nothing_held(holding: Bench) 
     assert holding.send(series).returncode == 0, holding.box.log
     family = holding.box.family()
     for pid in family:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     until(lambda: not any(alive(pid) for pid in family), "all are dead")
     holding.box.start()
     assert len(held.files(holding)) == 20

@@ -14,7 +14,7 @@ from support import certs, datasets, netdicom, peers, wire
 from support.bench import MODALITY, PACS, Bench
 from support.datasets import Sample
 from support.ondisk import records
-from support.processes import LOOPBACK, Program, alive, until
+from support.processes import LOOPBACK, Program, alive, kill, until
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu"), reason="DCMTK is not installed")
 
@@ -133,7 +133,7 @@ def test_everything_killed_at_once_leaves_a_log_that_opens_again(running: Bench)
     study = Study(running)
     _stop_with_a_record_waiting(running.box.writer())
     for pid in running.box.family():
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     assert study.sender.wait(30) != 0
     running.box.start()
     running.assert_works()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from support.config import PeerPlan, Plan
-from support.processes import LOOPBACK, Program, alive, children, free_port, listens, until
+from support.processes import LOOPBACK, Program, alive, children, free_port, kill, listens, until
 from wardgate.master.children import memory_bytes
 from wardgate.master.show import ask_master, lines
 
@@ -62,8 +62,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
     below = children(made.program.pid) if made.program.running() else []
     made.program.stop()
     for pid in below:
-        if alive(pid):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 def test_workers_get_the_listeners_by_inheritance_and_know_whose_they_are(box: Box) -> None:

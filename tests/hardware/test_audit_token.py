@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -39,7 +38,7 @@ def test_messages_go_out_under_a_key_in_a_token_and_wait_while_it_is_out(bench: 
         bench.plan.more = audit_table(bench.folder, bench.pki, [repository.port], str(key_of("box-ecdsa")))
         bench.start()
         until(lambda: "0 waiting" in bench.box.status().stdout, "all is delivered")
-        sender = next(pid for pid in bench.box.family() if b"wardgate.audit.sender" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        (sender,) = bench.box.audit_senders()
         assert found_in(sender, secrets_of(bench.pki.leaf("box-ecdsa").key)) == set()
         before = len(repository.about("WG748"))
         kit.service.stop()

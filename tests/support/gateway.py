@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
 from support.config import Plan
-from support.processes import READY_SECONDS, Program, alive, children, listens, run, until
+from support.processes import READY_SECONDS, Program, alive, children, kill, listens, run, until
 
 ROOT = Path(__file__).resolve().parents[2]
 _ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools"))}
@@ -84,8 +83,7 @@ class Gateway:
         family = [*self.family()]
         self.program.stop()
         for pid in family:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+            kill(pid)
 
     # What it says
 
@@ -132,6 +130,10 @@ class Gateway:
     def forwarder(self) -> int:
         """The process id of the hold forwarder."""
         return next(pid for pid in self.family() if b"wardgate.hold.forwarder" in _words(pid))
+
+    def audit_senders(self) -> list[int]:
+        """The process ids of the audit sender: none while it is started anew."""
+        return [pid for pid in self.family() if b"wardgate.audit.sender" in _words(pid)]
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""

@@ -155,6 +155,12 @@ def children(pid: int) -> list[int]:
     return sorted(found)
 
 
+def kill(pid: int) -> None:
+    """Kill a process that a listing named; it may have ended by itself since."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def alive(pid: int) -> bool:
     """Tell whether `pid` runs (a zombie does not)."""
     try:
