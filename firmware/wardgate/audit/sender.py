@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -22,13 +21,12 @@ from wardgate.codes import Code
 from wardgate.custody.files import lock
 from wardgate.hold.port import ask
 from wardgate.log import Log
-from wardgate.master.control import ControlError, decode
-from wardgate.master.control import encode as control_message
 from wardgate.policy.model import Config, build
 from wardgate.provision.floor import read_floor
-from wardgate.relay.child import CONTROL_BYTES, begin
+from wardgate.relay.child import begin
+from wardgate.relay.control import Control
 from wardgate.relay.defects import traceback_of
-from wardgate.relay.loop import IN, Loop
+from wardgate.relay.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +45,6 @@ class Sender:
         assert config.audit is not None
         self._config, self._audit = config, config.audit
         self._box = config.box.name
-        self._control = control
         self._log = Log("audit")
         self._loop = Loop(self._defect)
         self._spool = Spool(str(self._audit.spool), self._audit.spool_mebibytes << 20)
@@ -60,7 +57,7 @@ class Sender:
         self._failing = False
         self._told_lost: dict[str, int] = {}
         self._tell_at = 0.0
-        self._loop.register(control.fileno(), self._controlled, IN)
+        self._control = Control(self._loop, control, self._told_by_master, self._master_gone)
         self._loop.each_tick(self._tick)
 
     def run(self) -> None:
@@ -71,7 +68,7 @@ class Sender:
         except OSError as error:
             self._log.event(Code.AUDIT_NOT_WRITTEN, detail=error)
             raise SystemExit(1) from error
-        self._say({"is": "ready"})
+        self._control.say({"is": "ready"})
         self._loop.run()
         self._close()
 
@@ -205,49 +202,25 @@ class Sender:
     def _teller(self, name: str) -> Callable[[Code, dict[str, Any]], None]:
         return lambda code, fields: self._loop.call(lambda: self._log.event(code, name, **fields))
 
-    def _controlled(self, _events: int) -> None:
-        try:
-            data = self._control.recv(CONTROL_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            # The master died. Workers that finish their associations still have something to say; the next sender will ask for the spool.
-            self._loop.forget(self._control.fileno())
-            self._loop.each_tick(self._leave_if_alone)
-            return
-        try:
-            message = decode(data)
-        except ControlError:
-            return
-        if message.get("do") == "ping":
-            self._say({"is": "alive"})
-        elif message.get("do") == "stop" and not self._stop_at:
+    def _told_by_master(self, message: dict[str, Any]) -> None:
+        if message.get("do") == "stop" and not self._stop_at:
             self._stop_at = self._loop.now + _STOP_SECONDS
+
+    def _master_gone(self) -> None:
+        # Workers that finish their associations still have something to say; the next sender will ask for the spool.
+        self._loop.each_tick(self._leave_if_alone)
 
     def _leave_if_alone(self) -> None:
         if not self._intake.emitters:
             self._loop.stop()
 
-    def _say(self, message: dict[str, Any]) -> None:
-        try:
-            self._control.send(control_message(message))
-        except OSError:
-            pass  # the master is gone: `_controlled` sees that too
-
     def _defect(self, error: Exception) -> None:
         self._log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
 
 
-def _settled() -> None:
-    gc.collect()
-    gc.freeze()
-
-
 def main() -> int:
     """Take the start message from the control socket, serve, leave."""
-    return begin("wardgate.audit.sender", lambda control, start: Sender(control, start).run, _settled)
+    return begin("wardgate.audit.sender", lambda control, start: Sender(control, start).run)
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ from wardgate.hold.store import Entry, State, Store
 from wardgate.hold.syncer import Syncer
 from wardgate.hold.wrap import wrapper_for
 from wardgate.log import Log
-from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.model import Config, Link, Party, build
-from wardgate.relay.child import CONTROL_BYTES, begin
+from wardgate.relay.child import begin
+from wardgate.relay.control import Control
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate
@@ -63,7 +63,6 @@ class Forwarder:
         assert config.hold is not None
         self.config = config
         self.hold = config.hold
-        self._control = control
         self.log = Log("hold")
 
         def defect(error: Exception) -> None:
@@ -104,13 +103,13 @@ class Forwarder:
         self._poke = _poke_socket(poke_path(config.box.run_dir))
         self._port = Port(self.loop, os.path.join(config.box.run_dir, "hold.sock"), self.questions.answer)
         self.loop.register(self._poke.fileno(), self._poked, IN)
-        self.loop.register(control.fileno(), self._controlled, IN)
+        self._control = Control(self.loop, control, self._told_by_master, self._stop)
         self.loop.each_tick(self._tick)
 
     def run(self) -> None:
         """Serve until told to stop."""
         self._custodian.connect()
-        self._say({"is": "ready"})
+        self._control.say({"is": "ready"})
         self._take_lock()
         self.loop.run()
         self._port.close()
@@ -409,30 +408,8 @@ class Forwarder:
 
     # --- the master
 
-    def _say(self, message: dict[str, Any]) -> None:
-        try:
-            self._control.send(encode(message))
-        except OSError:
-            pass
-
-    def _controlled(self, _events: int) -> None:
-        try:
-            data = self._control.recv(CONTROL_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:  # the master died
-            self.loop.forget(self._control.fileno())
-            self._stop()
-            return
-        try:
-            message = decode(data)
-        except ControlError:
-            return
-        if message.get("do") == "ping":
-            self._say({"is": "alive"})
-        elif message.get("do") in ("drain", "stop"):
+    def _told_by_master(self, message: dict[str, Any]) -> None:
+        if message.get("do") in ("drain", "stop"):
             self._stop()
 
     def _stop(self) -> None:
@@ -450,7 +427,7 @@ class Forwarder:
         if idle or time.monotonic() > self._stop_at:
             if self._lock >= 0:
                 self.log.event(Code.HOLD_STOPPED, waiting=len(self.queue))
-            self._say({"is": "drained"})
+            self._control.say({"is": "drained"})
             self.loop.stop()
 
     def _tick(self) -> None:
@@ -492,14 +469,9 @@ def _nothing() -> None:
     """Only the notes are to be made durable."""
 
 
-def _settled() -> None:
-    gc.collect()
-    gc.freeze()
-
-
 def main() -> int:
     """Take the start message from the control socket, serve, leave."""
-    return begin("wardgate.hold.forwarder", lambda control, start: Forwarder(control, start).run, _settled)
+    return begin("wardgate.hold.forwarder", lambda control, start: Forwarder(control, start).run)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -17,7 +18,13 @@ START_SECONDS: Final = 30.0
 CONTROL_BYTES: Final = 1 << 20
 
 
-def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[[], None]], settled: Callable[[], None]) -> int:
+def _freeze() -> None:
+    """What is here now stays for ever: no collection looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[[], None]], settled: Callable[[], None] = _freeze) -> int:
     """Take the start message from the descriptor in `sys.argv`, serve, leave; return the exit status.
 
     `make(control, start)` returns what serves until the master says stop; when it raises, the master is told and the status is 1.

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
 from wardgate.log import Log
-from wardgate.master.control import ControlError, decode, encode
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.admission import Admission
 from wardgate.relay.census import Census
-from wardgate.relay.child import CONTROL_BYTES, begin
+from wardgate.relay.child import begin
+from wardgate.relay.control import Control
 from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate, Post
-from wardgate.relay.loop import IN, Loop
+from wardgate.relay.loop import Loop
 from wardgate.relay.secure import SecureParty
 from wardgate.relay.tokens import Out, Tokens, outs_in
 from wardgate.token.needs import HOLD
@@ -37,7 +37,6 @@ class Worker:
     """One generation's worth of associations."""
 
     def __init__(self, control: socket.socket, start: dict[str, Any]) -> None:
-        self._control = control
         self._generation = start["generation"]
         self._number = start["worker"]
         config: Config = build(start["config"])
@@ -70,7 +69,7 @@ class Worker:
         self._drain_until = 0.0
         self._collect_at = 0.0
         self._told: set[tuple[str, str]] = set()
-        self._loop.register(control.fileno(), self._controlled, IN)
+        self._control = Control(self._loop, control, self._told_by_master, self._drain)  # without a master: room for the next one's workers
         self._loop.each_tick(self._tick)
         self._listeners = start["listeners"]
 
@@ -81,7 +80,7 @@ class Worker:
         for fd, endpoint, parties in self._listeners:
             found = [(links[link], _party(links[link], party)) for link, party in parties]
             self._admission.open(socket.socket(fileno=fd), Post(endpoint, found))
-        self._say({"is": "ready"})
+        self._control.say({"is": "ready"})
         self._loop.run()
         if self.gate.keeper is not None:
             self.gate.keeper.close()
@@ -128,32 +127,10 @@ class Worker:
 
     # --- the master
 
-    def _say(self, message: dict[str, Any]) -> None:
-        try:
-            self._control.send(encode(message))
-        except OSError:
-            pass  # the master is gone: `_controlled` sees that too
-
-    def _controlled(self, _events: int) -> None:
-        try:
-            data = self._control.recv(CONTROL_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:  # the master died: make room for the next one, finish what runs
-            self._loop.forget(self._control.fileno())
-            self._drain()
-            return
-        try:
-            message = decode(data)
-        except ControlError:
-            return
+    def _told_by_master(self, message: dict[str, Any]) -> None:
         what = message.get("do")
         if what == "status":
-            self._say({"is": "status", "id": message.get("id"), "status": self.status()})
-        elif what == "ping":
-            self._say({"is": "alive"})
+            self._control.say({"is": "status", "id": message.get("id"), "status": self.status()})
         elif what == "tokens":
             self._tokens.take(message)
         elif what == "drain":
@@ -173,7 +150,7 @@ class Worker:
 
     def _leave_if_done(self) -> None:
         if self.gate.draining and not self.gate.associations and not self._custodian.unanswered:
-            self._say({"is": "drained", "status": self.status()})
+            self._control.say({"is": "drained", "status": self.status()})
             self._loop.stop()
 
     def _cut(self) -> None:
