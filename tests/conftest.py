@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from support.bench import Bench
     from support.card import CardFile, Slot
     from support.pcscd import Pcscd
+    from support.plant import Plant
     from wardtools.pki import Pki
 
 
@@ -84,3 +85,15 @@ def slot(pcscd: Pcscd, card: CardFile) -> Iterator[Slot]:
     made = Slot(pcscd, card)
     yield made
     made.remove()
+
+
+@pytest.fixture
+def plant(folder: Path, pki: Pki) -> Iterator[Plant]:
+    """A plant in network namespaces, of which nothing runs yet."""
+    from support.plant import Plant
+
+    made = Plant(folder, pki)
+    try:
+        yield made
+    finally:
+        made.close()

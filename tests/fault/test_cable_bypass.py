@@ -6,8 +6,6 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,23 +13,12 @@ from support.netns import can
 from support.peers import have
 from support.plant import CLEAR, ENVIRONMENT, INTRUDER, PACS, Plant
 from support.processes import until
-from wardtools.pki import Pki
 
 pytestmark = [
     pytest.mark.skipif(can() is not None, reason=str(can())),
     pytest.mark.skipif(not have("storescu", "storescp", "echoscu"), reason="DCMTK is not installed"),
 ]
 GLASS = f'[plant.break_glass]\nallow = true\nacts = ["command"]\nminutes = 5\naddresses = ["{PACS}:{CLEAR}"]\n'
-
-
-@pytest.fixture
-def plant(folder: Path, pki: Pki) -> Iterator[Plant]:
-    """A plant of which nothing runs yet."""
-    made = Plant(folder, pki)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _bypass_records(plant: Plant) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,23 +16,12 @@ from support.peers import have
 from support.plant import BACK, CLEAR, ENVIRONMENT, INTRUDER, MODALITY, MODALITY6, PACS, PACS6, STORE, TLS, Plant, frames
 from support.processes import Program, until
 from wardgate.plant import wire
-from wardtools.pki import Pki
 
 pytestmark = [
     pytest.mark.skipif(can() is not None, reason=str(can())),
     pytest.mark.skipif(not have("storescu", "storescp", "echoscu"), reason="DCMTK is not installed"),
 ]
 IMAGES = 60
-
-
-@pytest.fixture
-def plant(folder: Path, pki: Pki) -> Iterator[Plant]:
-    """A plant of which nothing runs yet."""
-    made = Plant(folder, pki)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _dump(place: Namespace, log: Path, what: str) -> Program:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,6 @@ from support.netns import can
 from support.peers import have
 from support.plant import BACK, CLEAR, INTRUDER, MODALITY, PACS, TLS, Plant
 from support.processes import until
-from wardtools.pki import Pki
 
 pytestmark = [
     pytest.mark.skipif(can() is not None, reason=str(can())),
@@ -27,16 +24,6 @@ port = 2222
 sources = ["{source}"]
 confirm_seconds = 5
 """
-
-
-@pytest.fixture
-def plant(folder: Path, pki: Pki) -> Iterator[Plant]:
-    """A plant of which nothing runs yet."""
-    made = Plant(folder, pki)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _reaches(plant: Plant, host: str, port: int, by: str = "modality") -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from support.netns import Namespace, can
 from support.peers import have
 from support.plant import CLEAR, INTRUDER, PACS, TLS, Plant
 from support.processes import Program, children, until
-from wardtools.pki import Pki
 
 pytestmark = [
     pytest.mark.skipif(can() is not None, reason=str(can())),
@@ -23,16 +21,6 @@ pytestmark = [
 HOUR = 3600
 NET_ADMIN, NET_RAW = 1 << 12, 1 << 13  # linux/capability.h
 BPDUS = "ether dst 01:80:c2:00:00:00 or ether proto 0x88cc"  # IEEE 802.1Q Table 8-1: bridges' own; LLDP
-
-
-@pytest.fixture
-def plant(folder: Path, pki: Pki) -> Iterator[Plant]:
-    """A plant of which nothing runs yet."""
-    made = Plant(folder, pki)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _dump(place: Namespace, log: Path, what: str, device: str = "eth0") -> Program:
