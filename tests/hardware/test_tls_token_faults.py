@@ -20,7 +20,8 @@ from support.tlskit import make_tls, peer_context, shake, shared_pki
 from support.tokenkit import armed, need_provider
 from wardgate.codes import Code
 from wardgate.policy.keyref import TokenKey
-from wardgate.policy.model import CertificateFiles, Keys
+from wardgate.policy.model import Keys
+from wardgate.policy.tls import CertificateFiles
 from wardgate.tokensigner import ServiceSigner
 from wardgate.transport import provider
 from wardgate.transport.context import TlsContexts

@@ -15,7 +15,8 @@ import pytest
 from support.relaykit import Relay, abort_of, response, store, until
 from support.tlskit import make_tls
 from support.wire import ABORT, pdu
-from wardgate.policy.model import Link, Party, Tls
+from wardgate.policy.model import Link, Party
+from wardgate.policy.tls import Tls
 from wardgate.relay.association import Association
 from wardgate.relay.loop import Loop
 from wardgate.relay.nobody import NOBODY

@@ -13,7 +13,8 @@ from support.tlskit import make_tls
 from support.wire import CONTEXTS, Wire, associate_ac, associate_rq, echo_rq, echo_rsp, pdv
 from wardgate.custody.wire import Op, Status
 from wardgate.edit.elements import Encoding
-from wardgate.policy.model import Conformance, Party, Role, StatusRule, Tls, Transport
+from wardgate.policy.model import Conformance, Party, Role, StatusRule, Transport
+from wardgate.policy.tls import Tls
 from wardgate.relay.status import inside
 
 W = Writer(Encoding.EXPLICIT_LITTLE)

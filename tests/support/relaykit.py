@@ -42,10 +42,10 @@ from wardgate.policy.model import (
     Party,
     Role,
     StatusRule,
-    Tls,
     Transport,
     as_data,
 )
+from wardgate.policy.tls import Tls
 from wardgate.relay.worker import Worker
 
 __all__ = ["P_DATA", "Pair", "Relay", "StandInWriter", "abort_of", "dribble", "message", "pdu", "pdv", "response", "store", "until"]

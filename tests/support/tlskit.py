@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wardgate.policy.model import CertificateFiles, CrlPolicy, Party, Role, Tls, Transport
+from wardgate.policy.model import Party, Role, Transport
+from wardgate.policy.tls import CertificateFiles, CrlPolicy, Tls
 from wardgate.transport.tls import TlsChannel
 from wardtools.pki import Pki, make_test_pki
 

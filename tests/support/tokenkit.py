@@ -15,7 +15,8 @@ from support.processes import run
 from support.softhsm import PIN, SoftHsm
 from support.tlskit import shared_pki
 from wardgate.policy.keyref import TokenKey
-from wardgate.policy.model import CertificateFiles, Keys
+from wardgate.policy.model import Keys
+from wardgate.policy.tls import CertificateFiles
 from wardgate.tokensigner import ServiceSigner
 from wardgate.transport import provider
 from wardgate.transport.errors import ProfileNotMet

@@ -11,7 +11,7 @@ import pytest
 
 from support.tlskit import make_party, make_tls, peer_context, shake, shared_pki
 from wardgate.codes import Code
-from wardgate.policy.model import CrlPolicy, StaleCrl, Tls
+from wardgate.policy.tls import CrlPolicy, StaleCrl, Tls
 from wardgate.transport.context import TlsContexts
 from wardgate.transport.crl import CrlStore
 from wardgate.transport.errors import PeerRefused

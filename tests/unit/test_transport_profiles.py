@@ -13,7 +13,7 @@ import pytest
 import wardgate
 from support.tlskit import make_tls, shared_pki
 from wardgate.codes import Code
-from wardgate.policy.model import CertificateFiles
+from wardgate.policy.tls import CertificateFiles
 from wardgate.transport import compat
 from wardgate.transport.context import TlsContexts, judge, offered
 from wardgate.transport.errors import ProfileNotMet

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from wardgate.codes import Code, Level
 from wardgate.policy.audit import Repository
 from wardgate.policy.mistakes import Mistake
-from wardgate.policy.model import Config, CrlPolicy, Iscl, Party, Tls
+from wardgate.policy.model import Config, Iscl, Party
+from wardgate.policy.tls import CrlPolicy, Tls
 from wardgate.provision.floor import read_floor
 
 SOON_DAYS: Final = 30

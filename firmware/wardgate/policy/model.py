@@ -17,11 +17,7 @@ from wardgate.policy.audit import Audit, build_audit
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
 from wardgate.policy.plant import Plant, build_plant
-from wardgate.policy.tls import CertificateFiles as CertificateFiles  # noqa: PLC0414 - a name of this module too
-from wardgate.policy.tls import CrlPolicy as CrlPolicy  # noqa: PLC0414 - a name of this module too
-from wardgate.policy.tls import StaleCrl as StaleCrl  # noqa: PLC0414 - a name of this module too
-from wardgate.policy.tls import Tls as Tls  # noqa: PLC0414 - a name of this module too
-from wardgate.policy.tls import build_tls
+from wardgate.policy.tls import Tls, build_tls
 from wardgate.token.naming import is_uri
 
 Network = IPv4Network | IPv6Network

@@ -19,7 +19,7 @@ from wardgate.transport.profiles import Profile, profile_named
 from wardgate.transport.suites import CODES, OPENSSL_NAMES, TLS13, iana_names
 
 if TYPE_CHECKING:
-    from wardgate.policy.model import Tls
+    from wardgate.policy.tls import Tls
 
 GROUPS: Final = ["X25519", "P-256", "P-384"]
 _FFDHE: Final = Path(__file__).with_name("ffdhe3072.pem")  # RFC 7919; DHE of the retired profiles

@@ -17,7 +17,8 @@ from wardgate.transport.profiles import Standing
 from wardgate.transport.prove import prove_server
 
 if TYPE_CHECKING:
-    from wardgate.policy.model import Keys, Party, Tls
+    from wardgate.policy.model import Keys, Party
+    from wardgate.policy.tls import Tls
 
 
 class OwnCertificate(NamedTuple):

@@ -20,7 +20,8 @@ from wardgate.transport.errors import PeerRefused
 from wardgate.transport.profiles import profile_named
 
 if TYPE_CHECKING:
-    from wardgate.policy.model import Party, Tls
+    from wardgate.policy.model import Party
+    from wardgate.policy.tls import Tls
     from wardgate.transport.chain import Facts
     from wardgate.transport.crl import CrlStore
 
