@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
 from wardgate.hold.agreement import CURVES, derive, mark_of, new_pair, point_of, spki_of
@@ -33,31 +33,37 @@ class RecoveryError(WrapError):
 def read_public(path: str | os.PathLike[str]) -> ec.EllipticCurvePublicKey:
     """Return the public key in a certificate or public key file, PEM: P-256 or P-384. Raises `RecoveryError`."""
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from cryptography.x509 import load_pem_x509_certificate
 
     data = _read(path)
     try:
-        key: Any = load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
+        key: object = load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise RecoveryError(f"{os.fspath(path)} is neither a certificate nor a public key, PEM") from error
-    return _agreeing(key, path)  # type: ignore[no-any-return]
+    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in CURVES:
+        raise _another_kind(path)
+    return key
 
 
 def read_private(path: str | os.PathLike[str], ask: Callable[[], str]) -> ec.EllipticCurvePrivateKey:
     """Return the private key in a PEM file; `ask` gives its passphrase when it has one. Raises `RecoveryError`."""
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     data = _read(path)
     try:
         try:
-            key: Any = load_pem_private_key(data, None)
+            key: object = load_pem_private_key(data, None)
         except TypeError:
             key = load_pem_private_key(data, ask().encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise RecoveryError(f"{os.fspath(path)} is no private key, PEM, or the passphrase is another") from error
-    return _agreeing(key, path)  # type: ignore[no-any-return]
+    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+        raise _another_kind(path)
+    return key
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
@@ -68,10 +74,8 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         raise RecoveryError(f"{os.fspath(path)}: {error.strerror}") from error
 
 
-def _agreeing(key: Any, path: str | os.PathLike[str]) -> Any:
-    if getattr(getattr(key, "curve", None), "name", "") not in CURVES:
-        raise RecoveryError(f"{os.fspath(path)}: the key is neither P-256 nor P-384: nobody can agree on a key with it")
-    return key
+def _another_kind(path: str | os.PathLike[str]) -> RecoveryError:
+    return RecoveryError(f"{os.fspath(path)}: the key is neither P-256 nor P-384: nobody can agree on a key with it")
 
 
 def for_each(publics: Sequence[ec.EllipticCurvePublicKey], day: bytes) -> str:
