@@ -1495,6 +1495,13 @@ class Code(Enum):
         "the custody log did not take the record of an update, and it could not be kept for later",
         "see why the writer does not answer; this line is the only trace",
     )
+    UPDATE_UNPROVEN = _row(
+        921,
+        Side.BOX,
+        Level.WARN,
+        "the box served nobody before the update and serves nobody now; its slot stays and is judged again at the next start",
+        "open the vault, or mend what keeps the gateway from starting; then start the box again",
+    )
     UPDATE_KEPT = _row(
         918,
         Side.BOX,
@@ -1611,6 +1618,13 @@ class Code(Enum):
         "insert the token; after a change of board or boot chain open it with the recovery key (docs/vault.md)",
     )
     VAULT_NOT_MADE = _row(946, Side.BOX, Level.ERROR, "there is no vault and none could be made", "do what the detail says; docs/vault.md")
+    VAULT_POLICY_WRONG = _row(
+        920,
+        Side.BOX,
+        Level.ERROR,
+        "the policy of the vault, or the file of its token's PIN, has a mistake; the vault is neither made nor opened",
+        "mend what is named and sign the state again; docs/vault.md has the words",
+    )
     VAULT_LOST = _row(
         947,
         Side.BOX,

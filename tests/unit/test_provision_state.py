@@ -244,6 +244,10 @@ def test_a_closed_vault_is_named_with_its_reason_and_what_to_do(signed: Signed, 
     assert [one.standing for one in look(places, 1e9)] == [Standing.VAULT_LOST]
     say("vault", False, "no room", places.verdicts)
     assert [one.standing for one in look(places, 1e9)] == [Standing.VAULT_NOT_MADE]
+    say("vault", False, "vault.toml: unknown word x", places.verdicts, policy=True)
+    (found,) = look(places, 1e9)
+    assert found.standing is Standing.VAULT_POLICY_WRONG
+    assert found.line.startswith("vault-policy-wrong: WG920") and "unknown word x" in found.line
 
 
 def test_a_refused_state_and_a_clock_below_the_floor_are_named(signed: Signed, tmp_path: Path) -> None:

@@ -245,10 +245,26 @@ def test_what_is_not_blank_is_never_written_over(stage: Stage) -> None:
     assert stage.ran == [] and stage.device.read_bytes() == before
 
 
-def test_a_policy_with_a_mistake_makes_nothing(stage: Stage) -> None:
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_policy_with_a_mistake_makes_and_opens_nothing_and_is_told_as_that(
+    stage: Stage, is_made: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if is_made:
+        assert stage.boot() == 0
     (stage.state / "wardgate/vault.toml").write_text('unlock = ["passphrase"]')
     assert stage.boot() == 1
     assert stage.ran == []
+    assert stage.verdict["policy"] is True and "vault.toml" in str(stage.verdict["why"])
+    said = capsys.readouterr().err
+    assert str(Code.VAULT_POLICY_WRONG) in said and str(Code.VAULT_NOT_MADE) not in said
+
+
+def test_a_pin_file_with_a_mistake_is_told_as_that_and_not_shown(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.bring_pin("64 8219\n")
+    assert stage.boot() == 1
+    said = capsys.readouterr().err
+    assert stage.ran == [] and "wardvault/pin" in str(stage.verdict["why"])
+    assert str(Code.VAULT_POLICY_WRONG) in said and "8219" not in said
 
 
 def test_a_damaged_marker_makes_nothing(stage: Stage) -> None:

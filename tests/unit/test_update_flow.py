@@ -12,11 +12,12 @@ from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.update.box import Box, Bundle, RaucError
 from wardgate.update.installing import Refused, install
-from wardgate.update.judge import CUSTODY, SERVICE, Outcome, Seen
+from wardgate.update.judge import CUSTODY, SERVICE, VAULT, Outcome, Seen
 from wardgate.update.judging import Result, after_start
 from wardgate.update.trial import Phase, Side, Trial
 
 WORKS = Seen({SERVICE: Outcome.WORKS, CUSTODY: Outcome.WORKS, "peer:ct1/pacs": Outcome.WORKS}, 5)
+CLOSED = Seen({SERVICE: Outcome.FAILS, VAULT: Outcome.FAILS, CUSTODY: Outcome.FAILS, "peer:ct1/pacs": Outcome.WORKS}, None)
 DEAD = Seen({SERVICE: Outcome.FAILS, CUSTODY: Outcome.CONTRADICTS}, None)
 
 
@@ -97,6 +98,44 @@ def test_an_update_that_does_not_work_is_marked_bad_and_told_by_the_old_slot(fol
     assert judged(box.restarted("A", "1.0.0"), lambda: WORKS) is Result.STAYS
     assert box.done == ["good", "record rolled-back 1.0.0>2.0.0 WG907"] and box.trial() is None
     assert box.rolled_back() == "2.0.0"
+
+
+def test_an_update_while_the_vault_is_closed_stays_and_is_judged_whole_when_it_is_open(folder: Path) -> None:
+    box = StandIn(folder)
+    assert put(box, CLOSED).worked == {"peer:ct1/pacs"}
+    assert judged(box.restarted("B", "2.0.0"), lambda: CLOSED) is Result.STAYS
+    assert box.done == ["good", "record unproven 1.0.0>2.0.0 WG921"], "the loader's tries must not run out"
+    kept = box.trial()
+    assert kept is not None and kept.phase is Phase.UNPROVEN and not box.is_on_trial()
+    assert judged(box.restarted("B", "2.0.0"), lambda: CLOSED) is Result.STAYS
+    assert box.done == ["good"], "told once"
+    assert judged(box.restarted("B", "2.0.0"), lambda: WORKS) is Result.NEWLY_GOOD
+    assert box.done == ["good", "record good 1.0.0>2.0.0 WG905"] and box.trial() is None
+
+
+def test_an_unproven_update_whose_gateway_does_not_start_when_the_vault_is_open_goes_back(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box, CLOSED)
+    judged(box.restarted("B", "2.0.0"), lambda: CLOSED)
+    opened = Seen({**DEAD.checks, "peer:ct1/pacs": Outcome.WORKS, VAULT: Outcome.WORKS}, None)
+    assert judged(box.restarted("B", "2.0.0"), lambda: opened) is Result.START_AGAIN
+    assert judged(box.restarted("A", "1.0.0"), lambda: WORKS) is Result.STAYS
+    assert box.done == ["good", "record rolled-back 1.0.0>2.0.0 WG907"]
+
+
+def test_an_unproven_update_may_be_followed_by_another(folder: Path) -> None:
+    """A box that serves nobody is what a mended release is for."""
+    box = StandIn(folder)
+    put(box, CLOSED)
+    judged(box.restarted("B", "2.0.0"), lambda: CLOSED)
+    box.brings = "2.0.1"
+    assert put(box, CLOSED).new == Side("A", "2.0.1")
+
+
+def test_a_configuration_that_cannot_be_read_is_bad_also_where_nobody_was_served(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box, CLOSED)
+    assert judged(box.restarted("B", "2.0.0"), lambda: Seen({}, None), None) is Result.START_AGAIN
 
 
 def test_a_box_that_went_off_while_it_was_written_tells_so(folder: Path) -> None:

@@ -43,9 +43,31 @@ def test_what_did_not_work_before_is_not_asked_for(now: Outcome, waited: float) 
     assert judge(frozenset({SERVICE}), 0, seen(peer=now, custody=now, token=now), waited, 300.0).verdict is Verdict.GOOD
 
 
-def test_the_gateway_itself_is_asked_for_always() -> None:
-    assert judge(frozenset(), 0, Seen({SERVICE: FAILS}, 0), 0.0, 300.0) == Judgement(Verdict.WAIT, (SERVICE,))
-    assert judge(frozenset(), 0, Seen({}, None), 300.0, 300.0) == Judgement(Verdict.BAD, (SERVICE,))
+@pytest.mark.parametrize("now", [FAILS, CONTRADICTS])
+@pytest.mark.parametrize("vault", [{}, {VAULT: FAILS}])
+def test_a_box_that_served_nobody_before_is_not_asked_to_and_stays_unproven(now: Outcome, vault: dict[str, Outcome]) -> None:
+    """As with a vault that was closed at the install and is closed now."""
+    baseline, dead = frozenset({PEER}), Seen({PEER: WORKS, SERVICE: now, **vault}, None)
+    assert judge(baseline, 0, dead, 0.0, 300.0) == Judgement(Verdict.WAIT, ())
+    assert judge(baseline, 0, dead, 300.0, 300.0) == Judgement(Verdict.UNPROVEN, ())
+
+
+def test_what_worked_is_asked_for_also_where_nobody_was_served() -> None:
+    assert judge(frozenset({PEER}), 0, Seen({PEER: FAILS, SERVICE: FAILS}, None), 300.0, 300.0) == Judgement(Verdict.BAD, (PEER,))
+
+
+def test_a_box_that_served_nobody_before_and_serves_now_is_good() -> None:
+    assert judge(frozenset(), 0, Seen({SERVICE: WORKS}, 1), 0.0, 300.0).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize("waited, verdict", [(0.0, Verdict.WAIT), (300.0, Verdict.BAD)])
+def test_a_vault_that_was_closed_and_is_open_now_has_the_gateway_asked_for(waited: float, verdict: Verdict) -> None:
+    opened = Seen({VAULT: WORKS, SERVICE: FAILS}, None)
+    assert judge(frozenset(), 0, opened, waited, 300.0) == Judgement(verdict, (SERVICE,))
+
+
+def test_a_vault_that_was_open_while_nobody_was_served_does_not_have_the_gateway_asked_for() -> None:
+    assert judge(frozenset({VAULT}), 0, Seen({VAULT: WORKS, SERVICE: FAILS}, None), 300.0, 300.0).verdict is Verdict.UNPROVEN
 
 
 def test_a_check_that_is_gone_fails() -> None:
@@ -79,6 +101,9 @@ def test_the_baseline_is_what_works() -> None:
         (Phase.INSTALLING, "B", "boot-2", Situation.ON_TRIAL),  # the power went between the loader's word and ours
         (Phase.INSTALLED, "B", "boot-2", Situation.ON_TRIAL),
         (Phase.FAILED, "B", "boot-3", Situation.ON_TRIAL),
+        (Phase.UNPROVEN, "B", "boot-2", Situation.UNPROVEN),
+        (Phase.UNPROVEN, "B", "boot-3", Situation.UNPROVEN),
+        (Phase.UNPROVEN, "A", "boot-4", Situation.ROLLED_BACK),
     ],
 )
 def test_what_a_start_makes_of_a_trial(phase: Phase | None, slot: str, boot: str, wanted: Situation) -> None:

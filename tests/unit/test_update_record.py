@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from wardgate.codes import Code
+from wardgate.custody.parse import UPDATE_EVENTS
 from wardgate.custody.record import Quality
 from wardgate.custody.wire import MAX_PACKET, decode_items
 from wardgate.log import Log
@@ -49,7 +50,7 @@ def test_a_record_whose_answer_is_lost_is_kept_under_the_id_that_was_sent(folder
     assert (told["event"], told["code"], told["detail"]) == ("update-installed", "WG904", "A 1.0.0 > B 2.0.0 service")
 
 
-@pytest.mark.parametrize("event", ["installed", "good", "rolled-back", "refused", "interrupted"])
+@pytest.mark.parametrize("event", UPDATE_EVENTS)
 def test_each_end_of_an_update_can_be_kept(folder: Path, event: str) -> None:
     (folder / "kept").mkdir()
     Box(Log("test"), str(folder), record_seconds=0).record(_config(folder), event, OLD, NEW, Code.UPDATE_OLDER)

@@ -34,7 +34,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "update": ("event", "box", "from", "to", "code", "detail"),
 }
 # What an `update` record tells of a release: see docs/update.md.
-UPDATE_EVENTS: Final = ("installed", "good", "rolled-back", "interrupted", "refused")
+UPDATE_EVENTS: Final = ("installed", "good", "unproven", "rolled-back", "interrupted", "refused")
 _LEG: Final = ("ae_title", "address", "certificate", "tls")
 
 

@@ -36,6 +36,7 @@ class BoxEvent(Enum):
     CARD_INSERTED = "card-inserted"
     UPDATE_INSTALLED = "update-installed"
     UPDATE_GOOD = "update-good"
+    UPDATE_UNPROVEN = "update-unproven"
     UPDATE_ROLLED_BACK = "update-rolled-back"
     UPDATE_REFUSED = "update-refused"
     UPDATE_INTERRUPTED = "update-interrupted"

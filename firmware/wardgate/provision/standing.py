@@ -23,6 +23,7 @@ class Standing(Enum):
 
     VAULT_CLOSED = "vault-closed"
     VAULT_NOT_MADE = "vault-not-made"
+    VAULT_POLICY_WRONG = "vault-policy-wrong"
     VAULT_LOST = "vault-lost"
     STATE_REFUSED = "state-refused"
     CLOCK_BELOW_FLOOR = "clock-below-floor"
@@ -31,10 +32,15 @@ class Standing(Enum):
 CODES: Final = {
     Standing.VAULT_CLOSED: Code.VAULT_CLOSED,
     Standing.VAULT_NOT_MADE: Code.VAULT_NOT_MADE,
+    Standing.VAULT_POLICY_WRONG: Code.VAULT_POLICY_WRONG,
     Standing.VAULT_LOST: Code.VAULT_LOST,
     Standing.STATE_REFUSED: Code.STATE_REFUSED,
     Standing.CLOCK_BELOW_FLOOR: Code.CLOCK_BELOW_FLOOR,
 }
+
+
+# The word of the vault's verdict -> the state. Without one of them it is not made.
+_TOLD: Final = {"lost": Standing.VAULT_LOST, "policy": Standing.VAULT_POLICY_WRONG}
 
 
 class Found(NamedTuple):
@@ -81,7 +87,7 @@ def _closed(places: Places) -> Found:
     if made is not None and made.get("closed"):
         return Found(Standing.VAULT_CLOSED, str(made.get("why", "")))
     if made is not None and not made.get("good", True):
-        standing = Standing.VAULT_LOST if made.get("lost") else Standing.VAULT_NOT_MADE
+        standing = next((one for word, one in _TOLD.items() if made.get(word)), Standing.VAULT_NOT_MADE)
         return Found(standing, str(made.get("why", "")))
     if os.path.exists(places.mapped):
         return Found(Standing.VAULT_CLOSED, "it is open, and its file system is not mounted: journalctl -u vault.mount")

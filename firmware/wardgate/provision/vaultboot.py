@@ -131,10 +131,12 @@ class VaultBoot:
             else:
                 lost = act is Act.LOST
                 why = "it is not the vault that was made here" if lost else "its partition holds something that is no vault"
-                return self._refuse(Code.VAULT_LOST if lost else Code.VAULT_NOT_MADE, why, lost)
-        except (OSError, PolicyError, StepFailed) as error:
+                return self._refuse(Code.VAULT_LOST if lost else Code.VAULT_NOT_MADE, why, lost=lost)
+        except PolicyError as error:
+            return self._refuse(Code.VAULT_POLICY_WRONG, str(error), policy=True)
+        except (OSError, StepFailed) as error:
             self._put_away(error)
-            return self._refuse(Code.VAULT_NOT_MADE, str(error), False)
+            return self._refuse(Code.VAULT_NOT_MADE, str(error))
         return self._open(policy, pin)
 
     def _open(self, policy: Policy, pin: str) -> int:
@@ -215,12 +217,16 @@ class VaultBoot:
             return parse_policy(read_file(os.path.join(self._state, POLICY), 65536).decode("utf-8", "replace"))
         except FileNotFoundError:
             return Policy()
+        except PolicyError as error:
+            raise PolicyError(f"{POLICY}: {error}") from error
 
     def _pin(self) -> str:
         try:
             return parse_pin(read_file(os.path.join(self._state, PIN), 256))
         except FileNotFoundError:
             return ""
+        except PolicyError as error:
+            raise PolicyError(f"{PIN}: {error}") from error
 
     def _put_away(self, error: Exception) -> None:
         """A PIN that the token refused is not tried again, half minute after half minute, until the card is blocked."""
@@ -245,9 +251,9 @@ class VaultBoot:
         write_durably(path, json.dumps({"uuid": marker.uuid, "making": marker.is_making}).encode())
         sync_directory(os.path.dirname(path))
 
-    def _refuse(self, code: Code, why: str, lost: bool) -> int:
+    def _refuse(self, code: Code, why: str, **told: bool) -> int:
         self._log.event(code, detail=why)
-        standing.say("vault", False, why, self._verdicts, lost=lost)
+        standing.say("vault", False, why, self._verdicts, **told)
         return 1
 
 

@@ -7,7 +7,9 @@
 | worked  | contradicts| bad             | bad      |
 | did not | anything   | not asked       | not asked |
 
-The gateway's own answer and a custody log that is no shorter are asked for always.
+The gateway's own answer is asked for also where the vault was closed at the install, so that nobody was served, and is open now. Where it
+is not asked for and does not come, the slot is unproven: nothing is worse than it was, and nothing shows that the release works. A custody
+log that could be read must be no shorter.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Verdict(Enum):
     GOOD = "good"
     WAIT = "wait"
     BAD = "bad"
+    UNPROVEN = "unproven"  # what worked before works; nobody was served before, and nobody is now
 
 
 class Seen(NamedTuple):
@@ -58,14 +61,16 @@ def worked(seen: Seen) -> frozenset[str]:
 
 def judge(baseline: frozenset[str], records: int, seen: Seen, waited_seconds: float, patience_seconds: float) -> Judgement:
     """Return what the new slot deserves. `records`: how long the custody log was at the install."""
-    wanted = baseline | {SERVICE}
+    serves = seen.checks.get(SERVICE) is Outcome.WORKS
+    opened = VAULT not in baseline and seen.checks.get(VAULT) is Outcome.WORKS
+    wanted = baseline | {SERVICE} if opened else baseline
     missing = sorted(name for name in wanted if seen.checks.get(name, Outcome.FAILS) is not Outcome.WORKS)
     hopeless = any(seen.checks.get(name) is Outcome.CONTRADICTS for name in wanted)
     if CUSTODY in baseline and seen.records is not None and seen.records < records:
         missing = [*missing, "custody-records"]
         hopeless = True
-    if not missing:
+    if not missing and serves:
         return Judgement(Verdict.GOOD, ())
     if hopeless or waited_seconds >= patience_seconds:
-        return Judgement(Verdict.BAD, tuple(missing))
+        return Judgement(Verdict.BAD if missing else Verdict.UNPROVEN, tuple(missing))
     return Judgement(Verdict.WAIT, tuple(missing))

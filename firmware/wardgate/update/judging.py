@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from wardgate.codes import Code
 from wardgate.update.box import Box, RaucError
 from wardgate.update.installing import running
-from wardgate.update.judge import Verdict, judge
+from wardgate.update.judge import SERVICE, Verdict, judge
 from wardgate.update.trial import Phase, Situation, Trial, TrialError, situation
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Se
         trial = box.trial()
     except TrialError as error:
         log.event(Code.UPDATE_TRIAL_DAMAGED, detail=error)
-        trial = Trial(Phase.INSTALLED, "unknown", side, side, frozenset())
+        trial = Trial(Phase.INSTALLED, "unknown", side, side, frozenset({SERVICE}))
     match situation(trial, side.slot, box.boot()):
         case Situation.NONE:
             box.mark(good=True)
         case Situation.NOT_STARTED:
             pass
-        case Situation.ON_TRIAL:
+        case Situation.ON_TRIAL | Situation.UNPROVEN:
             assert trial is not None
             return _judge(box, config, log, look, trial)
         case Situation.INTERRUPTED | Situation.ROLLED_BACK as which:
@@ -58,11 +58,13 @@ def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Se
 
 def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], trial: Trial) -> Result:
     patience_seconds = float(config.box.trial_seconds) if config is not None else 0.0
+    # What it cannot read it cannot serve by.
+    wanted = trial.worked if config is not None else trial.worked | {SERVICE}
     began = time.monotonic()
     while True:
         seen = look()
         waited = time.monotonic() - began
-        judgement = judge(trial.worked, trial.records, seen, waited, patience_seconds)
+        judgement = judge(wanted, trial.records, seen, waited, patience_seconds)
         if judgement.verdict is not Verdict.WAIT:
             break
         time.sleep(_PAUSE_SECONDS)
@@ -73,6 +75,8 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
         if config is not None:
             box.record(config, "good", trial.old, trial.new, Code.UPDATE_GOOD)
         return Result.NEWLY_GOOD
+    if judgement.verdict is Verdict.UNPROVEN:
+        return _leave_open(box, config, log, trial)
     missing = " ".join(judgement.missing)
     log.event(Code.UPDATE_BAD, slot=trial.new.slot, version=trial.new.version, missing=missing)
     box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing))
@@ -81,6 +85,17 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
     except RaucError as error:  # the loader's tries run out by themselves
         log.event(Code.UPDATE_NOT_MARKED, detail=error)
     return Result.START_AGAIN
+
+
+def _leave_open(box: Box, config: Config | None, log: Log, trial: Trial) -> Result:
+    """The loader's tries must not run out while nobody opens the vault; the trial is kept, and judged again at the next start."""
+    box.mark(good=True)
+    log.event(Code.UPDATE_UNPROVEN, slot=trial.new.slot, version=trial.new.version)
+    if trial.phase is not Phase.UNPROVEN:
+        box.keep(trial._replace(phase=Phase.UNPROVEN))
+        if config is not None:
+            box.record(config, "unproven", trial.old, trial.new, Code.UPDATE_UNPROVEN)
+    return Result.STAYS
 
 
 def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Situation) -> None:

@@ -20,6 +20,7 @@ class Phase(Enum):
     INSTALLING = "installing"  # the other slot is being written
     INSTALLED = "installed"  # the loader prefers it
     FAILED = "failed"  # it was started and judged bad
+    UNPROVEN = "unproven"  # it was started; nobody was served before it, and nobody is
 
 
 class Situation(Enum):
@@ -28,6 +29,7 @@ class Situation(Enum):
     NONE = "none"
     NOT_STARTED = "not started"  # the box has not been restarted since
     ON_TRIAL = "on trial"  # this is the new slot
+    UNPROVEN = "unproven"  # this is the new slot, marked good; it is judged again at each start
     INTERRUPTED = "interrupted"  # the box went off while the other slot was written
     ROLLED_BACK = "rolled back"  # the new slot was installed, and this is the old one
 
@@ -61,7 +63,7 @@ def situation(trial: Trial | None, slot: str, boot: str) -> Situation:
     if trial is None:
         return Situation.NONE
     if slot == trial.new.slot:
-        return Situation.ON_TRIAL
+        return Situation.UNPROVEN if trial.phase is Phase.UNPROVEN else Situation.ON_TRIAL
     if boot == trial.boot:
         return Situation.NOT_STARTED
     return Situation.INTERRUPTED if trial.phase is Phase.INSTALLING else Situation.ROLLED_BACK
