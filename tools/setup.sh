@@ -28,8 +28,10 @@ PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
 #   qemu-system-arm, qemu-efi-aarch64: the arm64 machine and its firmware     qemu-user-static, arch-test: arm64 programs run while it is built
 #   binutils-aarch64-linux-gnu: its signed programs are made                  erofs-utils: the root of a Buildroot image (IMAGE=)
+#   u-boot-tools (mkimage), device-tree-compiler, libengine-pkcs11-openssl: a signed FIT      u-boot-qemu: the loader that judges it
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
-    PACKAGES="$PACKAGES qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu erofs-utils"
+    PACKAGES="$PACKAGES qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu erofs-utils \
+u-boot-tools device-tree-compiler libengine-pkcs11-openssl u-boot-qemu"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}
