@@ -11,6 +11,8 @@ import pytest
 from support import certs, netdicom, peers, wire
 from support.bench import MODALITY, PACS, Bench
 from support.processes import free_port, until
+from wardgate.codes import Code
+from wardtools.pki import DAY
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "echoscu"), reason="DCMTK is not installed")
 
@@ -140,3 +142,37 @@ def test_a_called_peer_revoked_after_the_box_cached_its_session_is_refused(bench
 
         until(refused, "the revoked PACS is refused on a resumed session", 15)
     bench.box.wait_code("CERTIFICATE_REVOKED")
+
+
+@pytest.mark.parametrize(("word", "passes"), [("warn", True), ("refuse", False)])
+def test_a_list_past_its_time_is_told_whether_policy_lets_it_pass_or_not(bench: Bench, own_crl: Path, word: str, passes: bool) -> None:
+    bench.plan.peers = (replace(bench.peer, extra={"stale_crl": word}, crls=(bench.pki.root_crl, own_crl)),)
+    bench.pki.write_crl(own_crl, start=bench.pki.now - 3 * DAY, end=bench.pki.now - DAY)
+    bench.modality()
+    bench.start()
+    assert (bench.echo_back().returncode == 0) is passes
+    bench.box.wait_code("CRL_STALE_ACCEPTED" if passes else "CRL_STALE")
+
+
+@pytest.mark.parametrize("harm", ["cut", "forged"])
+def test_a_list_that_cannot_be_used_is_told_once_and_a_good_one_serves_again(bench: Bench, own_crl: Path, harm: str) -> None:
+    code = "CRL_UNREADABLE" if harm == "cut" else "CRL_WRONG_SIGNER"
+    bench.modality()
+    bench.start()
+    assert bench.echo_back().returncode == 0
+    if harm == "cut":
+        own_crl.write_bytes(own_crl.read_bytes()[:-9])
+    else:
+        bench.pki.write_crl(own_crl, signer=bench.pki.root_ca)
+
+    def call() -> bool:
+        answered = bench.echo_back().returncode == 0
+        assert answered or harm == "forged"
+        return str(Code[code]) in bench.box.codes()
+
+    until(call, "the list is told", 15)
+    # A forged list is a list of nobody: with `require` the peer is refused. A half-written one is not taken at all.
+    assert (bench.echo_back().returncode == 0) is (harm == "cut")
+    bench.pki.write_crl(own_crl)
+    until(lambda: bench.echo_back().returncode == 0, "a good list serves again", 15)
+    assert bench.box.codes().count(str(Code[code])) == 1
