@@ -110,9 +110,13 @@ image-configs: setup ## write image/buildroot/configs from their parts
 image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment
 	@tools/image.sh "$(BOARD)"
 
+.PHONY: image-kernel
+image-kernel: setup ## compile the kernel of a board by our configuration, without Buildroot; BOARD= KERNEL_DIR=
+	@PYTHONPATH=tools $(PY) -m imagecheck.compile $(BOARD)
+
 .PHONY: image-test
-image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE=FOLDER
-	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) $(PY) -m pytest -rs tests/image
+image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE= or KERNEL=
+	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) KERNEL=$(KERNEL) $(PY) -m pytest -rs tests/image
 
 .PHONY: flash
 flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB

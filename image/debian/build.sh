@@ -3,6 +3,7 @@
 # slots, dm-verity, signed programs), OUT/bundle (what an update carries) and OUT/root (the folder). Needs root and hsm/provider built.
 # About a minute; the packages are kept in base.tar of WARDGATE_BASE (default OUT), then it takes seconds.
 # BOARD: qemu-x86_64 (default) or qemu-aarch64, whose programs run by qemu-user here (binfmt_misc has to know them).
+# KERNEL: a kernel of our configuration (`make image-kernel`) in place of Debian's: the image then starts as Buildroot's does (as-buildroot.sh).
 # WARDGATE_VERSION: the version of this image. WARDGATE_KEYRING: the anchors of releases, PEM; without them it takes no update.
 # WARDGATE_BOOT_KEY, WARDGATE_BOOT_CERTIFICATE and OUT/state.ext4, OUT/vault.ext4: as in image/common/assemble.sh.
 set -eu
@@ -64,7 +65,7 @@ mkdir "$root"
 tar -C "$root" -xf "$base/base.tar"
 mv "$root"/boot/vmlinuz-* "$out/kernel"
 rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
-"$here/initramfs.sh" "$root" "$out" $debian
+[ -n "${KERNEL:-}" ] || "$here/initramfs.sh" "$root" "$out" $debian
 
 cp -a "$common/overlay/." "$root/"
 chown -R -h 0:0 "$root/etc" "$root/usr/lib/systemd" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d" "$root/usr/lib/wardgate" "$root/usr/share/wardgate"
@@ -83,11 +84,16 @@ echo 'PCSCD_ARGS=--disable-polkit' >"$root/etc/default/pcscd"
 ln -sfn /dev/null "$root/etc/systemd/system/polkit.service"
 
 systemd-sysusers --root="$root"
-"$common/finish.sh" "$root" "$board"
+# Buildroot's hook is finish.sh, and a little behind it.
+if [ -n "${KERNEL:-}" ]; then "$here/../buildroot/post-build.sh" "$root" "$board"; else "$common/finish.sh" "$root" "$board"; fi
 systemctl --root="$root" preset-all >"$out/preset.log" 2>&1 || fail "preset: $(tail -n 1 "$out/preset.log")"
 
 # Only with something to add, tests say: WARDGATE_ROOT_EXTRA is a folder laid over the root. Nothing of it is in a release.
 [ -z "${WARDGATE_ROOT_EXTRA:-}" ] || cp -a "$WARDGATE_ROOT_EXTRA/." "$root/"
+if [ -n "${KERNEL:-}" ]; then
+    LOADERS=$loaders "$here/as-buildroot.sh" "$root" "$KERNEL" "$board" "$out"
+    exit
+fi
 rm -f "$out/root.image"
 mksquashfs "$root" "$out/root.image" -comp zstd -Xcompression-level 3 -noappend -quiet -no-progress >"$out/squashfs.log" 2>&1 ||
     fail "mksquashfs: $(tail -n 1 "$out/squashfs.log")"

@@ -27,6 +27,9 @@ LOOKS = {
     "terminals": "ps -eo tty,args | awk '$1 != \"?\" && $1 != \"TT\"' | grep -vE 'ttyS1|ps -eo|awk|grep'; true",
     "secure": "od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-*; cat /sys/kernel/security/lockdown",
     "memory": "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo",
+    "kernel": "uname -r; cat /proc/modules; journalctl -k -b --no-pager -o cat | grep -E 'Linux version|device-mapper|initramfs'",
+    "crypto": "grep -h ^driver /proc/crypto | sort -u",
+    "broute": "echo 'table bridge t { chain c { type filter hook prerouting priority 0; meta broute set 1; } }' | nft -c -f - 2>&1",
     "slots": "cat /efi/grubenv",
     "rauc": "setpriv --reuid nobody --regid nogroup --clear-groups rauc status 2>&1; true",
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
@@ -38,6 +41,7 @@ class Seen:
     """What the box said to each look; what went through it."""
 
     said: dict[str, str] = field(default_factory=dict)
+    filesystem: str = ""
     seconds: float = 0.0
     sent: str = ""
     samples: list[Sample] = field(default_factory=list)
@@ -52,7 +56,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     image = imagekit.build("1.0.0")
     site = Site(folder, pki)
     disk = site.disk(image)
-    made = Seen()
+    made = Seen(filesystem=image.filesystem)
     site.open_pacs()
     try:
         began = time.monotonic()
@@ -97,7 +101,7 @@ def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
 
 
 def test_the_root_is_under_verity_and_cannot_be_written(seen: Seen) -> None:
-    assert seen.said["root"].startswith("/dev/") and " squashfs ro" in seen.said["root"]
+    assert seen.said["root"].startswith("/dev/") and f" {seen.filesystem} ro" in seen.said["root"]
     assert "verity" in seen.said["verity"].lower() and "panic_on_corruption" in seen.said["verity"]
     assert seen.said["write"].count("Read-only file system") == 2
 
@@ -124,3 +128,31 @@ def test_not_everybody_may_control_rauc(seen: Seen) -> None:
 def test_less_than_256_mib_are_in_use(seen: Seen) -> None:
     total, available = (int(word) for word in seen.said["memory"].split())
     assert (total - available) / 1024 < 256
+
+
+@pytest.fixture
+def own(seen: Seen) -> Seen:
+    """The same of a kernel of our configuration, that starts as Buildroot's does."""
+    if imagekit.own_kernel() is None:
+        pytest.skip("KERNEL= is not given (a kernel of our configuration: make image-kernel)")
+    return seen
+
+
+def test_our_kernel_opens_the_root_by_itself_without_an_initramfs(own: Seen) -> None:
+    assert own.filesystem == "erofs"
+    assert "device-mapper: init: " in own.said["kernel"] and "(root) is ready" in own.said["kernel"]
+    assert "initramfs" not in own.said["kernel"]
+
+
+def test_our_kernel_needs_no_module(own: Seen) -> None:
+    assert not [line for line in own.said["kernel"].splitlines() if " Live " in line]
+
+
+def test_our_kernel_sends_frames_up_by_broute(own: Seen) -> None:
+    """Debian 12's cannot: `netd` does it another way there (docs/plant.md)."""
+    assert own.said["broute"] == ""
+
+
+def test_our_kernel_uses_the_processors_own_aes_and_sha(own: Seen) -> None:
+    """For the vault (AES-XTS) and the root (SHA-256): without them a PC reads its disks at a tenth of the pace."""
+    assert {"driver : xts-aes-aesni", "driver : sha256-avx2"} & {" ".join(line.split()) for line in own.said["crypto"].splitlines()}

@@ -2,7 +2,7 @@
 
 Into a copy of the root goes what a release never has: a shell on the second serial port, and that a vault in clear is taken.
 What is built is kept in build/image, by a digest of everything that goes in. With `IMAGE=FOLDER` it is not built but taken from there
-(`givenimage`).
+(`givenimage`). With `KERNEL=FILE` the image has that kernel, and starts by the way of Buildroot's (`image/debian/as-buildroot.sh`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +112,11 @@ class Image(NamedTuple):
         """The whole disk, with this version in slot A. Never written: boxes run on overlays of it."""
         return self.folder / "wardgate.img"
 
+    @property
+    def filesystem(self) -> str:
+        """What its root is packed in."""
+        return "erofs" if givenimage.is_erofs(self.folder / "root.image") else "squashfs"
+
 
 def authority(folder: Path, name: str = "TEST ONLY release CA") -> Authority:
     """Return a release CA, made once. Two of one name in a keyring would be taken for each other."""
@@ -178,9 +184,11 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
         **extra,
     }
     who = authority(BUILD / "keys")
-    source = givenimage.given()
-    digest = _digest(version, files, who, machine, source)
-    kind = ("given-" if source is not None else "") + ("v" if machine is X86_64 else f"{machine.board}-v")
+    source, kernel = givenimage.given(), own_kernel(machine)
+    digest = _digest(version, files, who, machine, source, kernel)
+    kind = ("given-" if source is not None else "kernel-" if kernel is not None else "") + (
+        "v" if machine is X86_64 else f"{machine.board}-v"
+    )
     folder = BUILD / f"{kind}{version}-{digest}"
     image = Image(version, folder, folder / "update.raucb", machine)
     if image.bundle.exists():
@@ -202,6 +210,7 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     environment = {"WARDGATE_VERSION": version, "WARDGATE_ROOT_EXTRA": str(laid), "WARDGATE_KEYRING": str(keyring)}
     environment |= {"BOARD": machine.board, "WARDGATE_BASE": str(BUILD / ("debian" if machine is X86_64 else f"debian-{machine.board}"))}
     environment |= {"WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
+    environment["KERNEL"] = str(kernel or "")  # one for another machine is not for this image
     if source is None:
         _run(TREE / "image/debian/build.sh", folder, seconds=2400, **environment)
     else:
@@ -234,14 +243,27 @@ def account(image: Image, name: str) -> tuple[int, int]:
     return int(row[2]), int(row[3])
 
 
-def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine, source: Path | None) -> str:
+def own_kernel(machine: Machine = X86_64) -> Path | None:
+    """Return the kernel of `KERNEL=`, or None when the image has Debian's. One that is for another machine is left aside."""
+    named = os.environ.get("KERNEL", "")
+    if not named:
+        return None
+    kernel = Path(named).resolve()
+    assert kernel.is_file(), f"KERNEL={named} is not there (make image-kernel)"
+    wanted = tomllib.loads((TREE / "board" / machine.board / "board.toml").read_text())["kernel"]
+    return kernel if kernel.name == wanted else None
+
+
+def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine, source: Path | None, kernel: Path | None) -> str:
     seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
-    for part in ("image/common", "image/debian", f"board/{machine.board}", "firmware/wardgate", "hsm/wardkeys"):
+    parts = ["image/common", "image/debian", f"board/{machine.board}", "firmware/wardgate", "hsm/wardkeys"]
+    for part in (*parts, *(["image/buildroot"] if kernel is not None else [])):
         for path in sorted((TREE / part).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 seen.update(f"{path.relative_to(TREE)} {path.stat().st_mode:o}\n".encode() + path.read_bytes())
-    for name in (*givenimage.PARTS, "root.image") if source is not None else ():
-        with (source / name).open("rb") as file:
+    given = [source / name for name in (*givenimage.PARTS, "root.image")] if source is not None else []
+    for path in (*given, *([kernel] if kernel is not None else [])):
+        with path.open("rb") as file:
             seen.update(hashlib.file_digest(file, "sha256").digest())
     return seen.hexdigest()[:16]
 

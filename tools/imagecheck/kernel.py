@@ -62,8 +62,8 @@ def check(tree: Path, findings: Findings) -> None:
     every = {name: path for board in boards() for path in fragments(board) for name in words([path])}
     for name, path in sorted(every.items()):
         if name not in known:
-            findings.mistake(path, f"CONFIG_{name} is not in {_version(tree)}")
-    findings.hold(f"{len(every)} kernel names, each in {_version(tree)} ({len(known)} there)")
+            findings.mistake(path, f"CONFIG_{name} is not in {version(tree)}")
+    findings.hold(f"{len(every)} kernel names, each in {version(tree)} ({len(known)} there)")
     missing = [tool for tool in ("make", "gcc", "flex", "bison") if shutil.which(tool) is None]
     if missing:
         findings.skip("values through the kernel's kconfig", f"not installed: {' '.join(missing)} (apt-get install flex bison)")
@@ -72,36 +72,48 @@ def check(tree: Path, findings: Findings) -> None:
         _keep(tree, board, findings)
 
 
-def _keep(tree: Path, board: str, findings: Findings) -> None:
+def configure(tree: Path, board: str, folder: Path) -> list[str]:
+    """Make the configuration of a board in `folder` as Buildroot does: the architecture's own, our fragments behind it.
+
+    Returns the words of `make` for that folder. Raises `RuntimeError` with what kconfig says.
+    """
     arch = str(settings(board)["arch"])
     cross = _CROSS[arch] if shutil.which(f"{_CROSS[arch]}gcc") else ""
-    wanted = words(fragments(board))
+    make = ["make", "-s", "-C", str(tree), f"O={folder}", f"ARCH={_ARCH[arch]}", f"CROSS_COMPILE={cross}"]
+    run([*make, "defconfig"])
+    with (folder / ".config").open("a") as file:
+        file.writelines(path.read_text() for path in fragments(board))
+    run([*make, "olddefconfig"])
+    return make
+
+
+def lost(board: str, folder: Path) -> list[tuple[str, str, str]]:
+    """Return name, our value and kconfig's, of each word of a board that did not come out as written."""
+    got = words([folder / ".config"])
+    return [(name, value, got.get(name, "n")) for name, value in sorted(words(fragments(board)).items()) if got.get(name, "n") != value]
+
+
+def _keep(tree: Path, board: str, findings: Findings) -> None:
     with tempfile.TemporaryDirectory(prefix="wg-") as folder:
-        make = ["make", "-s", "-C", str(tree), f"O={folder}", f"ARCH={_ARCH[arch]}", f"CROSS_COMPILE={cross}"]
         try:
-            _run([*make, "defconfig"])
-            with Path(folder, ".config").open("a") as file:
-                file.writelines(path.read_text() for path in fragments(board))
-            _run([*make, "olddefconfig"])
+            configure(tree, board, Path(folder))
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             findings.mistake(EXTERNAL / "board" / board, f"kconfig does not take it: {error}")
             return
-        got = words([Path(folder, ".config")])
-    for name, value in sorted(wanted.items()):
-        if got.get(name, "n") != value:
-            findings.mistake(
-                EXTERNAL / "board" / board, f"CONFIG_{name}={value} comes out as {got.get(name, 'n')}: a dependency, or it is forced"
-            )
-    findings.hold(f"{board}: {len(wanted)} words come out of the kernel's kconfig as written")
+        for name, value, got in lost(board, Path(folder)):
+            findings.mistake(EXTERNAL / "board" / board, f"CONFIG_{name}={value} comes out as {got}: a dependency, or it is forced")
+    findings.hold(f"{board}: {len(words(fragments(board)))} words come out of the kernel's kconfig as written")
 
 
-def _run(argv: list[str]) -> None:
+def run(argv: list[str], seconds: float = _SECONDS) -> None:
+    """Run `make` as from a shell of its own. Raises `RuntimeError` with its last words."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "KCONFIG_"))}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
     if done.returncode:
         raise RuntimeError((done.stderr or done.stdout).strip()[-600:])
 
 
-def _version(tree: Path) -> str:
+def version(tree: Path) -> str:
+    """Return the version of a kernel tree."""
     found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", (tree / "Makefile").read_text(), re.M))
     return f"Linux {found.get('VERSION')}.{found.get('PATCHLEVEL')}.{found.get('SUBLEVEL')}"

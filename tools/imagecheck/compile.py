@@ -1,0 +1,73 @@
+"""`python -m imagecheck.compile BOARD`: the kernel of a board out of KERNEL_DIR, by our configuration, without Buildroot.
+
+In build/kernel/BOARD it makes the kernel under the name that `board.toml` says, `config`, `version`, the board's device tree and, if the
+configuration has modules, `modules/lib/modules`. Objects are kept in `tree`: a second time compiles what changed. JOBS: how many at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from imagecheck import kernel
+from imagecheck.assemble import boards, settings
+
+OUT: Final = Path(__file__).resolve().parents[2] / "build" / "kernel"
+_BOOT: Final = {"x86_64": "arch/x86/boot", "aarch64": "arch/arm64/boot"}
+_SECONDS: Final = 6 * 3600.0
+
+
+def build(tree: Path, board: str, out: Path, jobs: int) -> Path:
+    """Return the kernel's file. Raises `RuntimeError` that says what is missing or what the compiler said."""
+    objects = out / "tree"
+    objects.mkdir(parents=True, exist_ok=True)
+    make = [*kernel.configure(tree, board, objects), f"-j{jobs}"]
+    if gone := kernel.lost(board, objects):
+        raise RuntimeError("; ".join(f"CONFIG_{name}={value} comes out as {got}" for name, value, got in gone))
+    said = settings(board)
+    has_modules = "m" in kernel.words([objects / ".config"]).values()
+    wanted = [str(said["kernel"]), *(["modules"] if has_modules else []), *(["dtbs"] if "dtb" in said else [])]
+    kernel.run([*make, *wanted], _SECONDS)
+    boot = objects / _BOOT[str(said["arch"])]
+    made = out / str(said["kernel"])
+    shutil.copyfile(boot / made.name, made)
+    shutil.copyfile(objects / ".config", out / "config")
+    shutil.copyfile(objects / "include/config/kernel.release", out / "version")
+    if "dtb" in said:
+        (found,) = (boot / "dts").rglob(str(said["dtb"]))
+        shutil.copyfile(found, out / found.name)
+    shutil.rmtree(out / "modules", ignore_errors=True)
+    if has_modules:
+        kernel.run([*make, "modules_install", f"INSTALL_MOD_PATH={out / 'modules'}"], _SECONDS)
+        for link in (out / "modules/lib/modules").glob("*/build"):
+            link.unlink()
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Compile, and say what came out."""
+    tree = os.environ.get("KERNEL_DIR", "")
+    board = words[0].replace("-", "_") if words else ""
+    if board not in boards():
+        sys.stderr.write(f"image-kernel: BOARD= one of {' '.join(boards())}\n")
+        return 2
+    if not tree or not (Path(tree) / "Kconfig").is_file():
+        sys.stderr.write("image-kernel: KERNEL_DIR= a kernel's source; Debian's linux-source-6.12, unpacked, does\n")
+        return 2
+    began = time.monotonic()
+    try:
+        made = build(Path(tree).resolve(), board, OUT / board, int(os.environ.get("JOBS") or 2))
+    except RuntimeError as error:
+        sys.stderr.write(f"image-kernel: {error}\n")
+        return 1
+    size = made.stat().st_size
+    sys.stdout.write(f"{made}: {kernel.version(Path(tree))}, {size / 1e6:.1f} MB, after {time.monotonic() - began:.0f} s\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
