@@ -18,6 +18,7 @@ from imagecheck.assemble import boards, settings
 
 OUT: Final = Path(__file__).resolve().parents[2] / "build" / "kernel"
 _BOOT: Final = {"x86_64": "arch/x86/boot", "aarch64": "arch/arm64/boot"}
+_TOOLS: Final = ("make", "gcc", "flex", "bison", "bc")
 _SECONDS: Final = 6 * 3600.0
 
 
@@ -58,6 +59,9 @@ def main(words: list[str]) -> int:
     if not tree or not (Path(tree) / "Kconfig").is_file():
         sys.stderr.write("image-kernel: KERNEL_DIR= a kernel's source; Debian's linux-source-6.12, unpacked, does\n")
         return 2
+    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+        sys.stderr.write(f"image-kernel: not installed: {' '.join(missing)} (apt-get install gcc flex bison bc libelf-dev libssl-dev)\n")
+        return 1
     began = time.monotonic()
     try:
         made = build(Path(tree).resolve(), board, OUT / board, int(os.environ.get("JOBS") or 2))
