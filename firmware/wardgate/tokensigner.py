@@ -76,8 +76,6 @@ class ServiceSigner:
 
 def _public_key_of(chain: Path) -> bytes:
     """Return the SubjectPublicKeyInfo of the leaf, DER. Raises `ProfileNotMet`."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     from wardgate.transport.chain import first_certificate
 
-    return first_certificate(chain).certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return first_certificate(chain).spki

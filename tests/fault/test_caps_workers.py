@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,14 @@ def test_silent_clients_that_fill_the_bound_in_one_worker_do_not_shut_out_a_stud
     leave(bench, known)
     for client in silent:
         client.sock.close()
+
+
+def test_a_worker_that_judges_certificates_and_revocation_lists_has_one_openssl(bench: Bench) -> None:
+    """`cryptography` brings another, and 11 MiB, into each worker (decision 066)."""
+    bench.pacs("--fork")
+    bench.start()
+    assert bench.echo().returncode == 0
+    for worker in bench.box.workers():
+        mapped = Path(f"/proc/{worker}/maps").read_text()
+        assert "libcrypto.so" in mapped
+        assert "cryptography" not in mapped

@@ -101,11 +101,13 @@ def _agrees(key: PublicKeyTypes) -> bool:
 
 
 def _is_of(chain: Path, key: PublicKeyTypes) -> bool:
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
     from wardgate.transport.chain import first_certificate
     from wardgate.transport.errors import ProfileNotMet
 
     try:
-        return first_certificate(chain).certificate.public_key() == key
+        return load_der_public_key(first_certificate(chain).spki) == key
     except ProfileNotMet:
         return True  # named where the certificates are judged
 

@@ -123,7 +123,6 @@ class Worker:
                 self.gate.event(Code.ISCL_IN_USE, party.name, link=link.name)
             secure = make(link, party, contexts, checker, crls, sessions, outs.get(f"{link.name}/{party.name}"))
             self.gate.secure[(link.name, party.name)] = secure
-        import cryptography.x509  # noqa: F401 - the checker needs it at the first handshake, which should not wait for it
 
     # --- the master
 

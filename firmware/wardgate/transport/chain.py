@@ -1,4 +1,4 @@
-"""What we want to know of a certificate, read once with `cryptography` (imported at first use: only TLS legs pay for it)."""
+"""What we want to know of a certificate, read once, and how we judge its strength."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wardgate.codes import Code
+from wardgate.transport import x509
 from wardgate.transport.errors import PeerRefused, ProfileNotMet
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from wardgate.transport.profiles import Profile
 
 _MAX_NAMES: Final = 64
@@ -25,7 +24,7 @@ MAX_CERTIFICATES: Final = 1000
 class Facts(NamedTuple):
     """One certificate. Times in seconds since 1970, sizes in bits, names normalised (`normal_name`)."""
 
-    certificate: x509.Certificate
+    der: bytes
     fingerprint: str  # SHA-256 of the DER, hex
     serial: int
     not_before: float
@@ -39,6 +38,7 @@ class Facts(NamedTuple):
     signs_crls: bool
     issuer: bytes  # DER name
     subject: bytes  # DER name
+    spki: bytes  # SubjectPublicKeyInfo, DER
     points: tuple[str, ...]  # URIs of CRL distribution points
 
     @property
@@ -49,69 +49,27 @@ class Facts(NamedTuple):
 
 def read_facts(der: bytes) -> Facts:
     """Read one DER certificate. Raises `PeerRefused` when it cannot be parsed."""
-    from cryptography import x509
-
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        return _facts(certificate, hashlib.sha256(der).hexdigest())
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension) as error:
+        read = x509.read(der)
+    except ValueError as error:
         raise PeerRefused(Code.CERTIFICATE_MALFORMED, str(error)[:120]) from error
-
-
-def _facts(certificate: x509.Certificate, fingerprint: str) -> Facts:
-    from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-    kind, bits = "unsupported", 0
-    try:
-        key = certificate.public_key()
-        kind = type(key).__name__
-        if isinstance(key, rsa.RSAPublicKey):
-            kind, bits = "RSA", key.key_size
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            kind, bits = "EC", key.curve.key_size
-    except (UnsupportedAlgorithm, ValueError):
-        pass  # refused later as a weak key
-    try:
-        digest = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        digest = None
-    extensions = certificate.extensions
-    names: tuple[str, ...] = ()
-    usages: frozenset[str] | None = None
-    points: list[str] = []
-    is_authority, signs_crls = False, True
-    for extension in extensions:
-        value = extension.value
-        if isinstance(value, x509.SubjectAlternativeName):
-            found = [name.value for name in value if isinstance(name, x509.DNSName | x509.IPAddress)]
-            names = tuple(normal_name(str(name)) for name in found[:_MAX_NAMES])
-        elif isinstance(value, x509.ExtendedKeyUsage):
-            usages = frozenset(usage.dotted_string for usage in value)
-        elif isinstance(value, x509.BasicConstraints):
-            is_authority = value.ca
-        elif isinstance(value, x509.KeyUsage):
-            signs_crls = value.crl_sign
-        elif isinstance(value, x509.CRLDistributionPoints):
-            for point in value:
-                points += [name.value for name in point.full_name or () if isinstance(name, x509.UniformResourceIdentifier)]
     return Facts(
-        certificate=certificate,
-        fingerprint=fingerprint,
-        serial=certificate.serial_number,
-        not_before=certificate.not_valid_before_utc.timestamp(),
-        not_after=certificate.not_valid_after_utc.timestamp(),
-        key_kind=kind,
-        key_bits=bits,
-        hash_bits=digest.digest_size * 8 if digest is not None else 0,
-        names=names,
-        usages=usages,
-        is_authority=is_authority,
-        signs_crls=signs_crls,
-        issuer=certificate.issuer.public_bytes(),
-        subject=certificate.subject.public_bytes(),
-        points=tuple(points[:_MAX_POINTS]),
+        der=der,
+        fingerprint=hashlib.sha256(der).hexdigest(),
+        serial=read.serial,
+        not_before=read.not_before,
+        not_after=read.not_after,
+        key_kind=read.key_kind,
+        key_bits=read.key_bits,
+        hash_bits=read.hash_bits,
+        names=tuple(normal_name(name) for name in read.names[:_MAX_NAMES]),
+        usages=read.usages,
+        is_authority=read.is_authority,
+        signs_crls=read.signs_crls,
+        issuer=read.issuer,
+        subject=read.subject,
+        spki=read.spki,
+        points=read.points[:_MAX_POINTS],
     )
 
 
@@ -127,13 +85,7 @@ def weakness(facts: Facts, profile: Profile, *, anchor: bool = False) -> tuple[C
 
 def issued_by(facts: Facts, issuer: Facts) -> bool:
     """Whether `issuer` really signed the certificate (name and signature)."""
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
-    try:
-        facts.certificate.verify_directly_issued_by(issuer.certificate)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
+    return facts.issuer == issuer.subject and x509.signed_by(facts.der, issuer.der)
 
 
 def normal_name(text: str) -> str:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
+from wardgate.transport.crllist import CrlList
 from wardgate.transport.errors import CrlError
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from wardgate.transport.chain import Facts
 
 MAX_BYTES: Final = 32 << 20  # of one CRL
@@ -40,20 +39,13 @@ class State(Enum):
 
 
 class _Crl:
-    """One parsed list; `next_update` 0 means none given, which is always stale."""
+    """One list, where it came from, and what was found out about it."""
 
-    __slots__ = ("crl", "issuer", "listed", "next_update", "only_authorities", "only_users", "points", "signed_by", "source", "this_update")
+    __slots__ = ("crl", "listed", "signed_by", "source")
 
-    def __init__(self, source: Path, crl: x509.CertificateRevocationList) -> None:
-        next_update = crl.next_update_utc
+    def __init__(self, source: Path, crl: CrlList) -> None:
         self.source = source
         self.crl = crl
-        self.issuer = crl.issuer.public_bytes()
-        self.this_update = crl.last_update_utc.timestamp()
-        self.next_update = next_update.timestamp() if next_update is not None else 0.0
-        self.only_users = False
-        self.only_authorities = False
-        self.points: frozenset[str] = frozenset()  # of a partitioned CRL
         self.signed_by: dict[str, bool] = {}  # by fingerprint of the issuer's certificate
         self.listed: dict[int, bool] = {}  # verdicts by serial
 
@@ -86,14 +78,14 @@ class CrlStore:
         self.refresh()
         newest: _Crl | None = None
         for crl in self._by_issuer.get(subject.issuer, ()):
-            newer = newest is None or crl.this_update > newest.this_update
-            if newer and crl.this_update <= now + SKEW_SECONDS and _covers(crl, subject) and self._signed(crl, issuer):
+            newer = newest is None or crl.crl.this_update > newest.crl.this_update
+            if newer and crl.crl.this_update <= now + SKEW_SECONDS and _covers(crl.crl, subject) and self._signed(crl, issuer):
                 newest = crl
         if newest is None:
             return State.MISSING
         if _listed(newest, subject.serial):
             return State.REVOKED
-        return State.STALE if newest.next_update < now else State.GOOD
+        return State.STALE if newest.crl.next_update < now else State.GOOD
 
     def refresh(self, *, force: bool = False) -> None:
         """Read again what changed on disk, at most once in `every_seconds` unless forced."""
@@ -121,7 +113,7 @@ class CrlStore:
                         loaded[path] = self._loaded[path]  # half written: the old one serves until it is stale
             by_issuer: dict[bytes, list[_Crl]] = {}
             for crl in loaded.values():
-                by_issuer.setdefault(crl.issuer, []).append(crl)
+                by_issuer.setdefault(crl.crl.issuer, []).append(crl)
             self._stamps, self._loaded, self._by_issuer, self.problems = stamps, loaded, by_issuer, problems | missing
 
     def want(self, points: Iterable[str]) -> None:
@@ -145,7 +137,8 @@ class CrlStore:
         if known is None:
             if len(crl.signed_by) >= 64:
                 crl.signed_by.clear()
-            known = crl.signed_by[issuer.fingerprint] = issuer.signs_crls and _verifies(crl.crl, issuer)
+            strong = issuer.signs_crls and crl.crl.hash_bits >= _MIN_HASH_BITS
+            known = crl.signed_by[issuer.fingerprint] = strong and crl.crl.signed_with(issuer.der)
             if not known:
                 self.problems[crl.source] = CrlError(Code.CRL_WRONG_SIGNER, str(crl.source))
         return known
@@ -166,15 +159,6 @@ def url_name(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-def parse_crl(data: bytes) -> x509.CertificateRevocationList:
-    """Parse one CRL, PEM or DER. Raises `ValueError`."""
-    from cryptography import x509
-
-    if b"-----BEGIN" in data[:4096]:
-        return x509.load_pem_x509_crl(data)
-    return x509.load_der_x509_crl(data)
-
-
 def read_bounded(path: Path) -> bytes:
     """Read a CRL file. Raises `CrlError` when it cannot be read or is over 32 MiB."""
     try:
@@ -188,43 +172,17 @@ def read_bounded(path: Path) -> bytes:
 
 
 def _read(path: Path) -> _Crl:
-    from cryptography import x509
-
     try:
-        crl = parse_crl(read_bounded(path))
-        found = _Crl(path, crl)
-        for extension in crl.extensions:
-            value = extension.value
-            if isinstance(value, x509.IssuingDistributionPoint):
-                if value.indirect_crl or value.only_some_reasons or value.only_contains_attribute_certs or value.relative_name:
-                    raise CrlError(Code.CRL_UNREADABLE, f"{path}: indirect, attribute or reason-limited CRLs are not used")
-                found.only_users, found.only_authorities = value.only_contains_user_certs, value.only_contains_ca_certs
-                found.points = frozenset(str(name.value) for name in value.full_name or ())
-            elif extension.critical:
-                # RFC 5280 5.2: with a critical extension that is not understood (a delta CRL's too) the list must not be used.
-                raise CrlError(Code.CRL_UNREADABLE, f"{path}: critical extension {extension.oid.dotted_string}")
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        return _Crl(path, CrlList(read_bounded(path)))
+    except ValueError as error:
         raise CrlError(Code.CRL_UNREADABLE, f"{path}: {str(error)[:120]}") from error
-    return found
 
 
-def _covers(crl: _Crl, subject: Facts) -> bool:
+def _covers(crl: CrlList, subject: Facts) -> bool:
     """RFC 5280 6.3.3 (b): the CRL's scope takes in this certificate."""
     if (crl.only_users and subject.is_authority) or (crl.only_authorities and not subject.is_authority):
         return False
     return not crl.points or not crl.points.isdisjoint(subject.points)
-
-
-def _verifies(crl: x509.CertificateRevocationList, issuer: Facts) -> bool:
-    from cryptography.exceptions import UnsupportedAlgorithm
-
-    try:
-        digest = crl.signature_hash_algorithm
-        if digest is None or digest.digest_size * 8 < _MIN_HASH_BITS:
-            return False
-        return crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type]
-    except (UnsupportedAlgorithm, ValueError, TypeError):
-        return False
 
 
 def _listed(crl: _Crl, serial: int) -> bool:
@@ -232,7 +190,7 @@ def _listed(crl: _Crl, serial: int) -> bool:
     if known is None:
         if len(crl.listed) >= _MAX_VERDICTS:
             crl.listed.clear()
-        known = crl.listed[serial] = crl.crl.get_revoked_certificate_by_serial_number(serial) is not None
+        known = crl.listed[serial] = crl.crl.lists(serial)
     return known
 
 

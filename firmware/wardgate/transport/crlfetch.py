@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.transport import chain as chains
-from wardgate.transport.crl import MAX_BYTES, MAX_FETCHED, MAX_WANTED, parse_crl, url_name
+from wardgate.transport.crl import MAX_BYTES, MAX_FETCHED, MAX_WANTED, url_name
+from wardgate.transport.crllist import CrlList
 from wardgate.transport.errors import CrlError, PeerRefused
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_s
     """Fetch one CRL into `folder`, atomically; return whether it is new. Raises `CrlError`; the old file stays then."""
     data = _download(url, step_seconds, time.monotonic() + total_seconds)
     try:
-        crl = parse_crl(data)
-        fresh = crl.last_update_utc
-    except (ValueError, TypeError) as error:
-        raise CrlError(Code.CRL_FETCH_FAILED, f"{url}: not a CRL") from error
+        crl = CrlList(data)
+    except ValueError as error:
+        raise CrlError(Code.CRL_FETCH_FAILED, f"{url}: not a CRL that can be used: {str(error)[:120]}") from error
     target = folder / f"{url_name(url)}.crl"
     try:
         held = target.read_bytes()
@@ -47,10 +47,10 @@ def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_s
     if held == data:
         return False
     if held:
-        with contextlib.suppress(ValueError, TypeError):
-            old = parse_crl(held)
+        with contextlib.suppress(ValueError):
+            old = CrlList(held)
             # An older list, replayed, would undo a revocation. Who signed them is judged where they are used.
-            if old.issuer == crl.issuer and old.last_update_utc > fresh:
+            if old.issuer == crl.issuer and old.this_update > crl.this_update:
                 raise CrlError(Code.CRL_OLDER, url)
     _replace(target, data)
     return True
