@@ -215,6 +215,7 @@ def _hash_bundles(log: Path, count: int, first: int) -> list[bytes]:
             hashes.append(sha256(b"\x00" + data[start:end]).digest())
         if width == WIDTH:
             out.append(top_of(hashes))
+        data = b""  # as in verification: while it is held the next one would get memory that is new to the process
     return out
 
 

@@ -15,10 +15,9 @@ from typing import Final, NamedTuple
 
 from wardgate.custody.tiles import HASH, WIDTH, TileError, read_tile, tile_path
 from wardtools.logdir import LogDirectory
-from wardtools.pairs import Run, Stretch
+from wardtools.pairs import Stretch
 
 BUNDLES: Final = WIDTH  # in a stretch
-_NUMBERS: Final = [b"%d," % number for number in range(1 << 16)]  # sequence numbers as records have them
 
 
 class Bundle(NamedTuple):
@@ -76,7 +75,9 @@ def check_stretch(path: Path, size: int, number: int, strict: bool = False) -> C
         try:
             data = read_tile(log.read, None, bundle, width)
             used = _hash(data, bundle * WIDTH, width, pairs, hashes, strict)
-            if used < len(data) and (width == WIDTH or (path / tile_path(None, bundle, width)).exists()):  # else it is the full one
+            rest = len(data) - used
+            data = b""  # while it is held the next one would get memory that is new to the process
+            if rest and (width == WIDTH or (path / tile_path(None, bundle, width)).exists()):  # else it is the full one
                 raise TileError(f"the bundle goes on after record {bundle * WIDTH + width - 1}")
         except (TileError, OSError) as error:
             entry_error = _reason(error)
@@ -95,48 +96,44 @@ def check_stretch(path: Path, size: int, number: int, strict: bool = False) -> C
 def _hash(data: bytes, place: int, width: int, pairs: Stretch, hashes: list[bytes], strict: bool) -> int:
     """Add the leaf hashes (RFC 6962 2.1) of a bundle's entries to `hashes`, have `pairs` follow them; return the bytes used.
 
-    Raises `TileError`. The loop is what a verification spends its time in: a store that goes on with a run is only compared.
+    Raises `TileError`. A verification spends its time in the inner loop: what goes on with a run is only compared. Each entry is
+    hashed while the processor has it at hand: all entries first and then all hashes is slower.
     """
-    hashed, add, numbers = sha256, hashes.append, _NUMBERS
+    hashed, add = sha256, hashes.append
     end, total = 0, len(data)
-    run: Run | None = None
-    at = seq = first = 0
-    scope = want = b"?"  # what the next record of the run has at `at`: the scope and its number in one piece, so that one look tells
-    index = place
     try:
-        for index in range(place, place + width):
+        while len(hashes) < width:
+            run = pairs.likely
+            if run is not None:
+                seen = len(hashes)
+                scope, at_scope, at_number, numbers = run.expected(width - seen)
+                try:
+                    for number in numbers:
+                        start = end + 2
+                        stop = start + (data[end] << 8 | data[end + 1])
+                        entry = data[start:stop]
+                        if entry[at_scope] != scope or entry[at_number] != number:
+                            break
+                        end = stop
+                        add(hashed(b"\x00" + entry).digest())
+                finally:
+                    count = len(hashes) - (end > total)
+                    run.note(count - seen, place + count - 1)
+                if len(hashes) == width:
+                    break
             start = end + 2
             end = start + (data[end] << 8 | data[end + 1])
             entry = data[start:end]
             add(hashed(b"\x00" + entry).digest())
-            if entry.startswith(want, at):
-                seq += 1
-                want = scope + numbers[seq]
-                continue
-            if run is not None:
-                run.note(seq - first, index - 1)
-            want = b"?"
-            run = None if strict else pairs.run_of(entry)
-            if run is not None:
-                first = run.span.last_seq + 1
-                if first + WIDTH < len(numbers) and entry.startswith(run.scope + numbers[first], run.at):
-                    scope, at, seq = run.scope, run.at, first + 1
-                    want = scope + numbers[seq]
-                    continue
-            run = None
-            if strict or not pairs.begin_run(index, entry):
-                pairs.take(index, entry)
-        index += 1
+            if end > total:
+                break
+            pairs.follow(place + len(hashes) - 1, entry, strict)
         if end > total:
             raise IndexError
     except IndexError:
         if end > total:  # the last one was cut
-            index -= 1
             hashes.pop()
-        raise TileError(f"the bundle ends in or before record {index}") from None
-    finally:
-        if run is not None:
-            run.note(seq - first, place + len(hashes) - 1)
+        raise TileError(f"the bundle ends in or before record {place + len(hashes)}") from None
     return end
 
 

@@ -17,6 +17,7 @@ _STORE: Final = b'{"v":1,"type":"store","time":"'
 _SEQ: Final = b',"seq":'
 _NAME: Final = b'"association":"'
 _NAME_DIGITS: Final = 32
+_NUMBERS: Final = [b"%d," % number for number in range(1 << 16)]  # sequence numbers as records have them
 
 
 @dataclass(slots=True)
@@ -44,8 +45,24 @@ class Run:
         self.at = at
         self.span = span
 
+    def expected(self, most: int) -> tuple[bytes, slice, slice, list[bytes]]:
+        """Return what the next records have: the scope, where it is, where a number with a comma follows it, and these, one a record.
+
+        At most `most`, and only numbers of as many digits.
+        """
+        first = self.span.last_seq + 1
+        digits = len(str(first))
+        end = self.at + len(self.scope)
+        return self.scope, slice(self.at, end), slice(end, end + digits + 1), _NUMBERS[first : min(first + most, 10**digits)]
+
+    def goes_on(self, entry: bytes) -> bool:
+        """Whether an entry is the next record."""
+        return entry.startswith(b"%b%d," % (self.scope, self.span.last_seq + 1), self.at)
+
     def note(self, count: int, last_index: int) -> None:
         """Add `count` records that were seen to follow; the last is at `last_index`."""
+        if not count:
+            return
         span = self.span
         span.stores += count
         span.last_seq += count
@@ -67,6 +84,20 @@ class Stretch:
     backwards: int = 0
     last_time: str = ""
     runs: dict[bytes, Run] = field(default_factory=dict)  # by association id, hex
+    likely: Run | None = None  # the last two records went on with it
+    _last: Run | None = None  # the last record did
+
+    def follow(self, place: int, entry: bytes, strict: bool = False) -> None:
+        """Follow one record. `strict`: read every field of it."""
+        run = None if strict else self.run_of(entry)
+        if run is not None and run.goes_on(entry):
+            run.note(1, place)
+            self.likely = run if run is self._last else None
+            self._last = run
+            return
+        self.likely = self._last = None
+        if strict or not self.begin_run(place, entry):
+            self.take(place, entry)
 
     def run_of(self, entry: bytes) -> Run | None:
         """Return the run that an entry may go on with."""
