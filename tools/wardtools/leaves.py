@@ -5,6 +5,7 @@ A stretch needs nothing but the files, so stretches are given to as many process
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -149,5 +150,9 @@ def check_all(path: Path, size: int, processes: int, strict: bool) -> Iterator[C
         for number in range(count):
             yield check_stretch(path, size, number, strict)
         return
-    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        yield from pool.map(check_stretch, [path] * count, [size] * count, range(count), [strict] * count)
+    gc.freeze()  # else each process walks, and so copies, all objects that it has of this one
+    try:
+        with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+            yield from pool.map(check_stretch, [path] * count, [size] * count, range(count), [strict] * count)
+    finally:
+        gc.unfreeze()
