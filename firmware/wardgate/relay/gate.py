@@ -85,6 +85,12 @@ def direction_of(caller: Party) -> Direction:
     return Direction.TO_HOSPITAL if caller.role is Role.MODALITY else Direction.TO_MODALITY
 
 
+def title_of(party: Party, title: str) -> str:
+    """Return the AE title to judge the certificate by. Policy has judged the title itself; one that passed although it is not the
+    party's did so because the link only observes."""
+    return title if title in party.ae_titles or "*" in party.ae_titles else party.ae_titles[0]
+
+
 class Gate:
     """Loop, buffers, threads, policy, counters: what an association needs."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from wardgate.codes import Code
     from wardgate.policy.model import Link, Party
+    from wardgate.relay.loop import Loop
     from wardgate.relay.tokens import Out
     from wardgate.transport.channel import Channel
     from wardgate.transport.errors import CrlError
@@ -94,6 +95,10 @@ class IsclParty:
     def server_channel(self, many: bool) -> IsclChannel:
         """Return the channel of a leg that called us: we speak first."""
         return self._channel(Role.SERVER)
+
+    def shake(self, loop: Loop, go: Callable[[], None]) -> None:
+        """Call `go`: there are no sessions to wait for."""
+        go()
 
     def client_channel(self, many: bool) -> tuple[IsclChannel, tuple[bytes, ...]]:
         """Return the channel of a leg that we open."""

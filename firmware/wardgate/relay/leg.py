@@ -9,6 +9,7 @@ import socket
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from wardgate.codes import Code
 from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 from wardgate.relay.nobody import NOBODY
@@ -158,6 +159,11 @@ class Leg:
     def full(self) -> bool:
         """Do bytes wait to be sent?"""
         return bool(self._waiting)
+
+    @property
+    def ended_early_code(self) -> Code:
+        """What it is called when the peer ends while it shakes hands, or before it is its turn to."""
+        return self.channel.ended_early_code if self.channel is not None else Code.TLS_ENDED_IN_HANDSHAKE
 
     def ready(self, events: int) -> None:
         """Handle `epoll` events. A defect of ours ends this association and no other."""

@@ -18,8 +18,9 @@ from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.model import Commitment, Conformance, Delivery, Direction, StatusRule, Transport
+from wardgate.relay.defects import code_of
 from wardgate.relay.flow import Flow
-from wardgate.relay.gate import direction_of
+from wardgate.relay.gate import direction_of, title_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.relay.phase import Phase
@@ -32,8 +33,8 @@ from wardgate.upperlayer.terms import ContextResult, RejectCause, RejectResult
 
 if TYPE_CHECKING:
     from wardgate.hold.offer import Choice
-    from wardgate.policy.model import Party
     from wardgate.relay.association import Association
+    from wardgate.relay.first import Turn
     from wardgate.relay.pdus import Read
     from wardgate.relay.secure import Secured
     from wardgate.relay.tokens import Out
@@ -53,6 +54,7 @@ class Opening:
         self._handshakes: dict[Side, Handshake] = {}
         self._identity: PeerIdentity | None = None  # of the caller
         self._shown: Secured | None = None  # whose certificate the caller is shown
+        self._turn: Turn | None = None  # others wait for our handshake
         self._request = b""  # the A-ASSOCIATE-RQ as it will leave
         self._entry_durable = False
         self._other_ready = False
@@ -91,7 +93,7 @@ class Opening:
     def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
         a = self._a
         if identity is None:
-            self._refuse_connection(_code(error), a.acceptor, error)
+            self._refuse_connection(code_of(error), a.acceptor, error)
             return
         self._identity = identity
         self._warn(identity)
@@ -164,11 +166,11 @@ class Opening:
         try:
             if secure not in self._handshakes[Side.ACCEPTOR].passed:
                 raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
-            secure.checker.check_ae(self._identity, a.caller, _title_of(a.caller, calling))
+            secure.checker.check_ae(self._identity, a.caller, title_of(a.caller, calling))
         except Exception as error:
-            self._gate.event(_code(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
+            self._gate.event(code_of(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
             pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()
-            a.reject(pdu, str(_code(error)))
+            a.reject(pdu, str(code_of(error)))
             return False
         return True
 
@@ -241,8 +243,16 @@ class Opening:
             self._ready(None)
             return
         a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
-        leg.channel, kept_chain = secure.client_channel(self._gate.many)
         leg.state = State.HANDSHAKE
+        self._turn = secure.shake(self._gate.loop, lambda: self._shake(leg, secure))
+
+    def _shake(self, leg: Leg, secure: Secured) -> None:
+        """Begin the handshake with the called side, now or when another has brought a session to resume."""
+        a = self._a
+        if a.opening is not self or leg.state is not State.HANDSHAKE or secure.out is not None:
+            return  # ended while it waited
+        a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
+        leg.channel, kept_chain = secure.client_channel(self._gate.many)
         handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
         self._handshakes[Side.REQUESTOR] = handshake
         handshake.start()
@@ -257,7 +267,11 @@ class Opening:
             if code is not None and code is not Code.SILENT_CLIENT:
                 self._failed(leg, code, None)
                 return
-        self._handshakes[leg.side].feed(data)
+        handshake = self._handshakes.get(leg.side)
+        if handshake is None:  # it waits for its turn, and a TLS server says nothing first
+            self._failed(leg, Code.TLS_PEER_NOT_TLS, None)
+            return
+        handshake.feed(data)
 
     def _called_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
         a = self._a
@@ -267,10 +281,10 @@ class Opening:
         try:
             if identity is None:
                 raise error if error is not None else RuntimeError("no identity")
-            secure.checker.check_ae(identity, a.callee, _title_of(a.callee, self._called))
+            secure.checker.check_ae(identity, a.callee, title_of(a.callee, self._called))
         except Exception as refused:
             secure.forget()
-            self._unreachable(_code(refused), str(refused))
+            self._unreachable(code_of(refused), str(refused))
             return
         self._ready(identity)
 
@@ -326,7 +340,10 @@ class Opening:
             handshake.take_early_data()
 
     def forget(self) -> None:
-        """Let go of the handshakes, which hold this in turn."""
+        """Let go of the handshakes, which hold this in turn, and of those that wait for ours."""
+        if self._turn is not None:
+            leg, turn, self._turn = self._a.requestor, self._turn, None
+            turn.over(leg.channel if leg is not None and self._passed_on else None)
         self._handshakes.clear()
         self._request = b""
 
@@ -352,14 +369,14 @@ class Opening:
         a = self._a
         if leg is a.acceptor:
             if leg.state is State.HANDSHAKE and leg.received:
-                self._refuse_connection(_ended_early(leg), leg, None)
+                self._refuse_connection(leg.ended_early_code, leg, None)
             elif leg.received:
                 a.fail(Code.LEG_LOST, leg, detail=reason)
             else:  # a port check: connected, said nothing, left
                 leg.close()
                 a.over(str(Code.LEG_LOST))
         elif leg.state is State.HANDSHAKE:
-            self._unreachable(_ended_early(leg), reason)
+            self._unreachable(leg.ended_early_code, reason)
         elif leg.state is State.CONNECTING:
             self._unreachable(Code.CONNECT_FAILED, reason)
         else:
@@ -479,19 +496,3 @@ class Opening:
         if code is not None:
             self._gate.event(code, a.titles, link=a.link.name)
         a.reject(AssociateRJ.of(result, cause).encode(), str(code or Code.CUSTODY_REFUSED))
-
-
-def _title_of(party: Party, title: str) -> str:
-    """Return the AE title to judge the certificate by. Policy has judged the title itself; one that passed although it is not the
-    party's did so because the link only observes."""
-    return title if title in party.ae_titles or "*" in party.ae_titles else party.ae_titles[0]
-
-
-def _ended_early(leg: Leg) -> Code:
-    assert leg.channel is not None
-    return leg.channel.ended_early_code
-
-
-def _code(error: Exception | None) -> Code:
-    code = getattr(error, "code", Code.WORKER_DEFECT)
-    return code if isinstance(code, Code) else Code.WORKER_DEFECT

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Union
 
 from wardgate.policy.keyref import TokenKey
+from wardgate.relay.first import FirstHandshake, Turn
 from wardgate.relay.leg import Leg, Pause, Side, State
 from wardgate.transport.peer import TlsRole
 from wardgate.transport.tls import TlsChannel
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Link, Party
     from wardgate.relay.gate import Gate
     from wardgate.relay.iscl import IsclParty
+    from wardgate.relay.loop import Loop
     from wardgate.relay.threads import Pool
     from wardgate.relay.tokens import Out
     from wardgate.transport.channel import Channel
@@ -58,6 +60,7 @@ class SecureParty:
         self.out = out
         self.era = 0
         self.building = -1  # the era for which contexts are being built
+        self._first = FirstHandshake()
         self._contexts = contexts
         self._sessions = sessions
         self._lock = threading.Lock()  # handshake threads share the checker's memory
@@ -98,6 +101,14 @@ class SecureParty:
         assert self._client is not None
         kept = self._sessions.get(self.user, self._client) if self.tls.session_resumption else None
         return TlsChannel(self._client, False, self._name, kept.session if kept else None, many), kept.chain if kept else ()
+
+    def shake(self, loop: Loop, go: Callable[[], None]) -> Turn | None:
+        """Call `go`, which begins the handshake of a leg that we open: now, or when another has brought a session to resume."""
+        return self._first.ask(loop, self, go)
+
+    def may_get_session(self) -> bool:
+        """Is there nothing to resume now, and would the session of another handshake be resumed?"""
+        return self.tls.session_resumption and self._client is not None and not self._sessions.fresh(self.user, self._client, time.time())
 
     def judge(self, channel: Channel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""

@@ -35,6 +35,11 @@ class SessionCache:
         self._kept.move_to_end(key)
         return kept
 
+    def fresh(self, key: str, context: ssl.SSLContext, now: float) -> bool:
+        """Whether there is a session of `context` to resume that is not over at `now` (seconds since 1970)."""
+        kept = self._kept.get(key)
+        return kept is not None and kept.context is context and now < kept.session.time + _life(kept.session)
+
     def wants(self, key: str, context: ssl.SSLContext, channel: TlsChannel, now: float) -> bool:
         """Tell whether the session of `channel` is worth keeping: taking one out costs as much as the whole resumption.
 
@@ -47,8 +52,7 @@ class SessionCache:
         if kept is None or kept.context is not context or not channel.resumed:
             self._barren[key] = now + _BARREN_SECONDS  # until `keep` finds one that can be resumed
             return True
-        life = min(kept.session.timeout, kept.session.ticket_lifetime_hint or kept.session.timeout)
-        return now > kept.session.time + life / 2
+        return now > kept.session.time + _life(kept.session) / 2
 
     def keep(self, key: str, context: ssl.SSLContext, channel: TlsChannel) -> None:
         """Keep the session of `channel` (of `context`) when it can be resumed. Call after data of the server was opened."""
@@ -78,3 +82,8 @@ class SessionCache:
     def __len__(self) -> int:
         """How many sessions are kept."""
         return len(self._kept)
+
+
+def _life(session: ssl.SSLSession) -> int:
+    """Return how many seconds from its beginning a session may be resumed."""
+    return min(session.timeout, session.ticket_lifetime_hint or session.timeout)
