@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "wardkeys.h"
 
 #define CONNECT_PAUSE_NS (5 * 1000 * 1000)
+#define OTHERS_US 20 /* a sched_yield() of so long let somebody else have the processor */
 
 struct connection {
     int fd;
@@ -36,6 +38,30 @@ int64_t ward_now_ms(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t ward_now_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+bool ward_look(int fd, int64_t us)
+{
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    int64_t now = ward_now_us(), end = now + us, before;
+
+    do {
+        if (poll(&wanted, 1, 0) > 0)
+            return true;
+        before = now;
+        (void)sched_yield();
+        ward_stay_if_process_ends();
+        now = ward_now_us();
+    } while (now < end && now - before < OTHERS_US);
+    return false;
 }
 
 /* Waits for `events`; returns a positive number, 0 when the time is over, or -1 with errno. */

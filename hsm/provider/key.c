@@ -25,6 +25,7 @@ void ward_key_free(void *data)
 
     if (key == NULL || atomic_fetch_sub(&key->users, 1) != 1)
         return;
+    ward_check_free(atomic_load(&key->check));
     EVP_PKEY_free(key->public_key);
     OPENSSL_free(key);
 }

@@ -147,6 +147,7 @@ static void provider_teardown(void *context)
 {
     struct ward_provider *provider = context;
 
+    ward_free_digests(provider);
     OSSL_LIB_CTX_free(provider->own);
     OPENSSL_free(provider);
 }
@@ -183,9 +184,9 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, 
         }
     }
     provider->own = OSSL_LIB_CTX_new();
-    if (!OPENSSL_atexit(mark_end) || provider->own == NULL || provider->new_error == NULL || provider->set_error == NULL || provider->bio_read == NULL) {
-        OSSL_LIB_CTX_free(provider->own);
-        OPENSSL_free(provider);
+    if (!OPENSSL_atexit(mark_end) || provider->own == NULL || provider->new_error == NULL || provider->set_error == NULL || provider->bio_read == NULL
+        || !ward_fetch_digests(provider)) {
+        provider_teardown(provider);
         return 0;
     }
     *context = provider;

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 
@@ -17,23 +16,35 @@
 struct signature {
     const struct ward_provider *provider;
     struct ward_key *key;
-    EVP_MD *digest;
+    const EVP_MD *digest; /* one of the provider's */
     EVP_MD_CTX *hash;
     int padding; /* RSA_PKCS1_PADDING or RSA_PKCS1_PSS_PADDING */
 };
 
-struct digest_name {
+static const struct {
     const char *openssl, *service;
-};
+} digest_names[WARD_DIGESTS] = {{"SHA2-256", "sha256"}, {"SHA2-384", "sha384"}, {"SHA2-512", "sha512"}};
 
-static const struct digest_name digest_names[] = {{"SHA2-256", "sha256"}, {"SHA2-384", "sha384"}, {"SHA2-512", "sha512"}};
-
-static const char *service_name(const EVP_MD *digest)
+bool ward_fetch_digests(struct ward_provider *provider)
 {
-    for (size_t i = 0; i < sizeof(digest_names) / sizeof(digest_names[0]); i++)
-        if (EVP_MD_is_a(digest, digest_names[i].openssl))
+    for (size_t i = 0; i < WARD_DIGESTS; i++)
+        if ((provider->digests[i] = EVP_MD_fetch(provider->own, digest_names[i].openssl, NULL)) == NULL)
+            return false;
+    return true;
+}
+
+void ward_free_digests(struct ward_provider *provider)
+{
+    for (size_t i = 0; i < WARD_DIGESTS; i++)
+        EVP_MD_free(provider->digests[i]);
+}
+
+static const char *service_name(const struct signature *ctx)
+{
+    for (size_t i = 0; i < WARD_DIGESTS; i++)
+        if (ctx->digest == ctx->provider->digests[i])
             return digest_names[i].service;
-    return NULL;
+    return "";
 }
 
 static void *signature_new(void *provider, const char *properties)
@@ -55,7 +66,6 @@ static void signature_free(void *context)
     if (ctx == NULL)
         return;
     EVP_MD_CTX_free(ctx->hash);
-    EVP_MD_free(ctx->digest);
     ward_key_free(ctx->key);
     OPENSSL_free(ctx);
 }
@@ -70,8 +80,6 @@ static void *signature_dup(void *context)
     ctx->hash = NULL;
     if (ctx->key != NULL)
         (void)ward_key_use(ctx->key);
-    if (ctx->digest != NULL && !EVP_MD_up_ref(ctx->digest))
-        ctx->digest = NULL;
     if (from->hash != NULL && ((ctx->hash = EVP_MD_CTX_new()) == NULL || !EVP_MD_CTX_copy_ex(ctx->hash, from->hash))) {
         signature_free(ctx);
         return NULL;
@@ -81,15 +89,12 @@ static void *signature_dup(void *context)
 
 static int set_digest(struct signature *ctx, const char *name)
 {
-    EVP_MD *digest = EVP_MD_fetch(ctx->provider->own, name, NULL);
-
-    if (digest == NULL || service_name(digest) == NULL) {
-        EVP_MD_free(digest);
-        return ward_fail(ctx->provider, WARD_SCHEME, "digest %s", name);
-    }
-    EVP_MD_free(ctx->digest);
-    ctx->digest = digest;
-    return 1;
+    for (size_t i = 0; i < WARD_DIGESTS; i++)
+        if (EVP_MD_is_a(ctx->provider->digests[i], name)) {
+            ctx->digest = ctx->provider->digests[i];
+            return 1;
+        }
+    return ward_fail(ctx->provider, WARD_SCHEME, "digest %s", name);
 }
 
 static int set_padding(struct signature *ctx, const OSSL_PARAM *p)
@@ -180,21 +185,6 @@ static int digest_sign_update(void *context, const unsigned char *data, size_t s
     return ctx->hash != NULL && EVP_DigestUpdate(ctx->hash, data, size);
 }
 
-static int is_good(const struct signature *ctx, const unsigned char *signature, size_t size, const unsigned char *digest, size_t digest_size)
-{
-    EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(ctx->provider->own, ctx->key->public_key, NULL);
-    int good = check != NULL && EVP_PKEY_verify_init(check) == 1 && EVP_PKEY_CTX_set_signature_md(check, ctx->digest) == 1;
-
-    if (good && ctx->key->kind == WARD_RSA)
-        good = EVP_PKEY_CTX_set_rsa_padding(check, ctx->padding) == 1
-               && (ctx->padding != RSA_PKCS1_PSS_PADDING || EVP_PKEY_CTX_set_rsa_pss_saltlen(check, RSA_PSS_SALTLEN_DIGEST) == 1);
-    ERR_set_mark();
-    good = good && EVP_PKEY_verify(check, signature, size, digest, digest_size) == 1;
-    ERR_pop_to_mark();
-    EVP_PKEY_CTX_free(check);
-    return good;
-}
-
 static int sign(const struct signature *ctx, unsigned char *out, size_t *size, const unsigned char *digest, size_t digest_size)
 {
     struct ward_key *key = ctx->key;
@@ -208,12 +198,12 @@ static int sign(const struct signature *ctx, unsigned char *out, size_t *size, c
                    key->kind == WARD_EC ? "ecdsa"
                    : ctx->padding == RSA_PKCS1_PSS_PADDING ? "rsa-pss"
                                                            : "rsa-pkcs1",
-                   service_name(ctx->digest));
+                   service_name(ctx));
     ward_count_signature();
     if (!ward_ask(key, scheme, digest, digest_size, out, size))
         return 0;
     if (key->kind == WARD_RSA || !atomic_load(&key->proven)) {
-        if (!is_good(ctx, out, *size, digest, digest_size))
+        if (!ward_is_good(key, ctx->digest, ctx->padding, out, *size, digest, digest_size))
             return ward_fail(ctx->provider, WARD_NOT_OURS, "%s of %s", scheme, key->uri);
         atomic_store(&key->proven, true);
     }

@@ -6,7 +6,7 @@
  *
  *   provider.c   entry, queries, failures     key.c        key management (RSA, EC)
  *   decoder.c    the PEM file                 signature.c  ECDSA, RSA PKCS#1 v1.5, RSA-PSS: hash here, sign there, check here
- *   ask.c        one signature over the wire          connection.c   the connection of each thread
+ *   check.c      the check           ask.c   one signature over the wire           connection.c   the connection of each thread
  */
 #ifndef WARDKEYS_H
 #define WARDKEYS_H
@@ -25,6 +25,7 @@
 #define WARD_SOCKET_BYTES 108 /* sun_path of Linux, its NUL included */
 #define WARD_URI_BYTES 513    /* wardgate.policy.keyref allows 512 characters */
 #define WARD_SIGNATURE_BYTES 1024 /* RSA 8192 */
+#define WARD_QUICK_US 2000 /* an answer that takes no longer is looked for; a card's is slept for */
 #define WARD_PROPERTIES "provider=wardkeys"
 
 /* Numbers of wardgate/codes.py. What the key service itself answers is passed on with its own number (700 to 739). */
@@ -37,15 +38,20 @@ enum ward_code {
     WARD_SCHEME = 765,      /* a kind of signature that is not made */
 };
 
+#define WARD_DIGESTS 3 /* SHA-256, SHA-384, SHA-512 */
+
 struct ward_provider {
     const OSSL_CORE_HANDLE *handle;
     OSSL_FUNC_core_new_error_fn *new_error;
     OSSL_FUNC_core_vset_error_fn *set_error;
     OSSL_FUNC_BIO_read_ex_fn *bio_read;
     OSSL_LIB_CTX *own; /* for digests and public keys: the default provider, untouched by the application's configuration */
+    EVP_MD *digests[WARD_DIGESTS]; /* of `own`, fetched once */
 };
 
 enum ward_kind { WARD_RSA, WARD_EC };
+
+struct ward_check;
 
 struct ward_key {
     atomic_int users;
@@ -55,6 +61,8 @@ struct ward_key {
     uint32_t sign_ms;
     bool rehearsal;    /* makes signatures that are worth nothing and asks nobody: to try which suites a server context offers */
     atomic_bool proven; /* a signature has been checked with the public key */
+    atomic_uint usual_us; /* for an answer, lately */
+    _Atomic(struct ward_check *) check; /* one that is set up and in nobody's hands, or NULL */
     char socket[WARD_SOCKET_BYTES];
     char uri[WARD_URI_BYTES];
 };
@@ -74,15 +82,29 @@ extern const OSSL_ALGORITHM ward_keymgmt[];
 extern const OSSL_ALGORITHM ward_decoder[];
 extern const OSSL_ALGORITHM ward_signature[];
 
+bool ward_fetch_digests(struct ward_provider *provider);
+void ward_free_digests(struct ward_provider *provider);
+
+/* check.c: is `signature` one of `hash` by `key`? */
+bool ward_is_good(struct ward_key *key, const EVP_MD *digest, int padding, const unsigned char *signature, size_t size,
+                  const unsigned char *hash, size_t hash_size);
+void ward_check_free(struct ward_check *check);
+
 /* connection.c. Times are those of ward_now_ms(); `ward_wait` returns a positive number, 0 when the time is over, or -1 with errno. */
 int64_t ward_now_ms(void);
+int64_t ward_now_us(void);
+/*
+ * Looks for something to read for at most `us` microseconds, and only as long as nobody else wants this processor: to be woken costs more
+ * than half of what an EC signature in a software token takes.
+ */
+bool ward_look(int fd, int64_t us);
 int ward_wait(int fd, short events, int64_t until);
 /* Returns this thread's connection to `path`, opened now unless `*was_kept`, or -1 with errno. */
 int ward_connection(const char *path, int64_t until, bool *was_kept);
 void ward_hang_up(void);
 
 /* ask.c: puts the signature into `signature`, its length into `*size` (room on entry). Returns 1, or 0 after ward_fail(). */
-int ward_ask(const struct ward_key *key, const char *scheme, const unsigned char *digest, size_t digest_size, unsigned char *signature,
+int ward_ask(struct ward_key *key, const char *scheme, const unsigned char *digest, size_t digest_size, unsigned char *signature,
              size_t *size);
 
 #endif

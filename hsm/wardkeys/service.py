@@ -7,6 +7,7 @@ under a `Baton`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import select
@@ -33,6 +34,7 @@ from wardkeys.wire import Op
 
 _TICK_SECONDS: Final = 0.2
 _BATCH: Final = 32
+_TURN_SECONDS: Final = 0.002  # for calls of tokens in one turn of the loop, where other tokens may be asked meanwhile
 _SETTLE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 2.0
 _RESERVED_DESCRIPTORS: Final = 64  # of modules, listener, epoll
@@ -58,6 +60,7 @@ class Service:
         self._stop = False
         self._dirty = False
         self._next_tick = 0.0
+        self._calls_end = math.inf  # monotonic: until then this turn of the loop may call tokens itself
         self._listener = _listen(config.socket)
         self._baton = Baton(self._loop)
         self._poll = select.epoll()
@@ -97,7 +100,10 @@ class Service:
         listener, wake = self._listener.fileno(), self._wake
         while not self._stop:
             busy = any(token.pending for token in self._tokens) or self._gathering
-            for fd, _ in self._poll.poll(_TICK_SECONDS if busy else self._notifier.interval, 64):
+            ready = self._poll.poll(_TICK_SECONDS if busy else self._notifier.interval, 64)
+            if len(self._tokens) > 1:
+                self._calls_end = time.monotonic() + _TURN_SECONDS
+            for fd, _ in ready:
                 if fd == listener:
                     self._accept()
                 elif fd == wake:
@@ -221,7 +227,8 @@ class Service:
         if token.waiting() >= self._config.max_queue:
             raise KeyServiceError(Code.KEYS_QUEUE_FULL, f"{token.config.name}: {self._config.max_queue} requests wait")
         pending.append(request)
-        if not (token.is_quick() and self._baton.call(lambda: token.serve_now(request))):
+        may_call = token.is_quick() and time.monotonic() < self._calls_end
+        if not (may_call and self._baton.call(lambda: token.serve_now(request))):
             token.submit(request)
 
     def _keep_deadlines(self, now: float) -> None:

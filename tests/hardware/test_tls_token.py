@@ -125,8 +125,18 @@ def test_rsa_signs_with_pss_and_pkcs1_as_the_peer_asks(kit: TokenKit, name: str,
     assert ("Peer signature type: RSA-PSS" in told) == ("pss" in algorithm)
 
 
-def _served(kit: TokenKit, name: str, *options: str) -> tuple[str, TlsChannel | None]:
-    context = kit.context(name, server=True)
+def test_one_key_signs_for_peers_that_ask_for_different_paddings_and_hashes_in_turn(kit: TokenKit) -> None:
+    """The check that is kept between signatures is of one padding and one hash."""
+    context = kit.context("box-rsa", server=True)
+    for _ in range(2):
+        for algorithm in ("rsa_pss_rsae_sha256", "RSA+SHA256", "rsa_pss_rsae_sha384", "RSA+SHA384", "RSA+SHA256"):
+            told, channel = _served(kit, context, "-sigalgs", f"{algorithm}:ECDSA+SHA256", "-tls1_2")
+            assert channel is not None, told
+            assert ("Peer signature type: RSA-PSS" in told) == ("pss" in algorithm)
+
+
+def _served(kit: TokenKit, key: str | ssl.SSLContext, *options: str) -> tuple[str, TlsChannel | None]:
+    context = kit.context(key, server=True) if isinstance(key, str) else key
     context.verify_mode = ssl.CERT_NONE
     with socket.create_server((LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]

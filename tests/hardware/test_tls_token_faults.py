@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_a_card_that_is_too_slow_is_named(service: FakeKeyService) -> None:
     service.seconds = 30.0
     failure = failure_of(context)
     assert failure.code is Code.KEY_SIGN_TIMEOUT and "1000 ms" in failure.detail
+
+
+def test_who_waits_for_a_slow_card_leaves_the_processor_alone(service: FakeKeyService) -> None:
+    """An answer of a quick token is looked for; that a card is slow is learnt from its answers."""
+    context = context_of(service)
+    for _ in range(20):
+        shake(context, peer_context(server=False))  # it looks quick
+    service.seconds = 0.5
+    took = []
+    for _ in range(3):
+        before = time.thread_time()
+        shake(context, peer_context(server=False))
+        took.append(time.thread_time() - before)
+    assert min(took) < 0.1, "waiting is no work"
 
 
 def test_a_failure_is_told_once_and_is_not_the_reason_of_the_next_one(service: FakeKeyService) -> None:

@@ -1,0 +1,106 @@
+"""How long one turn of the key service's loop may call a token itself: the tokens are stand-ins that count who was asked to serve."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from wardgate.log import Log
+from wardkeys import wire
+from wardkeys.config import parse
+from wardkeys.gather import Gather
+from wardkeys.request import Request
+from wardkeys.service import Service
+from wardkeys.token import TokenThread
+from wardkeys.wire import Op
+
+CALLERS = 60
+SIGN_SECONDS = 0.001
+
+
+class OneThread:
+    """For a `Baton`: the loop is never taken over, however slow the machine is."""
+
+    def __init__(self, loop: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=loop)
+        self.start, self.wait = self._thread.start, self._thread.join
+
+    def call(self, work: Callable[[], None]) -> bool:
+        work()
+        return True
+
+
+class QuickToken(TokenThread):
+    """Answers within a millisecond, as it says; counts what the service's thread asks it for and what it is given to queue."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(SimpleNamespace(config=config, kept={}, refusal=None))  # type: ignore[arg-type]  # a stand-in has no module
+        self.settled.set()
+        self.called = self.queued = 0
+
+    def is_quick(self) -> bool:
+        return True
+
+    def serve_now(self, request: Request) -> None:
+        self.called += 1
+        time.sleep(SIGN_SECONDS)
+        request.answer([b"signature"])
+
+    def submit(self, item: Request | Gather) -> None:
+        assert isinstance(item, Request)
+        self.queued += 1
+        item.answer([b"signature"])
+
+    def join(self, seconds: float) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardkeys.service.Baton", OneThread)
+
+
+def _crowd(folder: Path, names: str) -> QuickToken:
+    """Run a service with these tokens, let many callers ask the first at once, and return it."""
+    path = folder / "keys.sock"
+    tables = [{"name": name, "module": "/m.so", "label": name} for name in names]
+    config = parse({"socket": str(path), "allow_uids": [os.geteuid()], "token": tables})
+    tokens = [QuickToken(one) for one in config.tokens]
+    service = Service(config, [*tokens], Log("wardkeys"))
+    runner = threading.Thread(target=service.run)
+    runner.start()
+    request = wire.encode_request(Op.SIGN, 1, [b"pkcs11:token=a;object=k", b"ecdsa-sha256", bytes(32)])
+    callers = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(CALLERS)]
+    try:
+        for caller in callers:
+            caller.settimeout(20)
+            while caller.connect_ex(str(path)):
+                time.sleep(0.01)  # it does not listen yet
+        for caller in callers:
+            caller.send(request)
+        for caller in callers:
+            assert wire.decode_response(caller.recv(65536))[2] == 0
+    finally:
+        for caller in callers:
+            caller.close()
+        service.stop()
+        runner.join(20)
+    return tokens[0]
+
+
+def test_a_token_that_many_ask_at_once_gets_its_own_thread_where_others_may_be_asked(folder: Path) -> None:
+    token = _crowd(folder, "ab")
+    assert token.queued > 0 and token.called + token.queued == CALLERS
+
+
+def test_the_only_token_is_called_at_once(folder: Path) -> None:
+    token = _crowd(folder, "a")
+    assert token.called == CALLERS
