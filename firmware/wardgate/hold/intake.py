@@ -15,6 +15,7 @@ from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
 from wardgate.hold import offer, scp
 from wardgate.hold.commitment.service import Service
 from wardgate.hold.fragments import COMMAND, fragment_size, fragments
+from wardgate.hold.gather import Gather
 from wardgate.hold.header import Header
 from wardgate.hold.hearing import heard
 from wardgate.hold.memory import Pair
@@ -60,12 +61,13 @@ class TooManyPending(Exception):
 class Incoming:
     """One C-STORE: what comes of its data set goes into `body`, or nowhere when `refusal` says why."""
 
-    __slots__ = ("body", "context", "entry", "refusal", "reserved", "store", "verdict")
+    __slots__ = ("body", "context", "entry", "gather", "refusal", "reserved", "store", "verdict")
 
-    def __init__(self, context: int, verdict: scp.Verdict, store: Store) -> None:
+    def __init__(self, context: int, verdict: scp.Verdict, store: Store, gather: Gather) -> None:
         self.context = context
         self.verdict = verdict
         self.store = store
+        self.gather = gather
         self.body: Body | None = None
         self.entry: Entry | None = None  # of the queue, when it is durable
         self.refusal = ""
@@ -208,29 +210,16 @@ class HeldAssociation:
         incoming.store.whole = True
         self._pending += 1
         self.acceptor.pause(Pause.RECORD)
-        if incoming.body is not None:
-            try:
-                self.keeper.store.finish(incoming.body, incoming.store.digest.hexdigest())
-            except OSError as error:
-                self._lose(incoming, error)
         self._promise(incoming, 0)
-        if incoming.body is None:
-            self.gate.loop.soon(lambda: self._refuse(incoming))
-            return
-        body, store = incoming.body, self.keeper.store
-
-        def keep() -> None:
-            incoming.entry = store.keep(body)
-
-        self.keeper.syncer.submit(keep, lambda error: self._kept(incoming, error))
+        incoming.gather.end(lambda entry, error: self._kept(incoming, entry, error))
 
     # --- one instance
 
     def _begin(self, context: int, accepted: tuple[str, str], verdict: scp.Verdict, raw: bytes) -> Sink:
         if self._pending >= MAX_PENDING:
             raise TooManyPending(f"{self._pending} instances are being made durable")
-        store = Store(verdict.command, context, accepted[1], self.gate.buffers)
-        incoming = self._current = Incoming(context, verdict, store)
+        gather = Gather(self.keeper.store, self.keeper.pots, self.keeper.beside, self._full, self._landed)
+        incoming = self._current = Incoming(context, verdict, Store(verdict.command, context, accepted[1], gather), gather)
         if not self.keeper.room():
             incoming.refusal = "no room in the queue"
         elif not self.ledger.room(self._pending):
@@ -239,23 +228,7 @@ class HeldAssociation:
         else:
             incoming.reserved = STEP_BYTES
             self._open(incoming, accepted, raw)
-
-        digest = store.digest.update
-
-        def take(data: memoryview) -> None:
-            digest(data)
-            body = incoming.body
-            if body is not None:
-                try:
-                    body.write(data)
-                    if body.written > incoming.reserved:
-                        self._grow(incoming)
-                    if body.behind:
-                        self.acceptor.pause(Pause.DISK)
-                except OSError as error:
-                    self._lose(incoming, error)
-
-        return take
+        return gather.update
 
     def _open(self, incoming: Incoming, accepted: tuple[str, str], raw: bytes) -> None:
         command = incoming.verdict.command
@@ -267,7 +240,20 @@ class HeldAssociation:
         try:
             incoming.body = self.keeper.begin(header, self._landed)
         except (OSError, WrapError) as error:
-            self._lose(incoming, error)
+            incoming.refusal = "the instance could not be written"
+            code = Code.HOLD_KEY if isinstance(error, WrapError) else Code.HOLD_WRITE_FAILED
+            self.gate.event(code, self.titles, link=self.link.name, detail=error)
+        else:
+            incoming.gather.into(incoming.body)
+
+    def _full(self) -> None:
+        """As much came as is handed over at once."""
+        incoming = self._current
+        assert incoming is not None
+        if incoming.body is not None and incoming.gather.received > incoming.reserved:
+            self._grow(incoming)
+        if incoming.gather.behind():
+            self.acceptor.pause(Pause.DISK)
 
     def _grow(self, incoming: Incoming) -> None:
         """The instance is longer than what was reserved for it."""
@@ -275,7 +261,8 @@ class HeldAssociation:
             incoming.reserved += STEP_BYTES
             self.keeper.space.used(STEP_BYTES)  # of the step before: those bytes are on the disk now
         else:
-            self._lose(incoming, None)
+            incoming.gather.drop()
+            incoming.body = None
             incoming.refusal = "no room in the queue"
 
     def _promise(self, incoming: Incoming, left: int, held: int = 0) -> None:
@@ -283,26 +270,17 @@ class HeldAssociation:
         self.keeper.space.used(held or (STEP_BYTES if incoming.reserved else 0))
         incoming.reserved = left
 
-    def _lose(self, incoming: Incoming, error: Exception | None) -> None:
-        """The file cannot be written: what comes is thrown away and answered with A700."""
-        body, incoming.body = incoming.body, None
-        incoming.refusal = "the instance could not be written"
-        if error is not None:
-            code = Code.HOLD_KEY if isinstance(error, WrapError) else Code.HOLD_WRITE_FAILED
-            self.gate.event(code, self.titles, link=self.link.name, detail=error)
-        if body is not None:
-            self.keeper.drop(body)
-
     def _landed(self) -> None:
         """The disk has taken a piece."""
         self.acceptor.resume(Pause.DISK)
 
-    def _kept(self, incoming: Incoming, error: Exception | None) -> None:
-        """The file is durable, or is not."""
+    def _kept(self, incoming: Incoming, entry: Entry | None, error: Exception | None) -> None:
+        """The instance is durable, or nothing is left of it."""
+        incoming.entry = entry
         if error is not None:
             self.gate.event(Code.HOLD_WRITE_FAILED, self.titles, link=self.link.name, detail=error)
             incoming.refusal = "the instance could not be made durable"
-            self._remove(incoming)
+        if entry is None:
             self._refuse(incoming)
             return
         self.ledger.store(incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR, lambda durable: self._recorded(incoming, durable))
@@ -319,7 +297,8 @@ class HeldAssociation:
         else:
             counters.not_stored += 1
             self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")
-            self._remove(incoming)
+            assert incoming.body is not None
+            self.keeper.drop(incoming.body, kept=True)
             self._say(incoming.context, scp.no_room(incoming.verdict.command, "no custody record"))
         self._done()
 
@@ -329,10 +308,6 @@ class HeldAssociation:
         self.ledger.store(incoming.store, scp.OUT_OF_RESOURCES, Outcome.STATUS, SentBy.ACCEPTOR, _nobody_waits)
         self._say(incoming.context, scp.no_room(incoming.verdict.command, incoming.refusal))
         self._done()
-
-    def _remove(self, incoming: Incoming) -> None:
-        assert incoming.body is not None
-        self.keeper.drop(incoming.body, kept=incoming.entry is not None)
 
     def _done(self) -> None:
         self._pending -= 1
@@ -402,8 +377,7 @@ class HeldAssociation:
         if incoming is not None:  # its data set was cut
             incoming.store.length = self._walker.received
             self._promise(incoming, 0)
-            if incoming.body is not None:
-                self.keeper.drop(incoming.body)
+            incoming.gather.cut()
             self.gate.links[self.link.name].not_stored += 1
             self.ledger.store(incoming.store, None, Outcome.ABORTED, SentBy.ACCEPTOR, _nobody_waits)
         if not self._pending:

@@ -7,7 +7,9 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
+from wardgate.hold.gather import Beside
 from wardgate.hold.memory import Accepted, Answer, ContextMemory, Pair, answers
+from wardgate.hold.pots import Pots
 from wardgate.hold.space import Space, free_bytes
 from wardgate.hold.store import Store
 from wardgate.hold.syncer import Syncer
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 POKE_NAME: Final = "hold-poke.sock"
 SPARES: Final = 2  # segments made ahead, while instances come
 FEW_SPARES: Final = 1
+GATHERING: Final = 8  # threads that hash, seal and wait until an instance is durable
 NEWS: Final = 32  # instances told of in one packet, at most
 CLOSE_SECONDS: Final = 2.0
 PREPARE_SECONDS: Final = 1.0  # before a token that did not answer is asked again
@@ -46,7 +49,10 @@ class Keeper:
         self.space = Space(
             hold.max_bytes, hold.keep_free_bytes, lambda: self.store.counters.held_bytes, lambda: free_bytes(self.store.directory)
         )
-        self.syncer = Syncer(loop.call)
+        self.pots = Pots()
+        self.syncer = Syncer(loop.call)  # waits for nobody: what hashes and seals may wait for it
+        self._gatherer = Syncer(loop.call, threads=GATHERING)
+        self.beside = Beside(lambda work: self._gatherer.submit(work, None), loop.call, config.box.hash_threads == 0)
         self._teacher = Syncer(loop.call, threads=1)
         self._event = event
         self._loop = loop
@@ -97,7 +103,8 @@ class Keeper:
         """Begin a new instance, in a segment laid in. `landed` is told when the disk has a piece. Raises `OSError`, `WrapError`."""
         if self.key_out is not None:
             raise WrapError(f"{self.key_out.code}: the token with the key of the queue is out")
-        body = self.store.begin(header, lambda write: self.syncer.submit(write, lambda _error: landed()))
+        told = (lambda _error: landed()) if self.beside.inline else None
+        body = self.store.begin(header, lambda write: self.syncer.submit(write, told))
         if self.store.spares < FEW_SPARES and not self._laying_in:
             self._laying_in = True
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
@@ -109,6 +116,7 @@ class Keeper:
 
     def close(self) -> None:
         """The worker ends: finish what the disk is to do, let go of the segments."""
+        self._gatherer.close(CLOSE_SECONDS)
         self.syncer.close(CLOSE_SECONDS)
         self._tell_news()
         if self._post is not None:

@@ -24,6 +24,7 @@ from wardgate.hold.outcome import Meaning, meaning
 from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
+from wardgate.relay.hasher import Digest
 from wardgate.relay.leg import Pause
 from wardgate.relay.phase import Phase
 from wardgate.relay.stores import Store
@@ -163,7 +164,7 @@ class Sending(Calling):
         self._messages = self._messages % 0xFFFF + 1
         try:
             command = with_message_id(bytes.fromhex(header.command), self._messages)
-            store = Store(parse(command), context, header.transfer_syntax, self.gate.buffers)
+            store = Store(parse(command), context, header.transfer_syntax, Digest(self.gate.buffers))
         except (ValueError, CommandError) as error:
             reader.close()
             self._damaged(item, error)

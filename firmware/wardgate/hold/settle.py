@@ -17,6 +17,7 @@ from wardgate.hold.memory import Pair
 from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
+from wardgate.relay.hasher import Digest
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.stores import Store
 
@@ -89,7 +90,7 @@ class Settling:
             if not self._forwarder.store.wrapper.ready(header.key_name):
                 self._fetch(header.key_name)
                 raise WrapError("the token is asked for its key")
-            store = Store(parse(bytes.fromhex(header.command)), 0, header.transfer_syntax, self._forwarder.gate.buffers)
+            store = Store(parse(bytes.fromhex(header.command)), 0, header.transfer_syntax, Digest(self._forwarder.gate.buffers))
             for data in reader.chunks():
                 store.digest.update(memoryview(data))
                 store.length += len(data)

@@ -11,7 +11,7 @@ THREADS: Final = 4
 
 Work = Callable[[], None]
 Done = Callable[[Exception | None], None]
-Job = tuple[Work, Done, bool]
+Job = tuple[Work, Done | None, bool]
 
 
 class _Thread:
@@ -42,17 +42,18 @@ class Syncer:
         self._backlog: deque[Job] = deque()
         self._closed = False
 
-    def submit(self, work: Work, done: Done, sync: bool = True) -> None:
-        """Run `work` in a thread, then what the syncer was given for `sync`, then `done` on the loop."""
+    def submit(self, work: Work, done: Done | None, sync: bool = True) -> None:
+        """Run `work` in a thread, then what the syncer was given for `sync`, then `done` on the loop. From any thread."""
         job = (work, done, sync)
         with self._lock:
             if not self._idle and len(self._threads) == self._most:
                 self._backlog.append(job)
                 return
             idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                thread = threading.Thread(target=self._run, args=(_Thread(job),), daemon=True, name=f"hold-sync-{len(self._threads)}")
+                self._threads.append(thread)
         if idle is None:
-            thread = threading.Thread(target=self._run, args=(_Thread(job),), daemon=True, name=f"hold-sync-{len(self._threads)}")
-            self._threads.append(thread)
             thread.start()
         else:
             idle.job = job
@@ -83,7 +84,8 @@ class Syncer:
                 wait = mine.job is None and not self._closed
                 if wait:
                     self._idle.append(mine)
-            self._tell(done, error)  # what it leads to may be given to this thread at once
+            if done is not None:
+                self._tell(done, error)  # what it leads to may be given to this thread at once
             del work, done
             if wait:
                 mine.awake.acquire()

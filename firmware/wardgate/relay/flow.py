@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from wardgate.dimse.command import Command, CommandField, parse
 from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.edit.response import replace_status
+from wardgate.relay.hasher import Digest
 from wardgate.relay.leg import Leg, Pause
 from wardgate.relay.nobody import NOBODY
 from wardgate.relay.stores import Store, Stores
@@ -112,7 +113,7 @@ class Flow:
         self.stores.current = None
         field = parsed.command_field
         if field == _STORE_RQ:
-            store = Store(parsed, context, transfer_syntax, association.buffers)
+            store = Store(parsed, context, transfer_syntax, Digest(association.buffers))
             if self.reframer is not None and parsed.has_data_set:
                 from wardgate.relay.status import passing_of
 

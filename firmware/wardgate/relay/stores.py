@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wardgate.codes import Code
-from wardgate.relay.hasher import Buffers, Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wardgate.dimse.command import Command
     from wardgate.edit.reframe import Passing
 
@@ -20,18 +21,27 @@ class TooManyStores(Exception):
     code = Code.TOO_MANY_STORES
 
 
+class Hash(Protocol):
+    """SHA-256 of a data set: `update` is its sink."""
+
+    @property
+    def update(self) -> Callable[[memoryview], object]: ...
+
+    def hexdigest(self) -> str: ...
+
+
 class Store:
     """One C-STORE request (PS3.7 9.3.1): its data set is hashed as it passes."""
 
     __slots__ = ("context", "digest", "instance", "length", "message", "passing", "sop_class", "transfer_syntax", "whole")
 
-    def __init__(self, command: Command, context: int, transfer_syntax: str, buffers: Buffers) -> None:
+    def __init__(self, command: Command, context: int, transfer_syntax: str, digest: Hash) -> None:
         self.message = command.message_id
         self.sop_class = command.sop_class
         self.instance = command.sop_instance
         self.context = context
         self.transfer_syntax = transfer_syntax
-        self.digest = Digest(buffers)
+        self.digest = digest
         self.length = 0
         self.whole = not command.has_data_set
         self.passing: Passing | None = None  # on links that edit it
