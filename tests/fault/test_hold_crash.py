@@ -313,14 +313,14 @@ def failing(recorder: Recorder, number: int, error: int) -> None:
     left = [number]
 
     def fail(step: Step) -> OSError | None:
-        if step.kind not in ("create", "write", "sync", "syncdir", "name", "cut") or (
-            error == errno.ENOSPC and step.kind in ("sync", "cut")
+        if step.kind not in ("create", "write", "landed", "sync", "syncdir", "name", "cut") or (
+            error == errno.ENOSPC and step.kind in ("landed", "sync", "cut")
         ):
             return None
         left[0] -= 1
         if left[0]:
             return None
-        if step.kind == "sync":
+        if step.kind in ("landed", "sync"):
             with nothing_fails(recorder):
                 recorder.drop_unsynced(step.inode)
         return OSError(error, "made to fail")

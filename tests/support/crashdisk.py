@@ -2,8 +2,8 @@
 states that a disk may be in when the power goes: what was synced is there, of the rest any part.
 
 What it takes as legal: unsynced writes of a file are lost or kept one by one, sector by sector; unsynced names in a directory (made,
-renamed, removed) are lost or kept one by one, a rename as a whole; the order of nothing is kept but by a sync. Any module that calls
-`os.open`, `write`, `pwrite`, `pwritev`, `fsync`, `fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be
+renamed, removed) are lost or kept one by one, a rename as a whole; the order of nothing is kept but by a sync. Any module that calls `os.open`, `write`,
+`pwrite`, `pwritev` (with RWF_DSYNC too), `fsync`, `fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be
 recorded.
 """
 
@@ -25,7 +25,8 @@ SECTOR = 512
 
 @dataclass(slots=True)
 class Step:
-    """One operation. `kind`: create, write, allocate, cut, sync, name (renamed), remove, mkdir, rmdir, syncdir, mark."""
+    """One operation. `kind`: create, write, landed (that write alone, `of`), allocate, cut, sync, name (renamed), remove, mkdir, rmdir,
+    syncdir, mark."""
 
     kind: str
     folder: str = ""
@@ -35,6 +36,7 @@ class Step:
     offset: int = 0
     data: bytes = b""
     size: int = 0
+    of: Step | None = None
     mark: Any = None
 
 
@@ -123,9 +125,13 @@ class Recorder:
         done: int = self._do(step, lambda: os.pwrite(fd, data, offset))  # not the copy: it may have to be aligned
         return done
 
-    def pwritev(self, fd: int, parts: Sequence[bytes | memoryview], offset: int) -> int:
-        """os.pwritev, as one write"""
-        return self.pwrite(fd, b"".join(parts), offset)
+    def pwritev(self, fd: int, parts: Sequence[bytes | memoryview], offset: int, flags: int = 0) -> int:
+        """os.pwritev, as one write; with RWF_DSYNC two steps: what is written may be lost, and torn, until it has landed"""
+        count = self.pwrite(fd, parts[0] if len(parts) == 1 else b"".join(parts), offset)
+        if flags & os.RWF_DSYNC:
+            written = next(step for step in reversed(self.steps) if step.kind == "write")
+            self._do(Step("landed", inode=written.inode, of=written), lambda: None)
+        return count
 
     def posix_fadvise(self, fd: int, offset: int, size: int, advice: int) -> None:
         """os.posix_fadvise: nothing that counts"""
@@ -181,15 +187,31 @@ class Recorder:
         """What a kernel may do after a sync that failed: forget the pages that it could not write, and say so only once."""
         file = Disk.replay(self.steps).files[inode]
         path = next(path for path, number in self._inodes.items() if number == inode)
+        content = file.content(lambda pending: (step for step in pending if file.has_landed(step)), None)
         with open(path, "r+b") as out:
             out.truncate(0)
-            out.write(bytes(file.durable))
+            out.write(bytes(content))
 
 
 @dataclass(slots=True)
 class _File:
     durable: bytearray = field(default_factory=bytearray)
     pending: list[Step] = field(default_factory=list)
+    landed: list[Step] = field(default_factory=list)  # of those pending; the others keep their place before and after them
+
+    def has_landed(self, step: Step) -> bool:
+        return any(step is one for one in self.landed)
+
+    def content(self, some: Callable[[list[Step]], Iterator[Step]], chance: random.Random | None) -> bytearray:
+        """What is on the disk when `some` of what is pending is; what has landed always is, whole."""
+        kept = [step for step in some(self.pending) if not self.has_landed(step)]
+        content = bytearray(self.durable)
+        for step in self.pending:
+            if self.has_landed(step):
+                _apply(content, step, None)
+            elif any(step is one for one in kept):
+                _apply(content, step, chance)
+        return content
 
 
 @dataclass(slots=True)
@@ -219,6 +241,10 @@ class Disk:
             for one in file.pending:
                 _apply(file.durable, one, None)
             file.pending.clear()
+            file.landed.clear()
+        elif step.kind == "landed":
+            assert step.of is not None
+            self.files[step.inode].landed.append(step.of)
         elif step.kind == "syncdir":
             folder = self.folders.setdefault(step.folder, _Folder())
             for one in folder.pending:
@@ -247,10 +273,7 @@ class Disk:
             if inode < 0:
                 self._put(os.path.normpath(os.path.join(path, name)), target / name, entries, chance)
                 continue
-            file = self.files[inode]
-            content = bytearray(file.durable)
-            for step in _some(file.pending, chance):
-                _apply(content, step, chance)
+            content = self.files[inode].content(lambda pending: _some(pending, chance), chance)
             (target / name).write_bytes(content)
 
 

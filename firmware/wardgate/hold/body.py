@@ -108,23 +108,32 @@ class Body:
             memory[self._used : end] = bytes(end - self._used)
             if not self._placed:
                 memory[:MARK_BYTES] = mark.encode(segment.generation)
-            self._files.write_at(segment.fd, memory[:end], self.offset + self._placed)
-            if self._placed:
+                self._write_once(memory[:end])
+            else:
+                self._files.write_at(segment.fd, memory[:end], self.offset + self._placed)
                 memory[:BLOCK] = mark.encode(segment.generation) + self._first[MARK_BYTES:]
                 self._files.write_at(segment.fd, memory[:BLOCK], self.offset)
+                self._files.sync(segment.fd)
+            segment.name(self._files)
             end = aligned(self.offset + self.size)
             segment.laid = max(segment.laid, end)
-            if self.size < _SMALL_BYTES and segment.laid < end + self.size:
-                self._files.write_at(segment.fd, _ZEROS, end)
-                segment.laid = end + len(_ZEROS)
-            self._files.sync(segment.fd)
-            segment.name(self._files)
         except OSError:
             segment.broken = True
             raise
         segment.position = end
         self._let_go()
         return mark
+
+    def _write_once(self, whole: memoryview) -> None:
+        """Write all of the instance and make it durable: in one call, but with zeros behind it where the next small ones go."""
+        segment, end = self.segment, self.offset + len(whole)
+        if len(whole) >= _SMALL_BYTES or segment.laid >= end + len(whole):
+            self._files.write_durable(segment.fd, whole, self.offset)
+            return
+        self._files.write_at(segment.fd, whole, self.offset)
+        self._files.write_at(segment.fd, _ZEROS, end)
+        segment.laid = end + len(_ZEROS)
+        self._files.sync(segment.fd)
 
     def abandon(self) -> None:
         """It will not be finished: what was written of it goes. Raises `OSError`."""

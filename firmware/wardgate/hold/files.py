@@ -54,14 +54,21 @@ class Files:
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at a place."""
+        self._write_at(fd, data, offset, 0)
+
+    def write_durable(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of `data` at a place and make it durable, and what is needed to find it again; nothing else that was written."""
+        self._write_at(fd, data, offset, os.RWF_DSYNC)
+
+    def _write_at(self, fd: int, data: bytes | memoryview, offset: int, flags: int) -> None:
         try:
-            count = os.pwrite(fd, data, offset)
+            count = os.pwritev(fd, (data,), offset, flags)
         except OSError as error:
             if error.errno != errno.EINVAL or not _through_the_cache(fd):
                 raise
-            count = os.pwrite(fd, data, offset)  # this file system wants larger blocks than ours
+            count = os.pwritev(fd, (data,), offset, flags)  # this file system wants larger blocks than ours
         while count < len(data):
-            count += os.pwrite(fd, memoryview(data)[count:], offset + count)
+            count += os.pwritev(fd, (memoryview(data)[count:],), offset + count, flags)
 
     def direct(self, fd: int) -> None:
         """Write past the page cache from now on: whole blocks, from aligned memory. Where the file system cannot, nothing changes."""

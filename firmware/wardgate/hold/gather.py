@@ -43,7 +43,7 @@ _Job = tuple[Pot | None, int, _Then]
 
 
 class Gather:
-    """One data set. `update` is its sink. On the loop `full` is called when a pot was full, `landed` when what was `behind` is so no more."""
+    """One data set. `update` is its sink. On the loop `full` is called when a pot was full, `landed` when it is `behind` no more."""
 
     __slots__ = ("_beside", "_body", "_ended", "_error", "_full", "_have", "_jobs", "_landed", "_lock", "_pot", "_pots", "_running", "_sha",
                  "_store", "_waited", "_whole")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Final
 
 from wardgate.codes import Code
@@ -13,6 +14,7 @@ from wardgate.relay.loop import IN
 
 ACCEPT_AT_ONCE: Final = 64  # then the other sockets have their turn
 FEW_EVENTS: Final = 4
+LEAVE_SECONDS: Final = 0.002  # to a worker that has fewer; then whoever is first takes it
 
 
 class Admission:
@@ -23,15 +25,18 @@ class Admission:
         self._posts: dict[int, tuple[socket.socket, Post]] = {}
         gate.loop.each_tick(self._tick)
         self._paused = False
+        self._left_since = 0.0  # since when a connection is left to another worker, monotonic seconds; 0: none is
 
     def open(self, sock: socket.socket, post: Post) -> None:
         """Begin to accept on `sock`."""
         sock.setblocking(False)
         self._posts[sock.fileno()] = (sock, post)
+        self._gate.census.accepts(True)
         self._gate.loop.register(sock.fileno(), lambda _events: self._accept(sock, post), IN)
 
     def close(self) -> None:
         """Accept no more; the listening sockets of this worker are closed."""
+        self._gate.census.accepts(False)
         for sock, _post in self._posts.values():
             self._gate.loop.discard(sock)
         self._posts.clear()
@@ -40,6 +45,8 @@ class Admission:
         gate = self._gate
         # While little else is to be done `epoll` tells of the next one as quickly as asking here would.
         for _ in range(ACCEPT_AT_ONCE if gate.loop.ready > FEW_EVENTS else 1):
+            if self._leave():
+                return
             try:
                 caller, address = sock.accept()
             except BlockingIOError:
@@ -50,6 +57,19 @@ class Admission:
                 return
             host, port = address[0], address[1]
             self._admit(caller, post, host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    def _leave(self) -> bool:
+        """Leave the next connection to another worker that has fewer? Not for long: that one may be busy, and ours are served meanwhile."""
+        if not self._gate.census.others_have_fewer():
+            self._left_since = 0.0
+            return False
+        now = time.monotonic()
+        if not self._left_since:
+            self._left_since = now
+        if now - self._left_since < LEAVE_SECONDS:
+            return True
+        self._left_since = 0.0
+        return False
 
     def _admit(self, caller: socket.socket, post: Post, host: str, address: str) -> None:
         gate = self._gate

@@ -4,7 +4,7 @@ Each worker writes into its own part alone and reads those of the others, so not
 wipes that of a worker that ended, however it ended: what it had no longer counts.
 
     table    parts ever given out u32 | 0, to byte 16, then the parts
-    part     associations u32 | of them silent u32 | entries in use u32 | 0 u32, then many of
+    part     associations u32 | of them silent u32 | entries in use u32 | 1: it accepts more, else 0 u32, then many of
     entry    source address 16 bytes (IPv4 mapped, RFC 4291 2.5.5.2) | connections u32 | of them silent u32
 
 *Silent*: no whole A-ASSOCIATE-RQ yet. A part is written before it is summed up, so two workers that admit at once may both refuse,
@@ -45,7 +45,7 @@ class Census:
         if fd < 0:
             self._map[0] = 1
         self._start = _start(part)
-        self._all = self._silent = self._used = 0
+        self._all = self._silent = self._used = self._accepts = 0
         self._places: dict[str, int] = {}  # address -> offset of its entry
         self._free: list[int] = []
 
@@ -70,6 +70,19 @@ class Census:
             self._map[at : at + _ADDRESS_BYTES] = bytes(_ADDRESS_BYTES)
             self._free.append(at)
             del self._places[host]
+
+    def accepts(self, more: bool) -> None:
+        """Does this worker accept connections?"""
+        self._accepts = int(more)
+        self._tell()
+
+    def others_have_fewer(self) -> bool:
+        """Does another worker that accepts connections have fewer than this one?"""
+        for part in range(min(self._map[0], PARTS)):
+            connections, _silent, _used, accepts = _HEAD.unpack_from(self._map, _start(part))
+            if accepts and connections < self._all:
+                return True
+        return False
 
     def of(self, host: str) -> Count:
         """Return the connections from `host`."""
@@ -123,8 +136,11 @@ class Census:
         _COUNTS.pack_into(self._map, at + _ADDRESS_BYTES, before + connections, quiet + silent)
         self._all += connections
         self._silent += silent
-        _HEAD.pack_into(self._map, self._start, self._all, self._silent, self._used, 0)
+        self._tell()
         return int(before) + connections
+
+    def _tell(self) -> None:
+        _HEAD.pack_into(self._map, self._start, self._all, self._silent, self._used, self._accepts)
 
 
 def _start(part: int) -> int:
