@@ -2,9 +2,9 @@
 states that a disk may be in when the power goes: what was synced is there, of the rest any part.
 
 What it takes as legal: unsynced writes of a file are lost or kept one by one, sector by sector; unsynced names in a directory (made,
-renamed, removed) are lost or kept one by one, a rename as a whole; the order of nothing is kept but by a sync. Any module that calls `os.open`, `write`,
-`pwrite`, `pwritev` (with RWF_DSYNC too), `fsync`, `fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be
-recorded.
+renamed, removed) are lost or kept one by one, a rename as a whole; the order of nothing is kept but by a sync. A write with RWF_DSYNC
+is like any other until it returns, and then durable alone. Any module that calls `os.open`, `write`, `pwrite`, `pwritev`, `fsync`,
+`fdatasync`, `ftruncate`, `posix_fallocate`, `rename`, `unlink`, `mkdir`, `rmdir` can be recorded.
 """
 
 from __future__ import annotations
