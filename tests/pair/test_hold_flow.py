@@ -1,4 +1,4 @@
-"""A worker that holds while its disk is slow: memory is bounded, nothing is lost, and who has little to send is not kept by who has much."""
+"""A worker that holds while its disk is slow: memory is bounded, nothing is lost, and small ones are not kept waiting by large ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from support import held
 from support.relaykit import Relay, store, until
 from support.wire import ABORT, ASSOCIATE_AC, P_DATA, Wire, associate_rq, status_of
+from wardgate.codes import Code
 from wardgate.hold import pots, slabs
 from wardgate.hold.files import Files
 from wardgate.hold.store import Store
@@ -156,6 +157,6 @@ def test_a_queue_without_room_is_said_once_and_not_for_each_instance(folder: Pat
         for number in range(1, 9):
             near.send(*store(number))
             assert status(near) == 0xA700
-        assert relay.gate.codes["HOLD_LOW_SPACE"] == 1
+        assert relay.gate.codes[str(Code.HOLD_LOW_SPACE)] == 1
         assert not held.entries(folder / "hold")
         near.sock.close()

@@ -1,4 +1,4 @@
-"""Writes past the page cache where the file system takes them, through it where it does not; and what the recorder of crashes makes of them."""
+"""Writes past the page cache where the file system takes them, through it where it does not; what the recorder of crashes makes of them."""
 
 from __future__ import annotations
 

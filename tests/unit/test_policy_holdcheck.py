@@ -46,7 +46,7 @@ key = "custody.pem"
 directory = "{folder}/hold"
 key = "hold.key"
 unsafe_allow_file_key = true
-keep_free_bytes = 1
+keep_free_bytes = 1048576
 """ + "".join(LINK.replace("{n}", str(number)) for number in (1, 2, 3))
 
 

@@ -1,6 +1,7 @@
 """A data set on its way from the loop to the disk: gathered in pots, each hashed and sealed in one go, the last one made durable with them.
 
-One thread at a time works for an instance, on its pots in their order: nothing is told to the loop but the end, or that it may read on.
+One at a time works for an instance, on its pots in their order: a thread, of which the loop hears nothing but the end, or that it may
+read on; the loop itself where several instances come at once, for then no core would be idle.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from wardgate.hold.pots import POT_BYTES, Pot, Pots
 
@@ -23,12 +24,14 @@ DEEP: Final = 3  # pots that may wait; with more nothing is read until they are 
 Ended = Callable[["Entry | None", "Exception | None"], None]
 
 
-class Beside(NamedTuple):
+class Beside:
     """What works beside the loop. `run` gives work to a thread, `call` brings something back; `inline`: pots are worked off on the loop."""
 
-    run: Callable[[Callable[[], None]], None]
-    call: Callable[[Callable[[], None]], None]
-    inline: bool
+    def __init__(self, run: Callable[[Callable[[], None]], None], call: Callable[[Callable[[], None]], None], inline: bool) -> None:
+        self.run = run
+        self.call = call
+        self.inline = inline
+        self.coming = 0  # data sets that come: with several the cores have enough to do, and a handover costs more than it saves
 
 
 class _Then(Enum):
@@ -58,13 +61,14 @@ class Gather:
         self._sha = hashlib.sha256()
         self._pot: Pot | None = pots.first()
         self._have = 0
-        self._whole = 0  # bytes of the pots handed over
+        self._whole = 0  # bytes of the pots that were full
         self._ended: Ended | None = None
         self._error: Exception | None = None  # why there is no body any more
         self._lock = threading.Lock()  # over the next three
         self._jobs: deque[_Job] = deque()
         self._running = False  # a thread is at it
         self._waited = False  # the loop wants to be told
+        beside.coming += 1
 
     def into(self, body: Body) -> None:
         """What comes goes into `body`; without one it is only hashed. Before the first byte."""
@@ -77,9 +81,9 @@ class Gather:
 
     def behind(self) -> bool:
         """Do the threads or the disk take longer than the bytes? If so, `landed` is called when they have caught up."""
-        if self._beside.inline:
-            return self._body is not None and self._body.behind
         with self._lock:
+            if not self._running:
+                return self._body is not None and self._body.behind
             self._waited = len(self._jobs) >= DEEP
             return self._waited
 
@@ -98,17 +102,22 @@ class Gather:
             self._have += piece
             at += piece
             if self._have == POT_BYTES:
-                self._give(self._pot, POT_BYTES, _Then.MORE)
                 self._whole += POT_BYTES
                 self._have = 0
-                self._pot = self._pots.another()
+                if not self._running and (self._beside.inline or self._beside.coming > 1):
+                    self._work_off(self._pot, POT_BYTES)
+                else:
+                    self._give(self._pot, POT_BYTES, _Then.MORE)
+                    self._pot = self._pots.another()
                 self._full()
 
     def drop(self) -> None:
         """The instance is not wanted any more: what was written of it goes."""
-        if not self._beside.inline:
-            self._give(None, 0, _Then.DROP)
-        elif self._body is not None:
+        with self._lock:
+            if self._running:
+                self._jobs.append((None, 0, _Then.DROP))
+                return
+        if self._body is not None:
             body, self._body = self._body, None
             self._beside.run(lambda: self._store.drop(body))
 
@@ -117,11 +126,13 @@ class Gather:
         pot, self._pot = self._pot, None
         if pot is not None:
             self._pots.give(pot)
+        self._beside.coming -= 1
         self.drop()
 
     def end(self, ended: Ended) -> None:
         """The data set is whole. `ended(entry, error)` comes on the loop when it is durable; without `entry` nothing is left of it."""
         self._ended = ended
+        self._beside.coming -= 1
         pot, self._pot = self._pot, None
         self._give(pot, self._have, _Then.END)
 
@@ -130,18 +141,11 @@ class Gather:
         return self._sha.hexdigest()
 
     def _give(self, pot: Pot | None, size: int, then: _Then) -> None:
-        if self._beside.inline:
-            self._work_off(pot, size)
-            if then is _Then.MORE:
-                return
-            pot = None
         with self._lock:
             self._jobs.append((pot, size, then))
             running, self._running = self._running, True
         if not running:
             self._beside.run(self._work)
-
-    # --- in a thread
 
     def _work(self) -> None:
         while True:
@@ -151,15 +155,16 @@ class Gather:
                     waited, self._waited = self._waited, False
                     break
                 pot, size, then = self._jobs.popleft()
-            self._work_off(pot, size)
+            if pot is not None:
+                self._work_off(pot, size)
+                self._pots.give(pot)
             if then is not _Then.MORE:
                 self._finish(then)
         if waited:
             self._beside.call(self._landed)
 
-    def _work_off(self, pot: Pot | None, size: int) -> None:
-        if pot is None:
-            return
+    def _work_off(self, pot: Pot, size: int) -> None:
+        """Hash and seal. Here or on the loop, while no thread is at it."""
         data = pot[:size]
         self._sha.update(data)
         if self._body is not None:
@@ -167,7 +172,6 @@ class Gather:
                 self._body.write(data)
             except Exception as error:
                 self._lose(error)
-        self._pots.give(pot)
 
     def _finish(self, then: _Then) -> None:
         entry = None

@@ -103,8 +103,7 @@ class Keeper:
         """Begin a new instance, in a segment laid in. `landed` is told when the disk has a piece. Raises `OSError`, `WrapError`."""
         if self.key_out is not None:
             raise WrapError(f"{self.key_out.code}: the token with the key of the queue is out")
-        told = (lambda _error: landed()) if self.beside.inline else None
-        body = self.store.begin(header, lambda write: self.syncer.submit(write, told))
+        body = self.store.begin(header, lambda write: self.syncer.submit(write, lambda _error: landed()))
         if self.store.spares < FEW_SPARES and not self._laying_in:
             self._laying_in = True
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
