@@ -298,7 +298,7 @@ class HeldAssociation:
             counters.not_stored += 1
             self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")
             assert incoming.body is not None
-            self.keeper.drop(incoming.body, kept=True)
+            self.keeper.take_back(incoming.body)
             self._say(incoming.context, scp.no_room(incoming.verdict.command, "no custody record"))
         self._done()
 

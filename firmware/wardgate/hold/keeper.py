@@ -109,9 +109,9 @@ class Keeper:
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
         return body
 
-    def drop(self, body: Body, kept: bool = False) -> None:
-        """Take an instance back, beside the loop."""
-        self.syncer.submit(lambda: self.store.drop(body, kept), _ignore)
+    def take_back(self, body: Body) -> None:
+        """Take an instance back that was kept and that nobody was told of, beside the loop."""
+        self.syncer.submit(lambda: self.store.drop(body, kept=True), _ignore)
 
     def close(self) -> None:
         """The worker ends: finish what the disk is to do, let go of the segments."""
