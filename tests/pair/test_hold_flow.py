@@ -84,6 +84,7 @@ def test_a_disk_that_stands_still_stops_the_reading_and_loses_nothing(relay: Rel
     near.send(*store(1, b"first"))
     assert status(near) == 0
     (association,) = relay.gate.associations
+    other = associate(relay)
     before = association.acceptor.received
     body = os.urandom(LARGE)
     sender = threading.Thread(target=near.send, args=store(2, body))
@@ -99,12 +100,14 @@ def test_a_disk_that_stands_still_stops_the_reading_and_loses_nothing(relay: Rel
             assert read < MOST_READ, "it reads on although the disk takes nothing"
         assert read > slabs.PIECE_BYTES, "one piece is under way and more has come"
         assert sender.is_alive()
+        other.echo(9)  # the loop does not wait for the disk
     finally:
         disk.goes.set()
     sender.join(SECONDS)
     assert status(near) == 0
     assert held_digests(folder) == [hashlib.sha256(b"first").hexdigest(), hashlib.sha256(body).hexdigest()]
     near.sock.close()
+    other.sock.close()
 
 
 def test_small_instances_flow_while_as_many_large_ones_as_there_are_buffers_stand_still(relay: Relay, folder: Path) -> None:

@@ -197,6 +197,34 @@ def test_with_all_pots_out_an_instance_goes_on_with_its_own_one_and_waits_for_no
     assert beside.pots._out == 0
 
 
+def soon(get: Callable[[], object]) -> threading.Thread:
+    """Call it in a thread."""
+    thread = threading.Thread(target=get, daemon=True)
+    thread.start()
+    thread.join(0.2)
+    return thread
+
+
+def test_a_pot_that_came_back_before_it_was_asked_for_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pots_module, "MOST", 1)
+    pots = Pots()
+    pots.first()
+    mine = pots.first()
+    pots.give(mine)
+    assert not soon(pots.another).is_alive()
+
+
+def test_when_all_are_out_the_next_that_comes_back_is_waited_for_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pots_module, "MOST", 1)
+    pots = Pots()
+    mine = pots.first()
+    waiting = soon(pots.another)
+    assert waiting.is_alive()
+    pots.give(mine)
+    waiting.join(SECONDS)
+    assert not waiting.is_alive()
+
+
 def test_a_defect_in_a_thread_ends_the_instance_and_not_the_thread(beside: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     gather = beside.gather()
 
