@@ -13,10 +13,10 @@ import pytest
 
 from support import held
 from support.relaykit import Relay, store, until
+from support.slowdisk import SlowDisk
 from support.wire import ABORT, ASSOCIATE_AC, P_DATA, Wire, associate_rq, status_of
 from wardgate.codes import Code
 from wardgate.hold import pots, slabs
-from wardgate.hold.files import Files
 from wardgate.hold.store import Store
 from wardgate.hold.wrap import FileWrapper
 from wardgate.policy.model import Delivery, Hold
@@ -25,22 +25,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 SECONDS = 20.0
 LARGE = 24 << 20
 MOST_READ = 6 << 20  # of it while the disk stands still: slabs, pots, and what the last reads brought
-
-
-class SlowDisk(Files):
-    """Writes wait while `goes` is not set."""
-
-    def __init__(self) -> None:
-        self.goes = threading.Event()
-        self.goes.set()
-
-    def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        assert self.goes.wait(SECONDS)
-        super().write_at(fd, data, offset)
-
-    def write_durable(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        assert self.goes.wait(SECONDS)
-        super().write_durable(fd, data, offset)
 
 
 @pytest.fixture(params=[0, 1], ids=["inline", "beside"])

@@ -106,6 +106,15 @@ def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
     assert flags == [os.RWF_DSYNC] * 8, "each part of it is durable"
 
 
+@pytest.fixture
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """Of a folder `disk`."""
+    (tmp_path / "disk").mkdir()
+    made = Recorder(tmp_path / "disk")
+    made.install(monkeypatch, module)
+    return made
+
+
 def crashes(recorder: Recorder, steps: int, target: Path) -> set[bytes]:
     """What the file may be after a crash when so many steps were done."""
     found = set()
@@ -118,17 +127,11 @@ def crashes(recorder: Recorder, steps: int, target: Path) -> set[bytes]:
     return found
 
 
-def test_the_recorder_takes_a_durable_write_as_durable_when_it_returned_and_not_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tmp_path / "disk"
-    root.mkdir()
-    recorder = Recorder(root)
-    recorder.install(monkeypatch, module)
+def test_the_recorder_takes_a_durable_write_as_durable_when_it_returned_and_not_before(tmp_path: Path, recorder: Recorder) -> None:
     files = Files()
-    fd = files.create(str(root / "f"))
+    fd = files.create(f"{recorder.root}/f")
     files.sync(fd)
-    files.sync_directory(str(root))
+    files.sync_directory(str(recorder.root))
     files.write_at(fd, b"a" * 1024, 0)
     files.write_durable(fd, memoryview(mmap.mmap(-1, 512)), 512)
     files.close(fd)
@@ -140,15 +143,11 @@ def test_the_recorder_takes_a_durable_write_as_durable_when_it_returned_and_not_
     assert after == {bytes(1024), b"a" * 512 + bytes(512)}, "it is there; what was written before, of no sync, may not be"
 
 
-def test_what_the_kernel_drops_after_an_error_is_not_what_has_landed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tmp_path / "disk"
-    root.mkdir()
-    recorder = Recorder(root)
-    recorder.install(monkeypatch, module)
+def test_what_the_kernel_drops_after_an_error_is_not_what_has_landed(recorder: Recorder) -> None:
     files = Files()
-    fd = files.create(str(root / "f"))
+    fd = files.create(f"{recorder.root}/f")
     files.write_durable(fd, b"a" * 512, 0)
     files.write_at(fd, b"b" * 512, 512)
     recorder.drop_unsynced(1)
     files.close(fd)
-    assert (root / "f").read_bytes() == b"a" * 512
+    assert Path(recorder.root, "f").read_bytes() == b"a" * 512

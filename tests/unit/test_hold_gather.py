@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import queue
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from support import held
+from support.slowdisk import SlowDisk
 from wardgate.hold import pots as pots_module
-from wardgate.hold.files import Files
 from wardgate.hold.gather import Beside, Gather
 from wardgate.hold.header import Header
 from wardgate.hold.pots import POT_BYTES, Pots
@@ -27,34 +26,12 @@ HEAD = Header("ward", "ct1", "pacs", "CT1", "PACS", "1.2.3", "1.2.840.10008.1.2.
 SIZES = (0, 1, 16000, POT_BYTES - 1, POT_BYTES, POT_BYTES + 1, 3 * POT_BYTES, 1_500_000)
 
 
-class StuckFiles(Files):
-    """A disk that takes nothing while `stuck`, and fails when told to."""
-
-    def __init__(self) -> None:
-        self.open_again = threading.Event()
-        self.open_again.set()
-        self.fails = False
-
-    def _wait(self) -> None:
-        assert self.open_again.wait(SECONDS)
-        if self.fails:
-            raise OSError(errno.EIO, "made to fail")
-
-    def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        self._wait()
-        super().write_at(fd, data, offset)
-
-    def write_durable(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        self._wait()
-        super().write_durable(fd, data, offset)
-
-
 class Site:
     """A loop of which every call is noted, threads beside it, and a store."""
 
     def __init__(self, folder: Path, inline: bool) -> None:
         (folder / "key").write_bytes(bytes(32))
-        self.files = StuckFiles()
+        self.files = SlowDisk()
         self.store = Store(folder / "hold", FileWrapper(folder / "key"), self.files)
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.pots = Pots()
@@ -89,7 +66,7 @@ class Site:
             reader.close()
 
     def close(self) -> None:
-        self.files.open_again.set()
+        self.files.goes.set()
         self._threads.close(SECONDS)
         self._writes.close(SECONDS)
 
@@ -164,14 +141,14 @@ def test_what_is_dropped_or_cut_in_the_middle_leaves_nothing_and_the_rest_is_sti
 
 def test_while_the_disk_stands_still_it_is_behind_and_says_when_it_is_no_more(beside: Site) -> None:
     gather = beside.gather()
-    beside.files.open_again.clear()
+    beside.files.goes.clear()
     fed = 0
     while not gather.behind():
         feed(gather, bytes(POT_BYTES))
         fed += POT_BYTES
         assert fed < 8 << 20, "it takes without end"
     assert beside.landed == 0 and beside.full == fed // POT_BYTES
-    beside.files.open_again.set()
+    beside.files.goes.set()
     while not beside.landed:
         beside.calls.get(timeout=SECONDS)()
     assert not gather.behind()
