@@ -1,6 +1,7 @@
 """Intake of a link that holds, against DCMTK's storescp that syncs each file: the same data sets, the same disk, in turns.
 
-python -m bench.hold [--folder DIR] [--rounds N]; needs DCMTK and gcc. The PACS of the box is away: everything is held.
+python -m bench.hold [--folder DIR] [--rounds N] [--box FOLDER]; needs DCMTK and gcc. The PACS of the box is away: everything is held.
+Both run all the time, and the one that has no turn rests: the pace of a disk changes within seconds, and a start is not intake.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CT: Final = b"1.2.840.10008.5.1.4.1.1.2\0"
 EXPLICIT: Final = b"1.2.840.10008.1.2.1"
 KINDS: Final = {"ct": (526_000, 200), "small": (16_000, 600)}  # bytes of a data set, instances a round
 MUST: Final = 0.8
+REST_SECONDS: Final = 0.5  # in which a box that has started uses next to no processor time
+SETTLE_SECONDS: Final = 30.0
 
 
 def item(kind: int, body: bytes) -> bytes:
@@ -148,6 +151,26 @@ def listening(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("it does not listen")
 
 
+def rested(process: subprocess.Popen[bytes]) -> None:
+    """Wait until `process` and its children have little to do: they have started."""
+    until = time.monotonic() + SETTLE_SECONDS
+    used = _ticks(process.pid)
+    while time.monotonic() < until:
+        time.sleep(REST_SECONDS)
+        before, used = used, _ticks(process.pid)
+        if used - before <= 1:
+            return
+    raise RuntimeError("it does not come to rest")
+
+
+def _ticks(pid: int) -> int:
+    """Return the processor time of a process and its children, in ticks."""
+    total = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += sum(_ticks(int(child)) for child in (task / "children").read_text().split())
+    return total
+
+
 def storescp(folder: Path, work: Callable[[int], float]) -> float:
     """Run `work(port)` against storescp, one process an association as it is meant to be run."""
     shim = folder / "synced.so"
@@ -166,8 +189,8 @@ def storescp(folder: Path, work: Callable[[int], float]) -> float:
         shutil.rmtree(out)
 
 
-def wardgate(folder: Path, work: Callable[[int], float]) -> float:
-    """Run `work(port)` against a box that holds."""
+def wardgate(folder: Path, work: Callable[[int], float], root: Path = ROOT) -> float:
+    """Run `work(port)` against a box that holds; its code is below `root`."""
     place = folder / "box"
     (place / "run").mkdir(parents=True, mode=0o700)
     port = free_port()
@@ -215,9 +238,10 @@ hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]
     )
     words = [sys.executable, "-m", "wardgate", "run", "-c", str(config)]
     with (folder / "box.log").open("ab") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT / "firmware")})
+        process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(root / "firmware")})
         try:
             listening(port, process)
+            rested(process)
             return work(port)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -225,10 +249,26 @@ hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]
             shutil.rmtree(place)
 
 
+def by_turns(folder: Path, root: Path, size: int, count: int, associations: int, rounds: int) -> list[tuple[float, float]]:
+    """Return instances a second of storescp and of the box in each round."""
+    found = []
+
+    def work(theirs: int, ours: int) -> float:
+        for port in (theirs, ours):
+            rate(port, size, associations * 8, associations)  # warm
+        for _ in range(rounds):
+            found.append((rate(theirs, size, count, associations), rate(ours, size, count, associations)))
+        return 0.0
+
+    storescp(folder, lambda theirs: wardgate(folder, lambda ours: work(theirs, ours), root))
+    return found
+
+
 def main() -> int:
     """Measure and print a table of ratios; the exit status says whether it ran."""
     parser = argparse.ArgumentParser(prog="python -m bench.hold")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--box", type=Path, default=ROOT, help="a folder with other code of the box, to compare with")
     parser.add_argument("--folder", type=Path, default=ROOT / "build", help="on the disk to be measured")
     parser.add_argument("--kinds", default="ct,small")
     parser.add_argument("--associations", default="1,4")
@@ -241,12 +281,7 @@ def main() -> int:
         for kind in args.kinds.split(","):
             size, count = KINDS[kind]
             for associations in (int(word) for word in args.associations.split(",")):
-
-                def work(port: int, size: int = size, count: int = count, associations: int = associations) -> float:
-                    rate(port, size, associations * 8, associations)  # warm
-                    return rate(port, size, count, associations)
-
-                rounds = [(storescp(folder, work), wardgate(folder, work)) for _ in range(args.rounds)]
+                rounds = by_turns(folder, args.box, size, count, associations, args.rounds)
                 ratios = sorted(ours / theirs for theirs, ours in rounds)
                 theirs, ours = (statistics.median(values) for values in zip(*rounds, strict=True))
                 print(
