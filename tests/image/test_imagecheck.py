@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagecheck import compile as kernel_compile
 from imagecheck import kernel
 from imagecheck.assemble import boards
 from imagecheck.findings import EXTERNAL, Findings
@@ -160,6 +161,29 @@ def test_a_kernel_name_that_is_not_there_is_named(tmp_path: Path, monkeypatch: p
     assert "CONFIG_NFT_TPROXY is not in Linux 6.12.70" in mistake
     kernel.check(tmp_path / "absent", findings)
     assert "is no kernel tree" in findings.mistakes[-1]
+
+
+def test_a_compile_names_what_it_was_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("KERNEL_DIR", raising=False)
+    assert kernel_compile.main(["no-such-board"]) == 2
+    assert "qemu_x86_64" in capsys.readouterr().err
+    assert kernel_compile.main(["qemu-x86_64"]) == 2
+    assert "KERNEL_DIR=" in capsys.readouterr().err
+    monkeypatch.setenv("KERNEL_DIR", str(_kernel(tmp_path / "tree")))
+    monkeypatch.setattr("imagecheck.compile.shutil.which", lambda name: None if name == "bison" else name)
+    assert kernel_compile.main(["qemu-x86_64"]) == 1
+    assert "not installed: bison" in capsys.readouterr().err
+
+
+def test_a_word_that_kconfig_does_not_keep_stops_a_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def configured(_tree: Path, board: str, folder: Path) -> list[str]:
+        written = "".join(path.read_text() for path in kernel.fragments(board))
+        (folder / ".config").write_text(written.replace("CONFIG_DM_INIT=y", "# CONFIG_DM_INIT is not set"))
+        return ["false"]
+
+    monkeypatch.setattr("imagecheck.kernel.configure", configured)
+    with pytest.raises(RuntimeError, match=r"^CONFIG_DM_INIT=y comes out as n$"):
+        kernel_compile.build(tmp_path, "qemu_x86_64", tmp_path / "out", 1)
 
 
 @pytest.mark.skipif(not KERNEL, reason="KERNEL_DIR is not given (a kernel tree, such as Debian's linux-source-6.12)")

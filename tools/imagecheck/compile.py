@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -65,7 +66,7 @@ def main(words: list[str]) -> int:
     began = time.monotonic()
     try:
         made = build(Path(tree).resolve(), board, OUT / board, int(os.environ.get("JOBS") or 2))
-    except RuntimeError as error:
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"image-kernel: {error}\n")
         return 1
     size = made.stat().st_size
