@@ -74,6 +74,7 @@ _TITLES: Final = {
     "link.modality": "`[link.modality]`",
     "link.peer": "`[[link.peer]]`",
     "tls": "`[link.modality.tls]`, `[link.peer.tls]`, `[audit.repository.tls]`",
+    "updates": "`[updates]`",
     "audit": "`[audit]`",
     "audit.repository": "`[[audit.repository]]`",
     "iscl": "`[link.modality.iscl]`, `[link.peer.iscl]`",

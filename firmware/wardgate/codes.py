@@ -1546,6 +1546,33 @@ class Code(Enum):
         916, Side.BOX, Level.WARN, "after the update the whole custody log could not be checked", "wardgate custody export checks it too"
     )
 
+    UPDATE_SERVER_AWAY = _row(
+        926,
+        Side.HOSPITAL,
+        Level.WARN,
+        "the update server could not be told how its update ended; it is tried again, and no other update is asked for before",
+        "is the server there, its certificate of updates.anchors, the token this device's?",
+    )
+    UPDATE_SERVER_TOLD = _row(927, Side.BOX, Level.INFO, "the update server was told how its update ended", "nothing")
+    UPDATE_TOKEN = _row(
+        922,
+        Side.BOX,
+        Level.ERROR,
+        "the device's token for the update server cannot be used",
+        "put the token that the server shows for this device into the file",
+    )
+    UPDATE_RESTART = _row(923, Side.BOX, Level.INFO, "the box starts again into the update that a server brought", "nothing")
+    UPDATE_RESTART_WAITS = _row(
+        924, Side.BOX, Level.INFO, "an update that a server brought waits for the restart", "nothing; updates.restart_hours says when"
+    )
+    UPDATE_OWED_DAMAGED = _row(
+        925,
+        Side.BOX,
+        Level.ERROR,
+        "what the update server had still to be told cannot be read; it is not told",
+        "check the state partition; the custody log has how the update ended",
+    )
+
     # 93x-95x the box: processes that hang, state, vault, time
     PROCESS_HUNG = _row(
         930,

@@ -77,6 +77,8 @@ chroot "$root" /usr/bin/python3 -m compileall -q /usr/lib/python3/dist-packages/
 # The provider is built for the machine that builds: an arm64 box made on another one has no keys in tokens.
 modules=$root/usr/lib/$libraries/ossl-modules
 [ ! -f "$tree/build/provider/wardkeys.so" ] || [ "$(dpkg --print-architecture)" != $debian ] || install -D -m 0644 "$tree/build/provider/wardkeys.so" "$modules/wardkeys.so"
+[ ! -f "$tree/build/hawkbit/rauc-hawkbit-updater" ] || [ "$(dpkg --print-architecture)" != $debian ] ||
+    install -m 0755 "$tree/build/hawkbit/rauc-hawkbit-updater" "$root/usr/bin/rauc-hawkbit-updater"
 
 # Debian's pcscd asks polkit, which knows no rule for the key service; on the box the socket's group decides, as in Buildroot's pcscd.
 sed -i '/^Requires=polkit.service$/d' "$root/usr/lib/systemd/system/pcscd.service"

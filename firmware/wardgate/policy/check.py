@@ -31,6 +31,9 @@ def check(path: str, out: TextIO) -> int:
         _describe(link, out)
     for repository in config.audit.repositories if config.audit is not None else ():
         out.write(f"audit to {repository.name} at {repository.connect.text}, TLS {repository.tls.profile}\n")
+    if config.updates is not None:
+        when = f"{config.updates.restart_hours} UTC" if config.updates.restart_hours else "at any time"
+        out.write(f"updates from {config.updates.server.text} as {config.updates.device}, starts into them {when}\n")
     plant = config.plant
     if plant.ports is not Ports.NONE:
         vlan = f", VLAN {plant.vlan}" if plant.vlan else ""

@@ -13,6 +13,7 @@ from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
 from wardgate.policy.status import check_status
+from wardgate.policy.update_words import check_updates
 from wardgate.policy.witnesses import check_witnesses
 from wardgate.token.naming import is_uri
 
@@ -33,6 +34,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
     _hold(data.get("hold"), links, mistakes)
     _audit(data, mistakes)
+    check_updates(data, mistakes)
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)

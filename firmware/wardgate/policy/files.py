@@ -24,6 +24,8 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
         ("hold", "directory"),
         ("hold", "key"),
         ("audit", "spool"),
+        ("updates", "anchors"),
+        ("updates", "token"),
         ("plant", "socket"),
     )
     for table, word in places:
@@ -77,6 +79,11 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     spool = (data.get("audit") or {}).get("spool")
     if spool:
         _directory(Path(spool), "audit.spool", mistakes)
+    updates = data.get("updates") or {}
+    if "anchors" in updates:
+        _file(updates["anchors"], "updates.anchors", mistakes)
+    if "token" in updates:
+        _key(updates["token"], "updates.token", mistakes)
     for place, tls in _tls_tables(data):
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_uri(pair["chain"]):
@@ -132,7 +139,7 @@ def _key(path: str, place: str, mistakes: list[Mistake]) -> None:
     status = _file(path, place, mistakes)
     if status is not None and status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
-        mistakes.append(Mistake(place, "a private key of mode 0600", f"{path} (mode {mode:04o})", Code.CONFIG_KEY_EXPOSED))
+        mistakes.append(Mistake(place, "a secret of mode 0600", f"{path} (mode {mode:04o})", Code.CONFIG_KEY_EXPOSED))
 
 
 def _directory(path: Path, place: str, mistakes: list[Mistake]) -> None:

@@ -18,6 +18,7 @@ from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.keyref import KeyReference, TokenKey, key_reference
 from wardgate.policy.plant import Plant, build_plant
 from wardgate.policy.tls import Tls, build_tls
+from wardgate.policy.updates import Updates, build_updates
 from wardgate.token.naming import is_uri
 
 Network = IPv4Network | IPv6Network
@@ -275,6 +276,7 @@ class Config(NamedTuple):
     hold: Hold | None = None
     plant: Plant = Plant()
     audit: Audit | None = None
+    updates: Updates | None = None
 
     @property
     def holds(self) -> bool:
@@ -398,6 +400,7 @@ def build(data: dict[str, Any]) -> Config:
         _hold(data.get("hold")),
         build_plant(data["plant"]) if "plant" in data else Plant(),
         build_audit(data["audit"]) if data.get("audit") else None,
+        build_updates(data["updates"], box["name"]) if data.get("updates") else None,
     )
 
 

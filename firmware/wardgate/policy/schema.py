@@ -93,6 +93,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("limits", Kind.TABLE, {}, "bounds of everything that a peer could make grow or wait", table="limits"),
         Word("hold", Kind.TABLE, None, "the queue of links whose `delivery` holds", table="hold"),
         Word("audit", Kind.TABLE, None, "audit messages (PS3.15 A.5) and the repositories that get them", table="audit"),
+        Word("updates", Kind.TABLE, None, "the server from which the box takes updates", table="updates"),
         Word("plant", Kind.TABLE, {}, "the two ports and what may pass them", table="plant"),
         Word("link", Kind.TABLE, REQUIRED, "one modality and the peers it may talk to", many=True, least=1, table="link"),
     ),

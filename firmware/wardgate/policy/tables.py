@@ -1,4 +1,4 @@
-"""All tables of the configuration: those of the gateway, of the plant and of the audit."""
+"""All tables of the configuration: those of the gateway, of the plant, of the audit and of updates."""
 
 from __future__ import annotations
 
@@ -7,5 +7,6 @@ from typing import Final
 from wardgate.policy.audit_words import AUDIT_SCHEMA
 from wardgate.policy.plant_words import PLANT_SCHEMA
 from wardgate.policy.schema import SCHEMA, Word
+from wardgate.policy.update_words import UPDATES_SCHEMA
 
-TABLES: Final[dict[str, tuple[Word, ...]]] = {**SCHEMA, **PLANT_SCHEMA, **AUDIT_SCHEMA}
+TABLES: Final[dict[str, tuple[Word, ...]]] = {**SCHEMA, **PLANT_SCHEMA, **AUDIT_SCHEMA, **UPDATES_SCHEMA}

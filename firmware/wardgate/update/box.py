@@ -15,11 +15,13 @@ from wardgate.custody.event import append, event_record
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.provision import kept
 from wardgate.provision.kept import BoxEvent, KeptFull
+from wardgate.update import owed as owing
 from wardgate.update import trial as trials
 
 if TYPE_CHECKING:
     from wardgate.log import Log
     from wardgate.policy.model import Config
+    from wardgate.update.owed import Owed
     from wardgate.update.trial import Side, Trial
 
 STATE: Final = "/state/update"
@@ -72,11 +74,18 @@ class Box:
 
     def version(self) -> str:
         """Return the version that runs. Raises `LookupError`."""
+        return self._word("IMAGE_VERSION")
+
+    def board(self) -> str:
+        """Return what bundles for this board call it, RAUC's compatible string. Raises `LookupError`."""
+        return self._word("IMAGE_ID")
+
+    def _word(self, wanted: str) -> str:
         for line in read_file(self._release, 65536).decode("utf-8", "replace").splitlines():
             name, _, value = line.partition("=")
-            if name == "IMAGE_VERSION":
+            if name == wanted:
                 return value.strip('"')
-        raise LookupError(f"no IMAGE_VERSION in {self._release}")
+        raise LookupError(f"no {wanted} in {self._release}")
 
     def _read(self, path: str) -> str:
         with open(os.path.join(self._proc, path), encoding="ascii", errors="replace") as file:
@@ -146,12 +155,42 @@ class Box:
         write_durably(os.path.join(self._state, "rolled-back"), f"{version}\n".encode())
         sync_directory(self._state)
 
+    def is_any_trial(self) -> bool:
+        """Is a slot on trial, or waits for it? What cannot be read is one: `is_on_trial` and the judge say more."""
+        return os.path.exists(self._trial)
+
+    # --- what a server has still to be told
+
+    def owe(self, owed: Owed) -> None:
+        """Keep it until the server knows. Raises `OSError`."""
+        write_durably(self._owed, owing.write(owed))
+        sync_directory(self._state)
+
+    def owed(self) -> Owed | None:
+        """Return what is owed. Raises `OwedError` when it cannot be read, `OSError`."""
+        try:
+            return owing.read(read_file(self._owed, owing.MAX_BYTES))
+        except FileNotFoundError:
+            return None
+
+    def paid(self) -> None:
+        """The server knows, or asks no more. Raises `OSError`."""
+        try:
+            os.unlink(self._owed)
+        except FileNotFoundError:
+            return
+        sync_directory(self._state)
+
     def is_on_trial(self) -> bool:
         """Is the slot that runs on trial, as far as can be told? When nothing can be read, it is not."""
         try:
             return trials.situation(self.trial(), self.slot(), self.boot()) is trials.Situation.ON_TRIAL
         except (trials.TrialError, LookupError, OSError):
             return False
+
+    @property
+    def _owed(self) -> str:
+        return os.path.join(self._state, "owed.json")
 
     @property
     def _trial(self) -> str:

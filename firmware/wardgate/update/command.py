@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 USAGE: Final = """\
 usage: wardgate update FILE -c CONFIG [--only-newer]  install a bundle into the other slot; it is on trial from the next start on
+       wardgate update before:VERSION|after:VERSION[:SHA1] -c CONFIG  what RAUC's handlers ask, whoever asked RAUC
+       wardgate update server -c CONFIG   tell the update server how its update ended, make the configuration of its client
+       wardgate update restart -c CONFIG  wait until the box may start into what a server brought
        wardgate update judge -c CONFIG    at each start: judge a slot on trial, mark it; exit status 3: start again
        wardgate update whole -c CONFIG    check the custody log whole, as after an update
        wardgate update status -c CONFIG   which slot runs, what is on trial
@@ -42,6 +45,12 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
             return _whole(path, log)
         if what == "status":
             return _status(box, out)
+        if what == "server":
+            return _server(box, path, log)
+        if what == "restart":
+            return _restart(path, log)
+        if what.startswith(("before:", "after:")):
+            return _handler(box, path, what, log)
         return _install(box, path, what, log, out, only_newer)
     except ConfigErrors as errors:
         err.write(f"{errors}\n")
@@ -62,6 +71,40 @@ def _install(box: Box, path: str, file: str, log: Log, out: TextIO, only_newer: 
     config: Config = load(path, check_files=False)
     trial = install(box, config, file, log, lambda: look(config), only_newer=only_newer)
     out.write(f"version {trial.new.version} is in slot {trial.new.slot}; start the box again to try it\n")
+    return 0
+
+
+def _handler(box: Box, path: str, what: str, log: Log) -> int:
+    from wardgate.policy import load
+    from wardgate.update.installing import Refused, after, before
+    from wardgate.update.owed import DIGEST
+    from wardgate.update.probes import look
+
+    config: Config = load(path, check_files=False)
+    when, version, fetched = [*what.split(":"), ""][:3]
+    if when == "before":
+        before(box, config, version, lambda: look(config), only_newer=True)
+    else:
+        if fetched and not DIGEST.fullmatch(fetched):
+            raise Refused(Code.UPDATE_FAILED, "the handler's digest is none")
+        after(box, config, log, fetched)
+    return 0
+
+
+def _server(box: Box, path: str, log: Log) -> int:
+    from wardgate.policy import load
+    from wardgate.update.reporting import begin
+
+    begin(box, load(path, check_files=False), log)
+    return 0
+
+
+def _restart(path: str, log: Log) -> int:
+    from wardgate.policy import load
+    from wardgate.update import restarting
+
+    config: Config = load(path, check_files=False)
+    restarting.wait(config, log, lambda: restarting.running(str(config.box.run_dir)))
     return 0
 
 

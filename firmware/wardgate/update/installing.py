@@ -1,4 +1,8 @@
-"""`wardgate update FILE`: looks at what works, has RAUC write the other slot, keeps what worked for the judge of the new slot."""
+"""An update: looks at what works, has RAUC write the other slot, keeps what worked for the judge of the new slot.
+
+`install` is `wardgate update FILE`. `before` and `after` are what RAUC's handlers ask for whenever it installs, also when the client of an
+update server told it to: what `install` has done already they leave alone.
+"""
 
 from __future__ import annotations
 
@@ -32,40 +36,64 @@ def install(box: Box, config: Config, path: str, log: Log, look: Callable[[], Se
 
     `only_newer`: what a stick brings that stays in must not be installed again at each start, nor what was rolled back.
     """
-    old = running(box)
     try:
         bundle = box.bundle(path)
     except RaucError as error:
         raise Refused(Code.UPDATE_REFUSED, str(error)) from error
+    trial = before(box, config, bundle.version, look, only_newer=only_newer)
     try:
-        older = version.is_older(bundle.version, old.version)
+        box.install(path)
+    except RaucError as error:
+        box.forget()
+        box.record(config, "refused", trial.old, trial.new, Code.UPDATE_REFUSED, str(error))
+        raise Refused(Code.UPDATE_REFUSED, str(error)) from error
+    return after(box, config, log)
+
+
+def before(box: Box, config: Config, named: str, look: Callable[[], Seen], *, only_newer: bool) -> Trial:
+    """Judge whether version `named` may be installed now; keep and return what works. Raises `Refused`, `OSError`."""
+    old = running(box)
+    new = Side(OTHER[old.slot], named)
+    try:
+        older, newer = version.is_older(named, old.version), version.is_older(old.version, named)
     except ValueError as error:
         raise Refused(Code.UPDATE_REFUSED, str(error)) from error
-    new = Side(OTHER[old.slot], bundle.version)
     if older:
         box.record(config, "refused", old, new, Code.UPDATE_OLDER)
-        raise Refused(Code.UPDATE_OLDER, f"{bundle.version} is before {old.version}")
-    if only_newer and (not version.is_older(old.version, bundle.version) or bundle.version == box.rolled_back()):
-        raise Refused(Code.UPDATE_NOT_NEWER, f"{bundle.version}; {old.version} runs, rolled back was {box.rolled_back() or 'none'}")
+        raise Refused(Code.UPDATE_OLDER, f"{named} is before {old.version}")
     try:
         kept = box.trial()
     except TrialError:
         kept = None
+    if kept is not None and kept.phase is Phase.INSTALLING and kept.boot == box.boot() and (kept.old, kept.new) == (old, new):
+        return kept  # looked at in this start, for this version: `wardgate update` asks RAUC, whose handler asks again
+    if only_newer and (not newer or named == box.rolled_back()):
+        raise Refused(Code.UPDATE_NOT_NEWER, f"{named}; {old.version} runs, rolled back was {box.rolled_back() or 'none'}")
     if situation(kept, old.slot, box.boot()) is Situation.ON_TRIAL:
         raise Refused(Code.UPDATE_ON_TRIAL, f"slot {old.slot} is not marked good yet")
     seen = look()
     trial = Trial(Phase.INSTALLING, box.boot(), old, new, judge.worked(seen), seen.records or 0)
     box.keep(trial)
+    return trial
+
+
+def after(box: Box, config: Config, log: Log, fetched: str = "") -> Trial:
+    """The other slot is written: tell and record it, once. Raises `Refused` when nothing was begun, `OSError`.
+
+    `fetched`: SHA-1 of the bundle when a server brought it: the server is told how it ends.
+    """
     try:
-        box.install(path)
-    except RaucError as error:
-        box.forget()
-        box.record(config, "refused", old, new, Code.UPDATE_REFUSED, str(error))
-        raise Refused(Code.UPDATE_REFUSED, str(error)) from error
-    trial = trial._replace(phase=Phase.INSTALLED)
+        trial = box.trial()
+    except TrialError as error:
+        raise Refused(Code.UPDATE_TRIAL_DAMAGED, str(error)) from error
+    if trial is None or trial.boot != box.boot():
+        raise Refused(Code.UPDATE_FAILED, "a slot was written, and nothing was begun")
+    if trial.phase is not Phase.INSTALLING:
+        return trial
+    trial = trial._replace(phase=Phase.INSTALLED, fetched=fetched)
     box.keep(trial)
-    log.event(Code.UPDATE_INSTALLED, slot=new.slot, version=new.version, worked=" ".join(sorted(trial.worked)))
-    box.record(config, "installed", old, new, Code.UPDATE_INSTALLED, " ".join(sorted(trial.worked)))
+    log.event(Code.UPDATE_INSTALLED, slot=trial.new.slot, version=trial.new.version, worked=" ".join(sorted(trial.worked)))
+    box.record(config, "installed", trial.old, trial.new, Code.UPDATE_INSTALLED, " ".join(sorted(trial.worked)))
     return trial
 
 

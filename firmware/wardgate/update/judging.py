@@ -10,6 +10,7 @@ from wardgate.codes import Code
 from wardgate.update.box import Box, RaucError
 from wardgate.update.installing import running
 from wardgate.update.judge import SERVICE, Verdict, judge
+from wardgate.update.owed import Ending, Owed
 from wardgate.update.trial import Phase, Situation, Trial, TrialError, situation
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
         time.sleep(_PAUSE_SECONDS)
     if judgement.verdict is Verdict.GOOD:
         box.mark(good=True)
+        _owe(box, trial, Ending.GOOD)
         box.forget()
         log.event(Code.UPDATE_GOOD, slot=trial.new.slot, version=trial.new.version, seconds=int(waited))
         if config is not None:
@@ -105,7 +107,14 @@ def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Si
         code, event = Code.UPDATE_ROLLED_BACK, "rolled-back"
         detail = "missing: " + " ".join(trial.missing) if trial.missing else "the new slot did not start, or did not come so far"
         box.remember_rolled_back(trial.new.version)
+        _owe(box, trial, Ending.ROLLED_BACK, detail)
     log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)
     box.forget()
     if config is not None:
         box.record(config, event, trial.old, trial.new, code, detail)
+
+
+def _owe(box: Box, trial: Trial, ending: Ending, detail: str = "") -> None:
+    """Who brought it is told at the next start of the client, which may not begin before (`reporting`)."""
+    if trial.fetched:
+        box.owe(Owed(trial.fetched, trial.new.version, ending, detail))

@@ -12,6 +12,7 @@ MAX_CHECKS: Final = 256
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:/+-]{1,160}")
 _SLOT: Final = re.compile(r"[AB]")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+~-]{1,64}")
+_FETCHED: Final = re.compile(r"([0-9a-f]{40})?")
 
 
 class Phase(Enum):
@@ -43,7 +44,7 @@ class Side(NamedTuple):
 
 class Trial(NamedTuple):
     """One update. `boot`: the kernel's id of the start in which it was installed; `worked`: what worked before, by name;
-    `records`: how long the custody log was then; `missing`: what the judge missed."""
+    `records`: how long the custody log was then; `missing`: what the judge missed; `fetched`: see `owed.Owed.bundle`."""
 
     phase: Phase
     boot: str
@@ -52,6 +53,7 @@ class Trial(NamedTuple):
     worked: frozenset[str]
     records: int = 0
     missing: tuple[str, ...] = ()
+    fetched: str = ""
 
 
 class TrialError(ValueError):
@@ -80,6 +82,7 @@ def write(trial: Trial) -> bytes:
         "worked": sorted(trial.worked),
         "records": trial.records,
         "missing": list(trial.missing),
+        "fetched": trial.fetched,
     }
     return json.dumps(table, indent=1).encode("ascii") + b"\n"
 
@@ -98,6 +101,7 @@ def read(data: bytes) -> Trial:
             frozenset(_words(table["worked"])),
             table["records"],
             tuple(_words(table["missing"])),
+            _text(_FETCHED, table.get("fetched", "")),  # releases before 0.2 wrote none
         )
     except (KeyError, ValueError, RecursionError) as error:
         raise error if isinstance(error, TrialError) else TrialError(f"not a trial: {error}") from error

@@ -19,6 +19,7 @@ from wardtools.release.verity import blocks_of, tree_of
 if TYPE_CHECKING:
     from cryptography import x509
 
+MANIFEST: Final = "manifest.raucm"
 IMAGES: Final = {"boot": "boot.vfat", "root": "root.img"}  # slot class of system.conf -> file
 MAX_CMS: Final = 65536
 _LENGTH: Final = 8
@@ -39,13 +40,17 @@ def make(folder: Path, out: Path, compatible: str, version: str, certificates: l
     """Make the bundle `out` of the images in `folder`. Raises `ValueError`, `OSError`, `BundleError`, and what `sign` raises."""
     parse_version(version)
     lines = ["[update]", f"compatible={compatible}", f"version={version}", ""]
+    # RAUC tells its handlers the words of meta groups, and not the version (RAUC_META_WARDGATE_VERSION).
+    lines += ["[meta.wardgate]", f"version={version}", ""]
     for name, file in IMAGES.items():
         with (folder / file).open("rb") as image:
             digest = hashlib.file_digest(image, "sha256").hexdigest()
         lines += [f"[image.{name}]", f"filename={file}", f"size={(folder / file).stat().st_size}", f"sha256={digest}", ""]
     with tempfile.TemporaryDirectory(dir=out.parent) as work:
+        # What counts is in the CMS; as RAUC does, the manifest lies in the squashfs too: update servers read it there.
+        Path(work, MANIFEST).write_text("\n".join(lines), encoding="utf-8")
         payload = Path(work, "payload")
-        _squash([folder / file for file in IMAGES.values()], payload)
+        _squash([Path(work, MANIFEST), *(folder / file for file in IMAGES.values())], payload)
         salt = secrets.token_bytes(32)
         tree = tree_of(blocks_of(payload, payload.stat().st_size), salt)
         lines += ["[bundle]", "format=verity", f"verity-hash={tree.root.hex()}", f"verity-salt={salt.hex()}"]

@@ -37,6 +37,7 @@ define WARDGATE_USERS
 	wardnet -1 wardnet -1 * - - - Wardgate firewall
 	wardnetd -1 wardnetd -1 * - - - Wardgate ports of the plant
 	wardadmin -1 wardadmin -1 * /var/lib/wardadmin /bin/sh - Wardgate management
+	wardfetch -1 wardfetch -1 * - - - Wardgate updates from a server
 endef
 
 $(eval $(generic-package))
