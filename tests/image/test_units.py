@@ -29,6 +29,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
     assert {path.stem for path in services()} == {
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
+        *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
     }
 
 
@@ -61,7 +62,7 @@ def test_a_service_that_stays_says_when_it_is_ready_and_is_ended_when_it_hangs(p
     service = read_unit(path)["Service"]
     if service["Type"][0] == "oneshot":
         assert "WatchdogSec" not in service
-    elif not service["ExecStart"][0].startswith("/usr/bin/python3 "):  # sshd, which knows no watchdog
+    elif service["ExecStart"][0].startswith("/usr/sbin/sshd "):  # it knows no watchdog
         assert service["Type"] == ["exec"] and "WatchdogSec" not in service and service["Restart"] == ["always"]
     else:
         assert service["Type"] == ["notify"]
@@ -92,6 +93,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     enabled = {line.split()[1] for line in preset if line.startswith("enable ")}
     there = {path.name for path in UNITS.glob("*.*") if path.is_file() and "@" not in path.name}  # udev starts instances
     pulled = {"wardgate-vault.service", "wardgate-vault-retry.service"}  # by vault.mount, by its timer
+    pulled |= {"wardgate-hawkbit.service", "wardgate-restart.service"}  # by wardgate-hawkbit-begin, by RAUC's handler
     ours = there - pulled
     assert ours <= enabled
     assert not any("Install" in read_unit(UNITS / name) for name in pulled)

@@ -11,9 +11,10 @@ import pytest
 from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.update.box import Box, Bundle, RaucError
-from wardgate.update.installing import Refused, install
+from wardgate.update.installing import Refused, after, before, install
 from wardgate.update.judge import CUSTODY, SERVICE, VAULT, Outcome, Seen
 from wardgate.update.judging import Result, after_start
+from wardgate.update.owed import Ending, Owed
 from wardgate.update.trial import Phase, Side, Trial
 
 WORKS = Seen({SERVICE: Outcome.WORKS, CUSTODY: Outcome.WORKS, "peer:ct1/pacs": Outcome.WORKS}, 5)
@@ -219,3 +220,91 @@ def test_a_stick_that_stays_in_is_not_installed_again_and_again(folder: Path, ru
             put(box, only_newer=True)
         assert refused.value.code is Code.UPDATE_NOT_NEWER and box.done == []
     assert ("install" in box.done) is taken
+
+
+class WithHandlers(StandIn):
+    """A box whose RAUC asks its handlers, as the image's does. `looks`: how often somebody looked at what works."""
+
+    looks = 0
+
+    def look(self) -> Seen:
+        self.looks += 1
+        return WORKS
+
+    def handler_before(self, version: str = "2.0.0") -> Trial:
+        return before(self, Config(), version, self.look, only_newer=True)  # type: ignore[arg-type]
+
+    def handler_after(self, fetched: str = "") -> Trial:
+        return after(self, Config(), Log("test"), fetched)  # type: ignore[arg-type]
+
+    def install(self, path: str) -> None:
+        self.handler_before()
+        super().install(path)
+        self.handler_after()
+
+
+def test_an_install_that_somebody_else_asks_of_rauc_is_on_trial_like_any_other(folder: Path) -> None:
+    box = WithHandlers(folder)
+    assert box.handler_before().worked == {SERVICE, CUSTODY, "peer:ct1/pacs"}
+    assert box.handler_after().phase is Phase.INSTALLED
+    assert box.done == ["record installed 1.0.0>2.0.0 WG904"]
+    assert judged(box.restarted("B", "2.0.0"), lambda: DEAD) is Result.START_AGAIN
+
+
+def test_an_install_of_our_own_looks_once_and_records_once_although_raucs_handlers_ask_too(folder: Path) -> None:
+    box = WithHandlers(folder)
+    box.remember_rolled_back("2.0.0")  # a person may try it again, and the handler does not forbid it
+    install(box, Config(), "bundle", Log("test"), box.look)  # type: ignore[arg-type]
+    assert box.looks == 1 and box.done == ["install", "record installed 1.0.0>2.0.0 WG904"]
+
+
+@pytest.mark.parametrize(
+    "version, code",
+    [("1.0.0", Code.UPDATE_NOT_NEWER), ("none", Code.UPDATE_REFUSED), ("1.9.0", Code.UPDATE_NOT_NEWER), ("0.9.9", Code.UPDATE_OLDER)],
+)
+def test_a_server_cannot_bring_what_runs_what_is_older_what_was_rolled_back_or_what_has_no_version(
+    folder: Path, version: str, code: Code
+) -> None:
+    box = WithHandlers(folder)
+    box.remember_rolled_back("1.9.0")
+    with pytest.raises(Refused) as refused:
+        box.handler_before(version)
+    assert refused.value.code is code and box.looks == 0 and box.trial() is None
+
+
+def test_a_slot_that_was_written_with_nothing_begun_is_an_error(folder: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        WithHandlers(folder).handler_after()
+    assert refused.value.code is Code.UPDATE_FAILED
+
+
+def test_another_version_in_the_same_start_is_looked_at_anew(folder: Path) -> None:
+    box = WithHandlers(folder)
+    box.handler_before("2.0.0")
+    assert box.handler_before("2.0.1").new == Side("B", "2.0.1") and box.looks == 2
+
+
+@pytest.mark.parametrize(
+    ("slot", "version", "seen", "owed"),
+    [
+        ("B", "2.0.0", WORKS, Owed("ab" * 20, "2.0.0", Ending.GOOD)),
+        ("A", "1.0.0", WORKS, Owed("ab" * 20, "2.0.0", Ending.ROLLED_BACK, "the new slot did not start, or did not come so far")),
+        ("B", "2.0.0", DEAD, None),
+    ],
+)
+def test_what_a_server_brought_is_owed_to_it_when_it_was_judged_and_not_before(
+    folder: Path, slot: str, version: str, seen: Seen, owed: Owed | None
+) -> None:
+    box = WithHandlers(folder)
+    box.handler_before()
+    box.handler_after("ab" * 20)
+    assert box.owed() is None and box.is_any_trial()
+    judged(box.restarted(slot, version), lambda: seen)
+    assert box.owed() == owed
+
+
+def test_what_a_person_installed_is_owed_to_nobody(folder: Path) -> None:
+    box = StandIn(folder)
+    put(box)
+    judged(box.restarted("B", "2.0.0"), lambda: WORKS)
+    assert box.owed() is None and not box.is_any_trial()
