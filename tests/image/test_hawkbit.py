@@ -18,7 +18,7 @@ from support.wire import Wire, dial
 from wardtools.pki import Pki
 from wardtools.release.cli import main as release
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(5400)]
 
 NAME, SECRET = "ward-test", "4f2d0a51b9c64f2d0a51b9c6"
 UPDATES = """
@@ -29,7 +29,7 @@ token = "/var/lib/wardgate/hawkbit.token"
 retry_seconds = 10
 """
 BROKEN = {"usr/lib/python3/dist-packages/wardgate/master/supervisor.py": 'raise RuntimeError("this release is broken")\n'}
-INSTALL_SECONDS = 1200.0
+INSTALL_SECONDS = 1500.0
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Story:
 
 def note(story: Story, box: QemuBox) -> None:
     """Wait for service and the judge; write down where the box is."""
-    box.until("ss -H -ltn | grep -q ':104 '")
+    box.until("ss -H -ltn | grep -q ':104 '", 900)
     box.until("systemctl is-active -q wardgate-update", 900)
     story.slots.append(box.slot())
     story.versions.append(box.ask("sed -n 's/^IMAGE_VERSION=//p' /usr/lib/os-release"))
@@ -101,7 +101,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
     foreign = folder / "foreign.raucb"
     words = ["sign", second.folder / "bundle", foreign, "--compatible", imagekit.COMPATIBLE, "--version", "2.5.0"]
     assert release([str(word) for word in (*words, "--certificate", stranger.certificate, "--unsafe-key-file", stranger.key)]) == 0
-    site, port = Site(folder, pki, trial=60), free_port()
+    site, port = Site(folder, pki, trial=150), free_port()
     site.files["wardgate/wardgate.toml"] = str(site.files["wardgate/wardgate.toml"]) + UPDATES.format(server=PACS, port=port)
     site.vault["wardgate/hawkbit.token"] = f"{SECRET}\n"
     site.private["wardgate/hawkbit.token"] = "wardgate"
@@ -112,9 +112,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
         with Goose(folder, port, leaf, pki.root) as server, qemubox.powered(site.box(folder, site.disk(first))) as box:
             server.device(NAME, SECRET)
             there = [server.upload(bundle) for bundle in (foreign, second.bundle, older.bundle, broken.bundle)]
-            box.wait_shell()
+            box.wait_shell(900)
             note(told, box)
-            ends(server, box, "Registered", seconds=300)
+            ends(server, box, "Registered", seconds=600)
             told.process = box.ask("ps -eo user:16,args | grep rauc-hawkbit-update[r]")
             told.marking = box.run("setpriv --reuid wardfetch --regid wardfetch --clear-groups rauc status mark-bad 2>&1")[1]
             wants(told, server, box, there[0], "Error", "Finished")
