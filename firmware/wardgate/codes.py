@@ -1531,7 +1531,7 @@ class Code(Enum):
         917,
         Side.BOX,
         Level.WARN,
-        "what lies on the stick runs already, or was rolled back before; it is not installed",
+        "what lies on the stick, or a server wants, runs already or was rolled back before; it is not installed",
         "pull the stick; to try a release again: wardgate update FILE",
     )
     UPDATE_LOG_WHOLE = _row(914, Side.BOX, Level.INFO, "after the update the whole custody log verifies", "nothing")
