@@ -1,6 +1,7 @@
 """SHA-256 of data sets: where the bytes lie, on the loop's thread or in one beside it.
 
-`hashlib` lets go of the interpreter lock for chunks above 2 KiB, so a second core hashes while the first does TLS.
+`hashlib` lets go of the interpreter lock for chunks above 2 KiB, so a second core hashes while the first does TLS. When the second falls
+behind, the loop hashes what it has just read itself: both are busy then, and the bytes are still in its own cache.
 A buffer that is being hashed must not be read into: `Buffers` hands out the next of a ring instead and waits if it is still in use.
 """
 
@@ -10,15 +11,17 @@ import hashlib
 import mmap
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 READ_BYTES: Final = 262144  # one recv
 SPARE_BYTES: Final = 262144  # room in front for what the walker kept back, and behind for what TLS had buffered
 OFFLOAD_BYTES: Final = 49152  # below this a hand-over costs more than it saves
-RING: Final = 4
+RING: Final = 8
+BEHIND: Final = 2  # reads that wait for the thread, from which on the loop hashes itself
 
-Slice = tuple[Callable[[memoryview], object], memoryview]
+Slice = tuple["Digest", memoryview]
 
 
 def _room(size: int) -> memoryview:
@@ -29,19 +32,21 @@ def _room(size: int) -> memoryview:
 class Digest:
     """SHA-256 of one data set. `update` is its sink; in a ring of buffers it only notes the slice."""
 
-    __slots__ = ("_buffers", "_sha", "update")
+    __slots__ = ("_buffers", "_sha", "add", "given", "update")
 
     def __init__(self, buffers: Buffers) -> None:
         self._sha = hashlib.sha256()
         self._buffers = buffers
-        self.update: Callable[[memoryview], object] = self._sha.update if buffers.inline else self._note
+        self.given = 0  # number of the last read of which the thread has a part
+        self.add: Callable[[memoryview], object] = self._sha.update
+        self.update: Callable[[memoryview], object] = self.add if buffers.inline else self._note
 
     def _note(self, data: memoryview) -> None:
-        self._buffers.slices.append((self._sha.update, data))
+        self._buffers.slices.append((self, data))
 
     def hexdigest(self) -> str:
-        """Return the digest of all bytes so far, hexadecimal; waits for the hashing thread."""
-        self._buffers.settle()
+        """Return the digest of all bytes so far, hexadecimal; waits for the thread, but not for what it hashes of others behind it."""
+        self._buffers.settle(self)
         return self._sha.hexdigest()
 
 
@@ -53,10 +58,13 @@ class Buffers:
         self.slices: list[Slice] = []
         self.wire = _room(READ_BYTES)
         self._ring = [_room(READ_BYTES + SPARE_BYTES) for _ in range(1 if self.inline else RING)]
-        self._busy: list[threading.Lock | None] = [None] * len(self._ring)
+        self._used = [0] * len(self._ring)  # number of the last read that the thread got from each
         self._turn = 0
         self.plain = self._ring[0]
-        self._jobs: queue.SimpleQueue[tuple[list[Slice], threading.Lock]] = queue.SimpleQueue()
+        self._given = 0  # reads are numbered as the thread gets them
+        self._done = 0  # the last that it has hashed; it takes them in turn
+        self._locks: deque[tuple[int, threading.Lock]] = deque()  # each is free when its read is hashed
+        self._jobs: queue.SimpleQueue[tuple[list[Slice], int, threading.Lock]] = queue.SimpleQueue()
         if not self.inline:
             threading.Thread(target=self._work, daemon=True, name="sha256").start()
 
@@ -66,37 +74,42 @@ class Buffers:
         if not slices:
             return
         self.slices = []
-        if size < OFFLOAD_BYTES and all(lock is None for lock in self._busy):
-            for update, data in slices:
-                update(data)
+        done = self._done
+        behind = size < OFFLOAD_BYTES or self._given - done >= BEHIND
+        if behind and all(digest.given <= done for digest, _ in slices):  # what the thread has of a data set goes first
+            for digest, data in slices:
+                digest.add(data)
             return
+        self._given += 1
+        for digest, _ in slices:
+            digest.given = self._given
         lock = threading.Lock()
         lock.acquire()
-        self._busy[self._turn] = lock
-        self._jobs.put((slices, lock))
+        self._locks.append((self._given, lock))
+        self._used[self._turn] = self._given
+        self._jobs.put((slices, self._given, lock))
         self._turn = (self._turn + 1) % RING
-        self._wait(self._turn)
+        self._wait(self._used[self._turn])
         self.plain = self._ring[self._turn]
 
-    def settle(self) -> None:
-        """Wait until everything noted so far is hashed."""
-        if self.inline:
-            return
+    def settle(self, digest: Digest | None = None) -> None:
+        """Wait until everything noted so far, or all of `digest`, is hashed."""
         slices, self.slices = self.slices, []
-        for turn in range(len(self._busy)):
-            self._wait((self._turn + 1 + turn) % len(self._busy))
-        for update, data in slices:
-            update(data)
+        self._wait(digest.given if digest is not None and not slices else self._given)
+        for each, data in slices:
+            each.add(data)
 
-    def _wait(self, turn: int) -> None:
-        lock = self._busy[turn]
-        if lock is not None:
-            lock.acquire()
-            self._busy[turn] = None
+    def _wait(self, number: int) -> None:
+        """Wait until the thread has hashed read `number`."""
+        locks = self._locks
+        while locks and locks[0][0] <= max(number, self._done):
+            locks.popleft()[1].acquire()
 
     def _work(self) -> None:
         while True:
-            slices, lock = self._jobs.get()
-            for update, data in slices:
-                update(data)
+            slices, number, lock = self._jobs.get()
+            for digest, data in slices:
+                digest.add(data)
+            self._done = number
             lock.release()
+            del slices, digest, data

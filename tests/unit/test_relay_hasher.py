@@ -1,0 +1,115 @@
+"""SHA-256 beside the loop: right whatever is hashed where, and nobody waits for another's data without need."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+
+import pytest
+
+from wardgate.relay.hasher import BEHIND, OFFLOAD_BYTES, RING, Buffers, Digest
+
+BIG = OFFLOAD_BYTES
+
+
+def read(buffers: Buffers, *parts: tuple[Digest, bytes]) -> None:
+    """As a leg and the walker do: read into `plain`, note the slices, go on."""
+    at = 0
+    for digest, data in parts:
+        buffers.plain[at : at + len(data)] = data
+        digest.update(buffers.plain[at : at + len(data)])
+        at += len(data)
+    buffers.after_feed(at)
+
+
+class Gate:
+    """Holds the hashing of one digest up until `open`."""
+
+    def __init__(self, digest: Digest) -> None:
+        self.entered, self.open, self.thread = threading.Event(), threading.Event(), ""
+        add = digest.add
+
+        def held(data: memoryview) -> None:
+            self.thread = threading.current_thread().name
+            self.entered.set()
+            assert self.open.wait(10)
+            add(data)
+
+        digest.add = held
+
+
+@pytest.mark.parametrize("hash_threads", [0, 1])
+def test_digests_are_right_however_reads_are_cut_and_mixed(hash_threads: int) -> None:
+    chance = random.Random(hash_threads)
+    buffers = Buffers(hash_threads)
+    for _ in range(12):
+        digests = [Digest(buffers) for _ in range(5)]
+        wanted = [hashlib.sha256() for _ in digests]
+        for _ in range(60):
+            parts = []
+            for _ in range(chance.choice((1, 1, 1, 2, 3))):
+                number, data = chance.randrange(5), chance.randbytes(chance.choice((1, 900, 16_000, 70_000, 120_000)))
+                wanted[number].update(data)
+                parts.append((digests[number], data))
+            read(buffers, *parts)
+            if chance.random() < 0.1:
+                number = chance.randrange(5)
+                assert digests[number].hexdigest() == wanted[number].hexdigest()
+        assert [digest.hexdigest() for digest in digests] == [sha.hexdigest() for sha in wanted]
+
+
+def test_a_digest_does_not_wait_for_what_came_after_it() -> None:
+    buffers = Buffers(1)
+    first, second = Digest(buffers), Digest(buffers)
+    held = Gate(second)
+    read(buffers, (first, bytes(BIG)))
+    read(buffers, (second, bytes(BIG)))
+    assert held.entered.wait(10)
+    assert first.hexdigest() == hashlib.sha256(bytes(BIG)).hexdigest()
+    held.open.set()
+    assert second.hexdigest() == hashlib.sha256(bytes(BIG)).hexdigest()
+
+
+def test_the_loop_hashes_itself_while_the_thread_is_behind() -> None:
+    buffers = Buffers(1)
+    slow = [Digest(buffers) for _ in range(BEHIND)]
+    held = [Gate(digest) for digest in slow]
+    for digest in slow:
+        read(buffers, (digest, bytes(BIG)))
+    assert held[0].entered.wait(10)
+    assert held[0].thread == "sha256"
+    other = Digest(buffers)
+    read(buffers, (other, b"x" * BIG))
+    assert other.hexdigest() == hashlib.sha256(b"x" * BIG).hexdigest(), "nobody has to open a gate for that"
+    for each in held:
+        each.open.set()
+    assert slow[-1].hexdigest() == hashlib.sha256(bytes(BIG)).hexdigest()
+
+
+def test_bytes_of_one_data_set_are_hashed_in_their_order_although_the_thread_is_behind() -> None:
+    buffers = Buffers(1)
+    digest = Digest(buffers)
+    held = Gate(digest)
+    for number in range(BEHIND + 2):
+        read(buffers, (digest, bytes([number]) * BIG))
+    read(buffers, (digest, b"the last, and short"))
+    assert held.entered.wait(10)
+    held.open.set()
+    whole = b"".join(bytes([number]) * BIG for number in range(BEHIND + 2)) + b"the last, and short"
+    assert digest.hexdigest() == hashlib.sha256(whole).hexdigest()
+
+
+def test_a_buffer_is_not_read_into_before_it_is_hashed() -> None:
+    buffers = Buffers(1)
+    digest = Digest(buffers)
+    held = Gate(digest)
+    seen = set()
+    for number in range(RING - 1):
+        seen.add(id(buffers.plain.obj))
+        read(buffers, (digest, bytes([number]) * BIG))
+    assert len(seen) == RING - 1, "the thread has hashed none of them yet"
+    threading.Timer(0.2, held.open.set).start()
+    for number in range(RING - 1, 3 * RING):
+        read(buffers, (digest, bytes([number]) * BIG))
+    assert digest.hexdigest() == hashlib.sha256(b"".join(bytes([number]) * BIG for number in range(3 * RING))).hexdigest()
