@@ -1,6 +1,6 @@
 """Keeps the rule set: checked before it is applied, whole or not at all, put back when it is not confirmed.
 
-Counters begin again with each rule set; what they had reached is added here.
+What a counter had reached when it was deleted is added here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from wardgate.plant.programs import ProgramError, nft_apply, nft_check, nft_json
+from wardgate.plant.refill import TABLE, refill
 
-FAMILY_TABLES = (("bridge", "wardgate"), ("inet", "wardgate"))
+FAMILIES = ("bridge", "inet")
 Noted = tuple[str, tuple[str, str, str, int]]  # set name; source, destination, protocol, port
 
 
@@ -26,14 +27,30 @@ class RuleKeeper:
 
     def apply(self, text: str, now: float = 0.0, confirm_seconds: float = 0.0) -> None:
         """Check and apply; with `confirm_seconds` it must be confirmed by then. Raises `ProgramError`: the old one holds."""
-        nft_check(text)
-        counters, seen = read()
-        nft_apply(text)
-        self._past.update(counters)
-        _put_back(seen)
+        rows = _listed()
+        if not self._refill(text, rows):
+            nft_check(text)
+            nft_apply(text)
+            counters, seen = _read(rows)
+            self._past.update(counters)
+            _put_back(seen)
         if confirm_seconds and self.current and not self._before:
             self._before, self._until = self.current, now + confirm_seconds
         self.current = text
+
+    def _refill(self, text: str, rows: dict[str, list[dict[str, Any]]]) -> bool:
+        """Apply a rule set without a moment between the old and the new one; False when the tables are not as they should be."""
+        change = refill(text, rows)
+        if not change:
+            return False
+        try:
+            nft_check(change)
+            nft_apply(change)
+        except ProgramError:  # a set of another type, from another version: they have to be made anew, or the text is wrong
+            return False
+        kept = _read(_listed())[0]
+        self._past.update({name: count for name, count in _read(rows)[0].items() if name not in kept})
+        return True
 
     @property
     def waiting(self) -> bool:
@@ -60,14 +77,21 @@ class RuleKeeper:
 
 def read() -> tuple[dict[str, int], list[Noted]]:
     """Return packets by counter of the rule set in force, and what was noted as refused; one program a table."""
+    return _read(_listed())
+
+
+def _listed() -> dict[str, list[dict[str, Any]]]:
+    return {family: nft_json("table", family, TABLE) for family in FAMILIES}
+
+
+def _read(rows: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, int], list[Noted]]:
     counters: Counter[str] = Counter()
     seen: list[Noted] = []
-    for family, table in FAMILY_TABLES:
-        for row in nft_json("table", family, table):
-            if "counter" in row:
-                counters[row["counter"]["name"]] += row["counter"]["packets"]
-            elif row.get("set", {}).get("name", "").startswith("seen_"):
-                seen += _noted(row["set"])
+    for row in (row for table in rows.values() for row in table):
+        if "counter" in row:
+            counters[row["counter"]["name"]] += row["counter"]["packets"]
+        elif row.get("set", {}).get("name", "").startswith("seen_"):
+            seen += _noted(row["set"])
     return dict(counters), seen
 
 
