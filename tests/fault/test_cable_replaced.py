@@ -15,7 +15,7 @@ from wardgate.plant import wire
 
 pytestmark = pytest.mark.skipif(can() is not None, reason=str(can()))
 NAMED, REFUSED = 5514, 5515  # UDP ports of the PACS
-TIMES = 40
+TIMES, TIMES_ANEW = 40, 100  # one in twenty let a frame through when tables were made anew
 
 # Numbered datagrams to both ports by turns, until it is told to end; then how many.
 SEND = f"""
@@ -107,7 +107,8 @@ def _ended(program: Program, word: str) -> str:
     return program.log.split(f"{word} ")[1].splitlines()[0]
 
 
-def test_no_frame_is_lost_and_none_passes_while_rules_are_replaced(plant: Plant) -> None:
+@pytest.mark.parametrize("anew", [False, True], ids=["filled again", "made anew"])
+def test_no_frame_is_lost_and_none_passes_while_rules_are_replaced(plant: Plant, anew: bool) -> None:
     _policy(plant, ("logs", NAMED))
     plant.start_netd()
     _settle(plant)
@@ -115,15 +116,19 @@ def test_no_frame_is_lost_and_none_passes_while_rules_are_replaced(plant: Plant)
     until(lambda: "takes" in taker.log, "it takes")
     sender = _start(plant, "modality", SEND)
     until(lambda: plant.counters()["allow_logs"] > 100, "frames pass")
-    for turn in range(TIMES):
+    for turn in range(TIMES_ANEW if anew else TIMES):
         _policy(plant, ("logs", NAMED), *([("more", 5600 + turn)] if turn % 2 else []))
+        if anew:  # something strange in a table: both are deleted and made
+            plant.box.do("nft", "add quota inet wardgate strange 10 bytes")
         _reload(plant)
     sent = int(_ended(sender, "sent"))
     count, last, lost, wrong = json.loads(_ended(taker, "came"))
-    print(f"{sent} frames of each kind sent while the rules were replaced {TIMES} times")
-    assert sent > 2000 and last == sent - 1
-    assert not lost, f"{sent - count} of {sent}: {lost}"
-    assert not wrong
+    print(f"{sent} frames of each kind sent while the rules were replaced")
+    assert sent > 2000
+    assert not wrong, f"{wrong} of {sent} passed that policy does not name"
+    if anew:
+        return  # then one may be lost
+    assert not lost and last == sent - 1, f"{sent - count} of {sent}: {lost}"
     counters = plant.counters()
     assert counters["allow_logs"] >= sent and counters["refused_modality"] >= sent  # each was counted once, over all of them
 

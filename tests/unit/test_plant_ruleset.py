@@ -55,19 +55,20 @@ def test_everything_is_denied_that_no_rule_names() -> None:
         ("inet", "output"),
     ):
         assert "policy drop;" in chain(text, table, name)[0]
-    assert chain(text, "inet", "forward") == ["type filter hook forward priority filter; policy drop;"]
-    assert "accept" not in chain(text, "bridge", "forward")[-1]
+        assert chain(text, table, name)[-1] == "drop"  # a new chain has its policy a moment after its rules
+    assert chain(text, "inet", "forward") == ["type filter hook forward priority filter; policy drop;", "drop"]
+    assert "accept" not in chain(text, "bridge", "forward")[-2]
 
 
 def test_without_management_the_box_has_no_rule_for_itself() -> None:
     text = bridge_ruleset(plant_config(GATEWAY + BRIDGE.split("[plant.management]")[0]), HERE, KNOWN)
     assert "192.0.2.9" not in text
-    assert len(chain(text, "inet", "input")) == 3  # hook, lo, what is marked
+    assert len(chain(text, "inet", "input")) == 4  # hook, lo, what is marked, drop
 
 
 def test_while_policy_only_observes_nothing_is_dropped_or_taken() -> None:
     text = bridge_ruleset(plant_config(GATEWAY + BRIDGE.replace("[plant]\n", "[plant]\nenforce = false\n")), HERE, KNOWN)
-    assert chain(text, "bridge", "forward")[-1] == "accept"
+    assert chain(text, "bridge", "forward")[-2:] == ["accept", "drop"]
     assert not any(rule.endswith("drop") for rule in chain(text, "bridge", "prerouting"))
     assert not any("jump take" in rule for rule in chain(text, "bridge", "prerouting"))
 

@@ -115,8 +115,10 @@ def _maps(hosts: Mapping[str, str]) -> list[str]:
 
 
 def chain(name: str, hook: str, rules: Iterable[str]) -> list[str]:
+    """Return a chain. The kernel gives a new one its policy a moment after its rules begin to count: the last rule says it too."""
     head = [f"type filter hook {name} {hook};"] if hook else []
-    return [f"chain {name} {{", *(f"\t{rule}" for rule in [*head, *rules]), "}"]
+    last = ["drop"] if hook.endswith("policy drop") else []
+    return [f"chain {name} {{", *(f"\t{rule}" for rule in [*head, *rules, *last]), "}"]
 
 
 def _device(plant: Plant, side: Side) -> str:
