@@ -15,7 +15,7 @@ from wardgate.plant import wire
 
 pytestmark = pytest.mark.skipif(can() is not None, reason=str(can()))
 NAMED, REFUSED = 5514, 5515  # UDP ports of the PACS
-TIMES, TIMES_ANEW = 40, 100  # one in twenty let a frame through when tables were made anew
+TIMES, TIMES_ANEW = 40, 60  # a frame went through in 0 to 5 of 100 times when tables were made anew without the last drop
 
 # Numbered datagrams to both ports by turns, until it is told to end; then how many.
 SEND = f"""
