@@ -106,8 +106,9 @@ class NotBooted(AssertionError):
 
 
 class QemuBox:
-    """One box. `disk`: a qcow2 file of its own. `modality`: more words of that port's network (hostfwd). `peer`: who is reached on the
-    other, this machine's loopback address under that name; without one nobody is. `cables`: the two ports are joined to these instead."""
+    """One box. `disk`: a file of its own, qcow2 or raw. `modality`: more words of that port's network (hostfwd). `peer`: who is reached on
+    the other, this machine's loopback address under that name; without one nobody is. `cables`: the two ports are joined to these instead.
+    """
 
     def __init__(
         self,
@@ -133,6 +134,7 @@ class QemuBox:
         self._variables = folder / "variables.fd"
         if not self._variables.exists():
             shutil.copyfile(machine.variables if secure_boot else machine.open_variables, self._variables)
+        self._is_ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._shell: pexpect.fdpexpect.fdspawn[Any] | None = None
         self._socket: socket.socket | None = None
@@ -159,7 +161,8 @@ class QemuBox:
         argv += ["-smp", "2", "-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none"]
         argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.machine.code}"]
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
-        argv += ["-drive", f"file={self.disk},format=qcow2,if=virtio", "-device", "virtio-rng-pci"]
+        kind = "qcow2" if self.disk.suffix == ".qcow2" else "raw"
+        argv += ["-drive", f"file={self.disk},format={kind},if=virtio", "-device", "virtio-rng-pci"]
         argv += ["-serial", f"file:{self.folder / 'console.log'}"]
         argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
         argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
@@ -234,6 +237,11 @@ class QemuBox:
             self._shell.expect(what, timeout=seconds)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             raise NotBooted(f"no {what!r} within {seconds} s; console:\n{self.console[-3000:]}\nshell: {self._shell.before!r}") from error
+
+    def shell_answers(self) -> bool:
+        """Has the box, since it was told to start again, come so far that its shell answers? Does not wait."""
+        self._is_ready = self._is_ready or self.shell_said("READY")
+        return self._is_ready
 
     def shell_said(self, word: str) -> bool:
         """Did the shell's terminal say `word` by now?"""
