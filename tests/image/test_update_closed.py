@@ -57,7 +57,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             box.wait_shell()
             box.until("wardgate state show | grep -q WG946")
             look(box, told)
-            told.standing = box.ask("wardgate state show")
+            told.standing = box.run("wardgate state show")[1]
             box.ask("mkdir /run/stick && mount -o ro /dev/vdb /run/stick")
             box.ask(INSTALL, 1200)
             box.send("systemctl reboot --no-block")

@@ -14,6 +14,7 @@ from support.qemubox import place_of
 from wardgate.update import grubenv
 
 STEP, PIECE = 256 << 10, 4096  # a piece of each step is looked at
+READ = 1 << 20
 
 
 class Written(NamedTuple):
@@ -49,6 +50,11 @@ class SlotSpy:
     def loader(self) -> grubenv.Memory:
         """Return what lies in the loader's memory on the disk."""
         return grubenv.parse(os.pread(self._fd, grubenv.SIZE, self._loader))
+
+    def state_says(self, word: bytes) -> bool:
+        """Does `word` stand anywhere on the state partition? A removed file's bytes may."""
+        start, size = place_of("state")
+        return any(word in os.pread(self._fd, 2 * READ, start + offset) for offset in range(0, size, READ))
 
     def _share(self, pieces: list[tuple[int, bytes]]) -> float:
         return sum(os.pread(self._fd, PIECE, place) == piece for place, piece in pieces) / len(pieces)
