@@ -273,15 +273,21 @@ class QemuBox:
         return said.strip()
 
     def until(self, command: str, seconds: float = BOOT_SECONDS, pause: float = 1.0) -> None:
-        """Wait until a line of shell succeeds in the box."""
+        """Wait until a line of shell succeeds in the box. To ask costs the box processor time that its start needs, so it is not asked
+        again before as much time has gone as three times the answer took."""
         deadline = time.monotonic() + seconds
         while True:
-            status, said = self.run(command)
+            began = time.monotonic()
+            status, said = self.run(command, max(seconds, 60.0))
             if status == 0:
                 return
             if time.monotonic() > deadline:
                 raise NotBooted(f"not within {seconds} s: {command}\n{said}\n{self.journal()}")
-            time.sleep(pause)
+            time.sleep(max(pause, 3 * (time.monotonic() - began)))
+
+    def in_service(self, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until the gateway serves and the slot is judged; by their starts, which are waited for and not asked for again and again."""
+        self.until("systemctl start wardgate wardgate-update && ss -H -ltn | grep -q ':104 '", seconds)
 
     def slot(self) -> str:
         """Return the slot that runs."""
