@@ -83,6 +83,12 @@ def test_nothing_forwards_before_policy_and_firewall() -> None:
     assert networkd["Requires"] == networkd["After"] == ["wardgate-firewall.service"]
 
 
+def test_systemd_starts_rauc_for_the_judge_and_not_the_bus_that_soon_gives_up() -> None:
+    unit = read_unit(UNITS / "wardgate-update.service")["Unit"]
+    assert "rauc.service" in unit["Wants"][0].split() and "rauc.service" in unit["After"][0].split()
+    assert "wardgate.service" in read_unit(UNITS / "rauc.service.d/wardgate.conf")["Unit"]["After"][0].split()
+
+
 def test_the_key_service_sees_who_asks() -> None:
     """In a user namespace SO_PEERCRED shows every other account as nobody."""
     assert "PrivateUsers" not in read_unit(UNITS / "wardkeys.service")["Service"]
