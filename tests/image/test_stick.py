@@ -36,7 +36,7 @@ class Story:
 def vfat(path: Path, label: str, bundle: Path) -> Path:
     """Return the image of a stick as Windows makes it: vfat, `update.raucb` on it."""
     with path.open("wb") as file:
-        file.truncate(bundle.stat().st_size + (32 << 20))
+        file.truncate(bundle.stat().st_size + (96 << 20))  # FAT32 has 65525 clusters at least
     subprocess.run(["mkfs.vfat", "-F", "32", "-n", label, str(path)], check=True, timeout=60, capture_output=True)
     subprocess.run(["mcopy", "-i", str(path), str(bundle), "::update.raucb"], check=True, timeout=60)
     return path
