@@ -17,6 +17,7 @@
 #define ANSWER 0x80
 #define ANSWER_HEAD 8 /* version, operation, id, status */
 #define LONGEST_US 1000000
+#define SLEEPS 16
 
 static const unsigned char id[4] = {0, 0, 0, 1};
 static const unsigned char unasked[4] = {0, 0, 0, 0}; /* why the service turns a caller away */
@@ -86,6 +87,19 @@ static void learn(struct ward_key *key, int64_t took)
     atomic_store(&key->usual_us, (unsigned)(usual + ((took < LONGEST_US ? took : LONGEST_US) - usual) / 4));
 }
 
+/* A thread that yields to others loses its turn for some milliseconds, where one that sleeps is woken at once: so that is seldom tried. */
+static void look(struct ward_key *key, int fd)
+{
+    unsigned left = atomic_load(&key->slept_for);
+
+    if (atomic_load(&key->usual_us) >= WARD_QUICK_US)
+        return;
+    if (left > 0)
+        atomic_store(&key->slept_for, left - 1);
+    else if (ward_look(fd, WARD_QUICK_US) == WARD_OTHERS)
+        atomic_store(&key->slept_for, SLEEPS);
+}
+
 /* Takes the answer apart. The text of a refusal is cut and freed of what a log should not see. */
 static int read_answer(const struct ward_key *key, unsigned char *packet, size_t size, unsigned char *signature, size_t *signature_size)
 {
@@ -140,8 +154,8 @@ int ward_ask(struct ward_key *key, const char *scheme, const unsigned char *dige
         if (fd < 0)
             return ward_fail(key->provider, WARD_UNREACHABLE, "%s: %s", key->socket, strerror(errno));
         sent = send_packet(fd, request, used, until);
-        if (sent > 0 && atomic_load(&key->usual_us) < WARD_QUICK_US)
-            (void)ward_look(fd, WARD_QUICK_US);
+        if (sent > 0)
+            look(key, fd);
         got = sent > 0 ? receive_packet(fd, answer, sizeof(answer), until) : sent;
         /* An answer that is late or broken must not be the answer to the next question. */
         if (got < ANSWER_HEAD || memcmp(answer + 2, id, sizeof(id)) != 0)

@@ -19,7 +19,7 @@
 #include "wardkeys.h"
 
 #define CONNECT_PAUSE_NS (5 * 1000 * 1000)
-#define OTHERS_US 20 /* a sched_yield() of so long let somebody else have the processor */
+#define OTHERS_US 50 /* a sched_yield() of so long let somebody else have the processor */
 
 struct connection {
     int fd;
@@ -48,20 +48,22 @@ int64_t ward_now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-bool ward_look(int fd, int64_t us)
+enum ward_seen ward_look(int fd, int64_t us)
 {
     struct pollfd wanted = {.fd = fd, .events = POLLIN};
     int64_t now = ward_now_us(), end = now + us, before;
 
     do {
         if (poll(&wanted, 1, 0) > 0)
-            return true;
+            return WARD_CAME;
         before = now;
         (void)sched_yield();
         ward_stay_if_process_ends();
         now = ward_now_us();
-    } while (now < end && now - before < OTHERS_US);
-    return false;
+        if (now - before >= OTHERS_US)
+            return WARD_OTHERS;
+    } while (now < end);
+    return WARD_NOTHING;
 }
 
 /* Waits for `events`; returns a positive number, 0 when the time is over, or -1 with errno. */

@@ -80,6 +80,7 @@ static struct ward_key *key_from(const struct ward_provider *provider, const uns
     atomic_init(&key->users, 1);
     atomic_init(&key->proven, false);
     atomic_init(&key->usual_us, 5 * WARD_QUICK_US); /* it has to show that it is quick */
+    atomic_init(&key->slept_for, 0);
     atomic_init(&key->check, NULL);
     key->provider = provider;
     if (left < 6 || at[0] != 1 || (at[1] & ~1u) != 0)

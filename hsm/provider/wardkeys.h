@@ -62,6 +62,7 @@ struct ward_key {
     bool rehearsal;    /* makes signatures that are worth nothing and asks nobody: to try which suites a server context offers */
     atomic_bool proven; /* a signature has been checked with the public key */
     atomic_uint usual_us; /* for an answer, lately */
+    atomic_uint slept_for; /* so many answers are not looked for: somebody else wanted the processor */
     _Atomic(struct ward_check *) check; /* one that is set up and in nobody's hands, or NULL */
     char socket[WARD_SOCKET_BYTES];
     char uri[WARD_URI_BYTES];
@@ -97,7 +98,8 @@ int64_t ward_now_us(void);
  * Looks for something to read for at most `us` microseconds, and only as long as nobody else wants this processor: to be woken costs more
  * than half of what an EC signature in a software token takes.
  */
-bool ward_look(int fd, int64_t us);
+enum ward_seen { WARD_CAME, WARD_NOTHING, WARD_OTHERS };
+enum ward_seen ward_look(int fd, int64_t us);
 int ward_wait(int fd, short events, int64_t until);
 /* Returns this thread's connection to `path`, opened now unless `*was_kept`, or -1 with errno. */
 int ward_connection(const char *path, int64_t until, bool *was_kept);
