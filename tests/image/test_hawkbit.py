@@ -118,9 +118,11 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             told.process = box.ask("ps -eo user:16,args | grep rauc-hawkbit-update[r]")
             told.marking = box.run("setpriv --reuid wardfetch --regid wardfetch --clear-groups rauc status mark-bad 2>&1")[1]
             wants(told, server, box, there[0], "Error", "Finished")
+            server.assign(NAME, there[1])
+            # DCMTK's PACS takes one association at a time: the look at what works has to be over.
+            until(lambda: "Copying image" in server.told(NAME), "the slot is written", INSTALL_SECONDS)
             with dial(site.modality_ports[104], seconds=120.0) as wire:
                 wire.associate()
-                server.assign(NAME, there[1])
                 waits = "journalctl -b -o cat -u wardgate-restart | grep -q WG924"
                 until_with_an_association(box, wire, waits, INSTALL_SECONDS)
                 time.sleep(20)
