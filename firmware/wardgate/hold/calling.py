@@ -17,7 +17,8 @@ from wardgate.hold.hearing import heard
 from wardgate.hold.offer import user_information
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.ledger import Ledger
-from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.relay.tokens import Out

@@ -24,7 +24,8 @@ from wardgate.hold.space import STEP_BYTES
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
 from wardgate.relay.defects import traceback_of
-from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.errors import LocalError, PduError

@@ -25,7 +25,7 @@ from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
 from wardgate.relay.hasher import Digest
-from wardgate.relay.leg import Pause
+from wardgate.relay.legstate import Pause
 from wardgate.relay.phase import Phase
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.items import PresentationContextRQ

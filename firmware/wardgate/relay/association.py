@@ -17,7 +17,8 @@ from wardgate.policy.model import StatusRule
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
-from wardgate.relay.leg import Leg, Side, State
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Side, State
 from wardgate.relay.opening import Opening
 from wardgate.relay.phase import Phase
 from wardgate.relay.releasing import release_asked, release_confirmed

@@ -8,7 +8,8 @@ from wardgate.dimse.command import Command, CommandField, parse
 from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.edit.response import replace_status
 from wardgate.relay.hasher import Digest
-from wardgate.relay.leg import Leg, Pause
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Pause
 from wardgate.relay.nobody import NOBODY
 from wardgate.relay.stores import Store, Stores
 from wardgate.upperlayer.walker import Segment, Sink, Walker

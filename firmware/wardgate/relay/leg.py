@@ -6,11 +6,11 @@ Memory stays flat: while bytes wait to be sent on a leg, nothing is read from th
 from __future__ import annotations
 
 import socket
-from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
 from wardgate.relay.hasher import READ_BYTES, Buffers
+from wardgate.relay.legstate import Owner, Pause, Side, Source, State
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 from wardgate.relay.nobody import NOBODY
 
@@ -24,63 +24,12 @@ _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final = socket.TCP_QUICKACK
 _RECV_WHILE_SHAKING: Final = 65536
 _NOWHERE: Final = memoryview(bytearray())
-
-
-class Side(Enum):
-    """Which leg: the one who called us, or the one we called."""
-
-    ACCEPTOR = "acceptor"
-    REQUESTOR = "requestor"
-
-    __hash__ = object.__hash__  # that of `Enum` is Python code, and sides are keys of what every PDU asks for
-
-
-class State(Enum):
-    """Life of a leg."""
-
-    CONNECTING = "connecting"
-    HANDSHAKE = "handshake"
-    OPEN = "open"
-    PARTING = "parting"  # our last byte is said; what still comes is thrown away until the peer closes
-    CLOSED = "closed"
-
-
 _CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to reach, and these are asked for every read
 _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
 _PARTING: Final = State.PARTING
-PART_SECONDS: Final = 5.0
+_PART_SECONDS: Final = 5.0
 _LAST_READS: Final = 8
-
-
-class Pause(Enum):
-    """Why we do not read from a leg; the values are bits."""
-
-    OTHER_FULL = 1  # the other leg has bytes waiting
-    RECORD = 2  # a response waits for its record to be durable
-    WORK = 4  # a handshake step runs in a thread
-    DISK = 16  # what came waits to be written
-    EARLY = 8  # our A-ASSOCIATE-RQ has not left yet: nobody may speak before it
-
-
-class Owner(Protocol):
-    """What a leg tells its association."""
-
-    def connected(self, leg: Leg) -> None: ...
-
-    def handshake_bytes(self, leg: Leg, data: bytes) -> None: ...
-
-    def lost(self, leg: Leg, reason: str) -> None: ...
-
-    def broken(self, leg: Leg, error: Exception) -> None: ...
-
-
-class Source(Protocol):
-    """What feeds a leg: it is paused while the leg has bytes waiting."""
-
-    def pause(self, why: Pause) -> None: ...
-
-    def resume(self, why: Pause) -> None: ...
 
 
 class Leg:
@@ -357,7 +306,7 @@ class Leg:
         self.carry = b""
         self._events = IN | (OUT if self._waiting else 0)
         self._loop.modify(self.sock.fileno(), self._events)
-        self._loop.at(PART_SECONDS, self.close)
+        self._loop.at(_PART_SECONDS, self.close)
         if not self._waiting and not self._talks:
             self._shut()
 

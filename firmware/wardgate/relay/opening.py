@@ -22,7 +22,8 @@ from wardgate.relay.defects import code_of
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import direction_of, title_of
 from wardgate.relay.ledger import Ledger
-from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused

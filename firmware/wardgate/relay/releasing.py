@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wardgate.relay.leg import Leg, Side
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Side
 from wardgate.relay.phase import Phase
 from wardgate.upperlayer.machine import Event
 from wardgate.upperlayer.table import State as Sta

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Union
 
 from wardgate.policy.keyref import TokenKey
 from wardgate.relay.first import FirstHandshake, Turn
-from wardgate.relay.leg import Leg, Pause, Side, State
+from wardgate.relay.leg import Leg
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.transport.peer import TlsRole
 from wardgate.transport.tls import TlsChannel
 
