@@ -388,7 +388,7 @@ class Forwarder:
             def done(_error: Exception | None) -> None:
                 self._syncing = False
 
-            self.loop.at(SYNC_SECONDS, lambda: self.syncer.submit(_nothing, done))
+            self.loop.at(SYNC_SECONDS, lambda: self.syncer.sync(done))
 
     def _aside(self, entry: Entry, why: dict[str, Any]) -> None:
         self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
@@ -463,10 +463,6 @@ def _poke_socket(path: str) -> socket.socket:
     finally:
         os.umask(mask)
     return sock
-
-
-def _nothing() -> None:
-    """Only the notes are to be made durable."""
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
 """Originals in the queue: what the forwarder does with SOP Instance Status on links whose box is a holder (PS3.15 A.1.1 a to f).
 
 The claim of an instance is a note beside its bytes (`holding`); every change of it has a custody record, which is durable before the claim
-is. A claim that was not written yet is made anew from the bytes and the configuration, which gives the same; a record may stand twice then.
+is, and the claim is durable before anything follows of it: the journal of commitment must not know of a transfer that the claim has
+forgotten. A claim that was not written yet is made anew from the bytes and the configuration, which gives the same; then a record may
+stand twice.
 """
 
 from __future__ import annotations
@@ -263,7 +265,7 @@ class Originals:
         again: bool = True,
         **fields: str,
     ) -> None:
-        """Write the record of a change, then note the new claim, then `done`. `again`: what cannot be recorded is tried again."""
+        """Write the record of a change, then the new claim, then `done`. `again`: what cannot be recorded is tried again."""
         record = event.status_record(
             *self.gate.clock.now(),
             {
@@ -274,15 +276,25 @@ class Originals:
         )  # fmt: skip
 
         def answered(status: Status, _index: int) -> None:
-            good = status is Status.OK
-            if good:
+            if status is Status.OK:
                 self._note(entry, after)
-            else:
-                self.gate.event(Code.RECORD_FAILED, link=header.link, instance=header.sop_instance, holder="hold")
-            if good or not again:
-                done(good)
-            else:
+                sync()
+                return
+            self.gate.event(Code.RECORD_FAILED, link=header.link, instance=header.sop_instance, holder="hold")
+            if again:
                 self._forwarder.loop.at(AGAIN_SECONDS, submit)
+            else:
+                done(False)
+
+        def sync() -> None:
+            self._forwarder.syncer.sync(synced)
+
+        def synced(error: Exception | None) -> None:
+            if error is None:
+                done(True)
+                return
+            self.gate.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+            self._forwarder.loop.at(AGAIN_SECONDS, sync)
 
         def submit() -> None:
             self.gate.custodian.submit(Op.EVENT, os.urandom(16), 0, record, answered)

@@ -308,7 +308,7 @@ class Sending(Calling):
                 self.gate.event(Code.HOLD_ACK_FAILED, self.titles, link=self.link.name, file=entry.name, detail=error)
             self._ledger.store(out.store, status, Outcome.STATUS, SentBy.ACCEPTOR, recorded)
 
-        forwarder.syncer.submit(_nothing, synced)
+        forwarder.syncer.sync(synced)
 
     def _aside(self, item: Item, store: Store | None, reason: str, fields: dict[str, object], status: int | None = None) -> None:
         """Put an instance into quarantine; the next one has its turn."""
@@ -388,7 +388,3 @@ class Sending(Calling):
 
 def _nobody_waits(_durable: bool) -> None:
     """A record that nothing waits for."""
-
-
-def _nothing() -> None:
-    """Only the notes are to be made durable."""

@@ -59,6 +59,10 @@ class Syncer:
             idle.job = job
             idle.awake.release()
 
+    def sync(self, done: Done) -> None:
+        """Run nothing but what the syncer was given for `sync`, then `done` on the loop."""
+        self.submit(_nothing, done)
+
     def close(self, seconds: float) -> None:
         """Finish what was given and end the threads; wait for each at most `seconds`."""
         with self._lock:
@@ -92,3 +96,7 @@ class Syncer:
 
     def _tell(self, done: Done, error: Exception | None) -> None:
         self._call(lambda: done(error))
+
+
+def _nothing() -> None:
+    """The work of who only waits for `sync`."""
