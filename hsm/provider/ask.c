@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -87,12 +88,14 @@ static void learn(struct ward_key *key, int64_t took)
     atomic_store(&key->usual_us, (unsigned)(usual + ((took < LONGEST_US ? took : LONGEST_US) - usual) / 4));
 }
 
-/* A thread that yields to others loses its turn for some milliseconds, where one that sleeps is woken at once: so that is seldom tried. */
+/* A thread that yields to others loses its turn for some milliseconds, where one that sleeps is woken at once: so that is seldom tried.
+ * Where several threads ask in turn, the processor is better left to them and to the key service. */
 static void look(struct ward_key *key, int fd)
 {
+    uintptr_t self = (uintptr_t)pthread_self();
     unsigned left = atomic_load(&key->slept_for);
 
-    if (atomic_load(&key->usual_us) >= WARD_QUICK_US)
+    if (atomic_exchange(&key->asked_by, self) != self || atomic_load(&key->usual_us) >= WARD_QUICK_US)
         return;
     if (left > 0)
         atomic_store(&key->slept_for, left - 1);

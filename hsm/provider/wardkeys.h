@@ -63,6 +63,7 @@ struct ward_key {
     atomic_bool proven; /* a signature has been checked with the public key */
     atomic_uint usual_us; /* for an answer, lately */
     atomic_uint slept_for; /* so many answers are not looked for: somebody else wanted the processor */
+    atomic_uintptr_t asked_by; /* the thread that asked last */
     _Atomic(struct ward_check *) check; /* one that is set up and in nobody's hands, or NULL */
     char socket[WARD_SOCKET_BYTES];
     char uri[WARD_URI_BYTES];
