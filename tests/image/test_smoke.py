@@ -29,7 +29,7 @@ LOOKS = {
     "memory": "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo",
     "kernel": "uname -r; cat /proc/modules; journalctl -k -b --no-pager -o cat | grep -E 'Linux version|device-mapper|initramfs'",
     "crypto": "grep -h ^driver /proc/crypto | sort -u",
-    "broute": "echo 'table bridge t { chain c { type filter hook prerouting priority 0; meta broute set 1; } }' | nft -c -f - 2>&1",
+    "broute": "echo 'table bridge t { chain c { type filter hook prerouting priority 0; meta broute set 1; }; }' | nft -c -f - 2>&1",
     "slots": "cat /efi/grubenv",
     "rauc": "setpriv --reuid nobody --regid nogroup --clear-groups rauc status 2>&1; true",
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
