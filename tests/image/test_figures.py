@@ -61,5 +61,8 @@ def test_service_memory_and_size_are_within_their_bounds(tmp_path_factory: pytes
     print(f"image, compressed: {whole:.0f} MB; bundle: {image.bundle.stat().st_size / 1e6:.0f} MB")
     assert busy < MEMORY_MEBIBYTES
     assert whole < IMAGE_MEGABYTES
-    if load < 1.0:
-        assert seconds < SERVICE_SECONDS, "on a machine that does nothing else"
+    if load >= 1.0:
+        pytest.skip(
+            f"memory and sizes are as asked; service after {seconds:.0f} s is not judged: the machine had other work, a load of {load:.1f}"
+        )
+    assert seconds < SERVICE_SECONDS
