@@ -36,13 +36,13 @@ else
     tar -C "$out/tree" --strip-components=1 -xf "$out/archive"
     tree=$out/tree
 fi
-meson setup "$out/work" "$tree" -Dsystemd=enabled -Dapidoc=disabled --buildtype=release -Dc_args='-fstack-protector-strong -D_FORTIFY_SOURCE=2' \
+meson setup "$out/meson" "$tree" -Dsystemd=enabled -Dapidoc=disabled --buildtype=release -Dc_args='-fstack-protector-strong -D_FORTIFY_SOURCE=2' \
     -Dc_link_args='-Wl,-z,relro,-z,now' -Db_pie=true >"$out/log" 2>&1 || fail "meson: $(tail -n 1 "$out/log")"
-ninja -C "$out/work" >>"$out/log" 2>&1 || fail "ninja: $(tail -n 1 "$out/log")"
-install -m 0755 "$out/work/rauc-hawkbit-updater" "$out/rauc-hawkbit-updater"
+ninja -C "$out/meson" >>"$out/log" 2>&1 || fail "ninja: $(tail -n 1 "$out/log")"
+install -m 0755 "$out/meson/rauc-hawkbit-updater" "$out/rauc-hawkbit-updater"
 # Fifty packages that nothing else needs: a virtual environment of its own.
 python3 -m venv "$out/server"
 "$out/server/bin/pip" install -q "goosebit==$(pinned goosebit)" >>"$out/log" 2>&1 || fail "goosebit: $(tail -n 1 "$out/log")"
-rm -rf "$out/work" "$out/archive" "$out/tree"
+rm -rf "$out/meson" "$out/archive" "$out/tree"
 echo "$made" >"$out/made"
 echo "$out"
