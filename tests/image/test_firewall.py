@@ -53,6 +53,18 @@ def test_the_policy_opens_what_it_names_twice_over(folder: Path) -> None:
     assert "ip saddr 198.51.100.5 ip daddr 127.0.0.1 tcp dport 2762 accept" in done.stdout
 
 
+def test_the_base_loaded_again_keeps_each_rule_once_and_what_the_policy_opened(folder: Path) -> None:
+    path = _config(folder, modality_addresses=("192.0.2.0/24",), listen=104)
+    (folder / "open.nft").write_text(commands(load_config(path, files=False)))
+    listing = "nft list table inet box"
+    done = _nft(f"nft -f {BASE}; nft -f {folder}/open.nft; {listing}; echo again; nft -f {BASE}; {listing}")
+    assert done.returncode == 0, done.stderr
+    once, again = done.stdout.split("again\n")
+    assert once == again
+    assert "tcp dport 104 accept" in again
+    assert "delete table" not in BASE.read_text()
+
+
 def test_overlapping_callers_are_no_mistake(folder: Path) -> None:
     path = _config(folder, modality_addresses=("192.0.2.0/24", "192.0.2.10"), listen=104)
     (folder / "open.nft").write_text(commands(load_config(path, files=False)))
