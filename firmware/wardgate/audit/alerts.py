@@ -74,6 +74,15 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         *("TOKEN_HAS_FAILED", "KEY_SERVICE_IS_AWAY"),
     ),
     **_alert(EventType.HARDWARE_CONFIGURATION, Outcome.SUCCESS, "TOKEN_IS_BACK"),
+    **_alert(EventType.SECURITY_CONFIGURATION, Outcome.SUCCESS, "RELOADED", "STATE_HOLDS"),  # another policy, keys or certificates serve
+    **_alert(
+        EventType.SECURITY_CONFIGURATION,
+        _REFUSED,
+        *("RELOAD_REFUSED", "STATE_NOT_SIGNED", "STATE_SIGNATURE_WRONG", "STATE_CHANGED", "STATE_ROLLED_BACK", "STATE_UNREADABLE"),
+    ),
+    **_alert(EventType.SOFTWARE_CONFIGURATION, Outcome.SUCCESS, "UPDATE_INSTALLED", "UPDATE_GOOD"),
+    **_alert(EventType.SOFTWARE_CONFIGURATION, Outcome.MINOR, "UPDATE_UNPROVEN", "UPDATE_INTERRUPTED"),
+    **_alert(EventType.SOFTWARE_CONFIGURATION, _REFUSED, "UPDATE_REFUSED", "UPDATE_OLDER", "UPDATE_ROLLED_BACK"),
     **_alert(EventType.EMERGENCY_OVERRIDE_STARTED, Outcome.MAJOR, "BREAK_GLASS_STARTED"),  # nothing is protected while it lasts
     **_alert(EventType.EMERGENCY_OVERRIDE_STOPPED, Outcome.SUCCESS, "BREAK_GLASS_ENDED"),
     **_alert(EventType.AUDIT_RECORDING_STOPPED, Outcome.MAJOR, "AUDIT_DROPPED", "AUDIT_EVENTS_LOST", "AUDIT_SPOOL_DAMAGED"),

@@ -10,9 +10,9 @@ import os
 import sys
 import time
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wardgate.audit.outbox import Outbox
+from wardgate.audit.once import outbox_of, tell
 from wardgate.codes import Code
 from wardgate.custody.client import WriterGone
 from wardgate.custody.clock import kernel_quality
@@ -23,8 +23,10 @@ from wardgate.plant import wire
 from wardgate.policy.loader import load_config
 from wardgate.policy.mistakes import ConfigErrors
 
+if TYPE_CHECKING:
+    from wardgate.audit.outbox import Outbox
+
 _SECONDS = 10.0
-_AUDIT_SECONDS = 5.0  # for the audit sender to have an event on its disk: the custody log has it already
 
 
 def record(netd: str, writer: str, box: str, quality: Quality, log: Log, outbox: Outbox | None = None) -> bool:
@@ -42,18 +44,10 @@ def record(netd: str, writer: str, box: str, quality: Quality, log: Log, outbox:
             except (WriterGone, OSError) as error:
                 log.event(Code.BYPASS_WAITS, waiting=len(entries), detail=error)
                 return False
-            if outbox is not None:
-                _audit(outbox, entry, log)
+            code = Code.BREAK_GLASS_STARTED if entry["event"] == "begin" else Code.BREAK_GLASS_ENDED
+            tell(outbox, code, {"detail": entry["reason"], "by": entry["who"] or entry["how"]}, entry["at_ns"], log)
             _ask(netd, {"op": "bypass", "done": entry["number"]})
             log.event(Code.BYPASS_RECORDED, str(entry["event"]), bypass=entry["id"], index=index)
-
-
-def _audit(outbox: Outbox, entry: dict[str, Any], log: Log) -> None:
-    begins = entry["event"] == "begin"
-    code = Code.BREAK_GLASS_STARTED if begins else Code.BREAK_GLASS_ENDED
-    outbox.put(code, "", {"detail": entry["reason"], "by": entry["who"] or entry["how"]}, entry["at_ns"])
-    if not outbox.wait(_AUDIT_SECONDS):
-        log.event(Code.AUDIT_EVENTS_LOST, detail=f"break-glass {entry['event']}")
 
 
 def _ident(entry: dict[str, Any]) -> bytes:
@@ -80,10 +74,9 @@ def main() -> int:
     except ConfigErrors:
         return 1  # told where it was loaded first
     log = Log(f"{config.box.name}.recording")
-    outbox = Outbox(config.box.run_dir, log.name) if config.audit is not None else None
     writer = os.path.join(config.box.run_dir, "custody.sock")
     try:
-        done = record(str(config.plant.socket), writer, config.box.name, kernel_quality(), log, outbox)
+        done = record(str(config.plant.socket), writer, config.box.name, kernel_quality(), log, outbox_of(config, log))
     except (OSError, EOFError, wire.WireError) as error:
         log.event(Code.NETD_UNREACHABLE, detail=error)
         return 1

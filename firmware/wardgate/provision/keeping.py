@@ -1,4 +1,5 @@
-"""`python -m wardgate.provision.keeping CONFIG`: gives the log what was kept while it was away, and raises the time floor.
+"""`python -m wardgate.provision.keeping CONFIG`: gives the log and the audit what was kept while they were away, and
+raises the time floor.
 
 A short-lived program that the master starts when there is something to do. The vault is open then: the writer answers.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from wardgate.audit.once import code_named, outbox_of, tell
 from wardgate.codes import Code
 from wardgate.custody.client import WriterGone
 from wardgate.custody.clock import Clock
@@ -29,9 +31,13 @@ def run(config: Config, log: Log) -> bool:
     try:
         if floor.raise_floor(state, now / 1e9, quality is Quality.SYNCHRONISED):
             log.event(Code.FLOOR_RAISED)
+        outbox = outbox_of(config, log)
         events = kept.waiting(state, config.box.name, now, quality)
         for event in events:
             index = append(config.box.run_dir / "custody.sock", event.record, _SECONDS, event.ident)
+            code = code_named(event.code)
+            if code is not None:
+                tell(outbox, code, {"detail": event.detail}, event.happened_ns, log)
             kept.done(event)
             log.event(Code.KEPT_RECORDED, index=index)
         kept.tell_lost(state)

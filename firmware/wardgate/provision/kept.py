@@ -54,11 +54,15 @@ class KeptFull(Exception):
 
 
 class Kept(NamedTuple):
-    """One event that waits. `ident`: 16 bytes of its own; `record`: what the log takes."""
+    """One event that waits. `ident`: 16 bytes of its own; `record`: what the log takes; `happened_ns`: since 1970."""
 
     path: str
     ident: bytes
     record: bytes
+    happened_ns: int
+    event: BoxEvent
+    code: str
+    detail: str
 
 
 def keep(
@@ -102,13 +106,14 @@ def waiting(state: str | os.PathLike[str], box: str, now_ns: int, quality: Quali
         except (OSError, ValueError) as error:
             fields = {"event": BoxEvent.EVENTS_LOST.value, "happened": stamp(0), "happened_quality": Quality.UNKNOWN.value}
             fields |= {"code": "", "detail": f"one cannot be read: {type(error).__name__}"}
-        found.append(Kept(path, ident, event_record(BOX, now_ns, quality, {"box": box[:96], "id": ident.hex(), **fields})))
+        record = event_record(BOX, now_ns, quality, {"box": box[:96], "id": ident.hex(), **fields})
+        found.append(Kept(path, ident, record, int(name[:20]), BoxEvent(fields["event"]), fields["code"], fields["detail"]))
     return found
 
 
 def has(state: str | os.PathLike[str], event: BoxEvent) -> bool:
     """Does one of this kind wait?"""
-    return any(f'"event":"{event.value}"'.encode() in one.record for one in waiting(state, "", 0, Quality.UNKNOWN))
+    return any(one.event is event for one in waiting(state, "", 0, Quality.UNKNOWN))
 
 
 def done(event: Kept) -> None:

@@ -199,17 +199,21 @@ class Box:
     # --- the custody log
 
     def record(self, config: Config, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
-        """Record what became of an update. A log that does not take it in time, as while the vault is closed, gets it later: it is kept
-        on the state partition (`provision.kept`). Where that has no room either it is told, and no reason to fail."""
+        """Record what became of an update, and have it audited. A log that does not take it in time, as while the vault is closed, gets it
+        later: it is kept on the state partition (`provision.kept`). Where that has no room either it is told, and no reason to fail."""
+        from wardgate.audit.once import outbox_of, tell  # most starts record nothing
+
         time_ns, quality = Clock().now()
         sides = {"from": f"{old.slot} {old.version}", "to": f"{new.slot} {new.version}"}
         text = detail[:200].encode("ascii", "replace").decode("ascii")
         fields = {"event": event, "box": config.box.name, **sides, "code": str(code), "detail": text}
         record, ident = event_record(KIND, time_ns, quality, fields), os.urandom(16)
+        words = f"{sides['from']} > {sides['to']} {text}".rstrip()
         deadline = time.monotonic() + self._record_seconds
         while True:
             try:
                 append(config.box.run_dir / "custody.sock", record, 10.0, ident)
+                tell(outbox_of(config, self._log), code, {"detail": words}, time_ns, self._log)
                 return
             except (WriterGone, OSError) as error:
                 if time.monotonic() > deadline:
@@ -217,7 +221,6 @@ class Box:
                     break
                 time.sleep(1.0)
         try:
-            words = f"{sides['from']} > {sides['to']} {text}".rstrip()
             # With the id that the writer may have seen already: an answer that was lost does not make two records of it.
             kept.keep(config.box.state, BoxEvent(f"update-{event}"), str(code), words, time_ns=time_ns, quality=quality, ident=ident)
             self._log.event(Code.UPDATE_KEPT, event=event, detail=problem)
