@@ -35,12 +35,8 @@ BOX_MODALITY, CT, BOX_HOSPITAL, PACS = "192.0.2.1", "192.0.2.10", "198.51.100.2"
 
 def place_of(partition: str, machine: Machine = X86_64) -> tuple[int, int]:
     """Return offset and size of a partition on the disk, bytes."""
-    offset = layout.FIRST_MEBIBYTES
-    for entry in layout.partitions(layout.settings(machine.board)):
-        if entry["name"] == partition:
-            return offset << 20, entry["mebibytes"] << 20
-        offset += entry["mebibytes"]
-    raise KeyError(partition)
+    offset, size = layout.place(partition, layout.settings(machine.board))
+    return offset, size
 
 
 def networks() -> dict[str, str]:
