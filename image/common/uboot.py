@@ -70,7 +70,9 @@ def key(certificate: Path) -> str:
     """Return the node that makes U-Boot start nothing that the key of `certificate` has not signed (doc/usage/fit/signature.rst of U-Boot).
 
     Raises `ValueError` for a key that is not RSA with 2048 bits, `CalledProcessError` where there is no certificate."""
-    public = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], check=True, capture_output=True, timeout=30).stdout
+    public = subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], check=True, capture_output=True, timeout=30
+    ).stdout
     words = ["openssl", "rsa", "-pubin", "-noout", "-modulus", "-text"]
     said = subprocess.run(words, input=public, check=False, capture_output=True, timeout=30).stdout.decode()
     found = dict(line.replace(": ", "=", 1).split("=", 1) for line in said.splitlines() if line.startswith(("Modulus=", "Exponent: ")))

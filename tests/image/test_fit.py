@@ -1,49 +1,27 @@
 """A signed FIT of `fit.sh`, judged by a U-Boot that we did not build (Debian's for QEMU's arm64 machine) and whose device tree has our key.
 
-The kernel is ten words of arm64 that say a line: what is asked is what U-Boot starts, in a second each.
+The kernel is a few words of arm64 that say a line: what is asked is what U-Boot starts, in a second each.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from support import ubootkit
 from support.softhsm import PIN, SoftHsm
 from support.units import COMMON
 
-UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 ENGINE = Path("/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so")
 LOAD, FIT = "0x48000000", "0x50000000"  # RAM of the machine begins at 0x40000000
-LINE = 'root=/dev/dm-0 ro dm-mod.create="root,,,ro,0 8 verity 1 d d 4096 4096 1 2 sha256 ' + "ab" * 32 + ' 00"'
-RUNS = "PAYLOAD RUNS"
-MACHINE = ("-cpu", "cortex-a57", "-m", "512", "-display", "none", "-nodefaults")
+LINE = 'root=/dev/dm-0 ro rauc.slot=A dm-mod.create="root,,,ro,0 8 verity 1 d d 4096 4096 1 2 sha256 ' + "ab" * 32 + ' 00"'
 
 pytestmark = pytest.mark.slow
-
-
-def payload() -> bytes:
-    """Return an arm64 kernel image (Documentation/arch/arm64/booting.rst) that writes a line to the serial port and powers off."""
-    text = f"{RUNS}\r\n\0".encode()
-    words = [
-        0xD2A12001,  # movz x1, #0x0900, lsl 16: the UART
-        0x10000002 | (9 << 5),  # adr x2, text
-        0x38401443,  # ldrb w3, [x2], #1
-        0x34000063,  # cbz w3, 3 words on
-        0xB9000023,  # str w3, [x1]
-        0x17FFFFFD,  # b 3 words back
-        0xD2800100,  # movz x0, #8
-        0xF2B08000,  # movk x0, #0x8400, lsl 16: PSCI SYSTEM_OFF
-        0xD4000002,  # hvc #0
-        0x14000000,  # b .
-    ]
-    head = struct.pack("<IIQQQ24s4sI", 0x14000010, 0, 0, 4096, 0xA, b"", b"ARM\x64", 0)
-    return (head + struct.pack(f"<{len(words)}I", *words) + text).ljust(4096, b"\0")
 
 
 class Place:
@@ -51,57 +29,52 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.machine = folder / "machine.dtb"
-        dump = ["qemu-system-aarch64", "-machine", f"virt,dumpdtb={self.machine}", *MACHINE]
-        subprocess.run(dump, check=True, capture_output=True, timeout=60)
-        (folder / "kernel").write_bytes(payload())
+        self.machine = ubootkit.machine_tree(folder)
+        (folder / "kernel").write_bytes(ubootkit.payload())
         (folder / "line").write_text(LINE)
-        self.key = self.make_key("ours")
+        self.key = ubootkit.make_key(folder / "ours")
         self.control = folder / "control.dtb"
         shutil.copyfile(self.machine, self.control)
         self.good = self.fit("good.itb", str(self.key), WARDGATE_FIT_CONTROL=str(self.control))
 
-    def make_key(self, name: str) -> Path:
-        """Return the folder of a new key."""
-        place = self.folder / name
-        place.mkdir()
-        words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "30", "-subj", f"/CN=TEST ONLY {name}"]
-        subprocess.run([*words, "-keyout", place / "boot.key", "-out", place / "boot.crt"], check=True, capture_output=True, timeout=60)
-        return place
-
     def fit(self, name: str, key: str, **environment: str) -> Path:
         """Make one as the image does. Raises `CalledProcessError`."""
         out = self.folder / name
-        words = [COMMON / "fit.sh", out, self.folder / "kernel", self.machine, self.folder / "line"]
+        words = [COMMON / "fit.sh", out, self.folder / "kernel", self.machine, f"a={self.folder / 'line'}"]
         given = {**os.environ, "WARDGATE_FIT_KEY": key, "WARDGATE_FIT_ADDRESS": LOAD, **environment}
         subprocess.run(words, env=given, check=True, capture_output=True, text=True, timeout=60)
         return out
 
     def started(self, fit: Path, control: Path | None = None) -> tuple[bool, str]:
         """Have U-Boot start it; return whether the kernel ran, and what U-Boot said."""
-        words = ["-machine", "virt", *MACHINE, "-serial", "stdio", "-bios", str(UBOOT), "-dtb", str(control or self.control)]
+        words = [
+            "-machine",
+            "virt",
+            *ubootkit.MACHINE,
+            "-serial",
+            "stdio",
+            "-bios",
+            str(ubootkit.DEBIANS),
+            "-dtb",
+            str(control or self.control),
+        ]
         words += ["-device", f"loader,file={fit},addr={FIT},force-raw=on"]
         uboot = pexpect.spawn("qemu-system-aarch64", words, encoding="utf-8", timeout=120)
         try:
             uboot.expect("stop autoboot")
             uboot.send(" ")
             uboot.expect("=> ")
-            uboot.sendline(f"bootm {FIT}")
-            ran = uboot.expect([f"\n{RUNS}", "=> ", "resetting", pexpect.EOF]) == 0
+            uboot.sendline(f"bootm {FIT}#a")
+            ran = uboot.expect([f"\n{ubootkit.RUNS}", "=> ", "resetting", pexpect.EOF]) == 0
             return ran, str(uboot.before)
         finally:
-            uboot.close(force=True)
+            ubootkit.end(uboot)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Keys, and a FIT that is good."""
-    needed = {"mkimage": "u-boot-tools", "fdtput": "device-tree-compiler", "qemu-system-aarch64": "qemu-system-arm"}
-    for tool, package in needed.items():
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed (apt-get install {package})")
-    if not UBOOT.exists():
-        pytest.skip("no U-Boot for QEMU (apt-get install u-boot-qemu)")
+    ubootkit.need_tools()
     return Place(tmp_path_factory.mktemp("fit"))
 
 
@@ -122,7 +95,7 @@ def test_the_root_hash_is_under_the_signature(place: Place) -> None:
 
 def test_a_kernel_with_its_hash_made_anew_is_refused(place: Place) -> None:
     """Who changes the kernel can change the plain hash beside it; not the signature over both."""
-    resigned = place.fit("stranger.itb", str(place.make_key("strangers")))
+    resigned = place.fit("stranger.itb", str(ubootkit.make_key(place.folder / "strangers")))
     ran, said = place.started(resigned)
     assert not ran and "Failed to verify required signature" in said
 
@@ -130,14 +103,14 @@ def test_a_kernel_with_its_hash_made_anew_is_refused(place: Place) -> None:
 def test_a_fit_without_signature_is_refused(place: Place) -> None:
     bare = place.folder / "bare.itb"
     shutil.copyfile(place.good, bare)
-    subprocess.run(["fdtput", "-r", bare, "/configurations/wardgate/signature-1"], check=True, timeout=30)
+    subprocess.run(["fdtput", "-r", bare, "/configurations/a/signature-1"], check=True, timeout=30)
     ran, said = place.started(bare)
     assert not ran and "Failed to verify required signature" in said
 
 
 def test_without_a_key_in_its_device_tree_a_loader_starts_anything(place: Place) -> None:
     """The refusals above say something only because of this."""
-    assert place.started(place.fit("anybodys.itb", str(place.make_key("anybody"))), place.machine)[0]
+    assert place.started(place.fit("anybodys.itb", str(ubootkit.make_key(place.folder / "anybody"))), place.machine)[0]
 
 
 def test_a_key_in_a_token_signs_by_pkcs11(place: Place, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Buildroot's hook `post-image.sh`, on a layout as Buildroot has it then: what it signs and lays out, for a board of either loader.
 
-Kernel, loader and device tree are stood in for by bytes: nothing is booted here. Roots are real, tools are this machine's.
+Kernel and loader are stood in for by bytes, the NanoPi's device tree by another machine's: nothing is booted here. Roots are real,
+tools are this machine's.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from support import imagekit, ubootkit
 from support.machine import X86_64
 from support.qemubox import place_of
+from support.ubootkit import layout, uboot
 from support.units import TREE
+from wardtools.release.cli import main as release
 
 HOOK = TREE / "image/buildroot/post-image.sh"
 LAYOUT = TREE / "image/debian/as-buildroot.sh"
+PARTS = {"Image": 70_000, "idbloader.img": 9_000, "u-boot.itb": 20_000}
 # tool -> Debian package
 TOOLS = {
     "mkfs.erofs": "erofs-utils", "mkimage": "u-boot-tools", "genimage": "genimage", "veritysetup": "cryptsetup-bin", "sbsign": "sbsigntool",
@@ -95,27 +100,74 @@ def test_another_boards_kernel_is_refused(tmp_path: Path, root: Path) -> None:
     assert done.returncode == 1 and "KERNEL= is no bzImage" in done.stderr
 
 
-def test_for_a_board_with_uboot_loaders_script_and_both_command_lines_lie_where_they_are_read(tmp_path: Path, root: Path) -> None:
+def _nanopi(tmp_path: Path, root: Path, key: Path) -> tuple[Path, dict[str, str]]:
+    """Return the folder of images as Buildroot leaves it for the NanoPi R2S, and the environment of the hook."""
     images, host = tmp_path / "images", tmp_path / "host"
     images.mkdir()
     (host / "bin").mkdir(parents=True)
     (host / "bin/python3").symlink_to(shutil.which("python3") or "/usr/bin/python3")
-    parts = {"Image": 70_000, "rk3328-nanopi-r2s.dtb": 3_000, "idbloader.img": 9_000, "u-boot.itb": 20_000}
-    for name, size in parts.items():
+    for name, size in PARTS.items():
         (images / name).write_bytes(os.urandom(size))
+    shutil.copyfile(ubootkit.machine_tree(tmp_path), images / "rk3328-nanopi-r2s.dtb")
     _run("mkfs.erofs", "-zlz4hc,9", images / "rootfs.erofs", root)
-    _run(HOOK, images, "nanopi_r2s", HOST_DIR=str(host), TARGET_DIR=str(root), BUILD_DIR=str(tmp_path))
-    for slot in "ab":
-        boot = tmp_path / f"boot_{slot}"
-        boot.mkdir()
-        _run("mcopy", "-s", "-i", images / f"boot_{slot}.vfat", "::/*", boot)
-        assert (boot / "Image").read_bytes() == (images / "Image").read_bytes()
-        assert (boot / "board.dtb").read_bytes() == (images / "rk3328-nanopi-r2s.dtb").read_bytes()
-        line = (boot / "cmdline.txt").read_text()
-        assert line.startswith("bootargs=root=/dev/dm-0 ro ") and "console=ttyS2,1500000" in line
-        _holds(images / "root.img", line, slot)
-    assert "boot.scr" in _run("mdir", "-b", "-i", images / "esp.vfat", "::")
+    return images, {"HOST_DIR": str(host), "TARGET_DIR": str(root), "BUILD_DIR": str(tmp_path), "WARDGATE_FIT_KEY": str(key)}
+
+
+def test_for_a_board_with_uboot_one_signed_fit_is_for_both_slots_and_loaders_lie_where_they_are_read(tmp_path: Path, root: Path) -> None:
+    ubootkit.need_tools()
+    images, environment = _nanopi(tmp_path, root, ubootkit.make_key(tmp_path / "key"))
+    _run(HOOK, images, "nanopi_r2s", **environment)
+    _run("mcopy", "-i", images / "boot.vfat", "::wardgate.itb", tmp_path / "copy.itb")
+    fit = (tmp_path / "copy.itb").read_bytes()
+    assert fit == (images / "wardgate.itb").read_bytes() and (images / "Image").read_bytes() in fit
+    for slot, line in zip("ab", re.findall(rb"root=/dev/dm-0 ro [^\0]*", fit), strict=True):
+        assert b"console=ttyS2,1500000" in line
+        _holds(images / "root.img", line.decode(), slot)
+        assert _run("fdtget", images / "wardgate.itb", f"/configurations/{slot}/signature-1", "key-name-hint").strip() == "boot"
+    size, copies = uboot.copies()
+    board = layout.settings("nanopi_r2s")
     with (images / "wardgate.img").open("rb") as disk:
         for offset, name in ((32 << 10, "idbloader.img"), (8 << 20, "u-boot.itb")):
             disk.seek(offset)
-            assert disk.read(parts[name]) == (images / name).read_bytes()
+            assert disk.read(PARTS[name]) == (images / name).read_bytes()
+        for name, part in {"boot.vfat": "boot_a", "root.img": "root_a"}.items():
+            disk.seek(layout.place(part, board)[0])
+            assert disk.read((images / name).stat().st_size) == (images / name).read_bytes()
+        for offset in copies:
+            disk.seek(layout.place("env", board)[0] + offset)
+            assert b"BOOT_ORDER=A B\0BOOT_A_LEFT=3\0BOOT_B_LEFT=3\0\0" in disk.read(size)
+
+
+def test_an_update_of_a_board_with_uboot_is_a_bundle_as_any(tmp_path: Path, root: Path) -> None:
+    ubootkit.need_tools()
+    if shutil.which("rauc") is None:
+        pytest.skip("rauc is not installed (apt-get install rauc)")
+    images, environment = _nanopi(tmp_path, root, ubootkit.make_key(tmp_path / "key"))
+    _run(HOOK, images, "nanopi_r2s", **environment)
+    who = imagekit.authority(tmp_path / "ca")
+    words = ["sign", images / "bundle", tmp_path / "update.raucb", "--compatible", "wardgate-nanopi-r2s", "--version", "1.2.3"]
+    assert release([str(word) for word in (*words, "--certificate", who.certificate, "--unsafe-key-file", who.key)]) == 0
+    keyring = f"[keyring]\npath={who.anchor}\ncheck-purpose=codesign\n"
+    (tmp_path / "rauc.conf").write_text(f"[system]\ncompatible=wardgate-nanopi-r2s\nbootloader=noop\n{keyring}")
+    said = _run("rauc", f"--conf={tmp_path / 'rauc.conf'}", "info", tmp_path / "update.raucb")
+    assert "'wardgate-nanopi-r2s'" in said and "boot.vfat" in said and "root.img" in said
+
+
+def test_no_disk_is_made_whose_slots_its_own_uboot_would_not_start(tmp_path: Path, root: Path) -> None:
+    """Of the tree that U-Boot was compiled with, U-Boot's own verifier says it (`fit_check_sign`, which `make image-uboot` leaves
+    beside)."""
+    loader = ubootkit.ours()
+    check = loader.with_name("fit_check_sign") if loader else None
+    if check is None or not check.exists():
+        pytest.skip("UBOOT= names no U-Boot of our configuration (make image-uboot BOARD=qemu_aarch64_uboot)")
+    ubootkit.need_tools()
+    key, other = ubootkit.make_key(tmp_path / "key"), ubootkit.make_key(tmp_path / "other")
+    images, environment = _nanopi(tmp_path, root, key)
+    environment["WARDGATE_FIT_CHECK"] = str(check)
+    ubootkit.with_key(images / "rk3328-nanopi-r2s.dtb", key, images / "u-boot.dtb")
+    _run(HOOK, images, "nanopi_r2s", **environment)
+    (images / "wardgate.img").unlink()
+    ubootkit.with_key(images / "rk3328-nanopi-r2s.dtb", other, images / "u-boot.dtb")
+    words = [str(HOOK), str(images), "nanopi_r2s"]
+    done = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1 and "it would start nothing" in done.stderr and not (images / "wardgate.img").exists()

@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from support.units import COMMON, OVERLAY, PROGRAMS, TREE, UNITS, analyze, need_systemd_analyze, read_unit, services, unit_root
+from support.units import (
+    COMMON,
+    OVERLAY,
+    PROGRAMS,
+    TREE,
+    UNITS,
+    analyze,
+    finished_root,
+    need_systemd_analyze,
+    read_unit,
+    services,
+    unit_root,
+)
 
 EXPOSURE = 2.0
 
@@ -170,3 +183,26 @@ def test_a_board_may_have_larger_boot_partitions() -> None:
     parts = dict(re.findall(r"partition (\w+) \{(.*?)\}", done.stdout, re.S))
     assert "size = 112M" in parts["boot_a"] and "size = 112M" in parts["boot_b"] and "size = 256M" in parts["root_a"]
     assert "offset = 416M" in parts["boot_b"], "what lies behind moves"
+
+
+def test_a_board_with_uboot_has_a_partition_for_what_it_counts_and_no_esp() -> None:
+    words = [sys.executable, COMMON / "layout.py", "env=env.img", "boot=b.vfat", f"--board={TREE / 'board/nanopi_r2s/board.toml'}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    parts = dict(re.findall(r"partition (\w+) \{(.*?)\}", done.stdout, re.S))
+    assert list(parts) == ["env", "boot_a", "root_a", "boot_b", "root_b", "state", "vault"]
+    assert "env.img" in parts["env"] and "offset = 16M" in parts["env"] and "size = 8M" in parts["env"]
+
+
+@pytest.mark.parametrize(("board", "esp"), [("qemu_x86_64", True), ("nanopi_r2s", False)])
+def test_what_rauc_asks_about_the_slots_is_the_boards_own(folder: Path, board: str, esp: bool) -> None:
+    root = finished_root(folder / "root", board)
+    system = (root / "etc/rauc/system.conf").read_text()
+    compatible = tomllib.loads((TREE / "board" / board / "board.toml").read_text())["compatible"]
+    assert f"\ncompatible={compatible}\n" in system and "@" not in system.split("[slot")[0].partition("[system]")[2]
+    assert ("bootloader=custom" in system) == esp == ("bootloader-custom-backend" in system)
+    assert (root / "usr/lib/systemd/system/efi.mount").exists() == esp
+    memory = root / "etc/fw_env.config"
+    assert memory.exists() != esp
+    if not esp:
+        assert "bootloader=uboot" in system
+        assert memory.read_text() == "/dev/disk/by-partlabel/env 0x0 0x4000\n/dev/disk/by-partlabel/env 0x400000 0x4000\n"

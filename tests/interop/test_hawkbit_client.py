@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import goose
+from support.busconf import BUS
 from support.goose import MADE, Goose
 from support.imagekit import authority
 from support.processes import Program, free_port, until
@@ -25,10 +26,6 @@ from wardtools.release.cli import main as release
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NAME, SECRET, BOARD = "ward-test", "4f2d0a51b9c64f2d0a51b9c6", "wardgate-qemu-x86_64"
-BUS = """<busconfig><type>system</type><listen>unix:path={path}</listen>
-<policy context="default"><allow own="*"/><allow send_destination="*"/>
-<allow receive_type="method_call"/><allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
-</policy></busconfig>"""
 RAUC = "[system]\ncompatible={board}\nbootloader=noop\nbundle-formats=verity\n[keyring]\npath={anchor}\n"
 SLOT = "[slot.boot.{number}]\ndevice={device}\ntype=raw\nbootname={name}\n"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -64,3 +66,14 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run systemd-analyze; both outputs in one."""
     argv = ["systemd-analyze", *map(str, words)]
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+
+
+def finished_root(root: Path, board: str, **environment: str) -> Path:
+    """Return a root of nothing but our overlay, as `finish.sh` leaves it for a board."""
+    shutil.copytree(OVERLAY, root, symlinks=True)
+    (root / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    (root / "usr/lib/os-release").write_text("ID=wardgate\n")
+    environment = {**os.environ, "PYTHON": sys.executable, **environment}
+    done = subprocess.run([COMMON / "finish.sh", root, board], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return root

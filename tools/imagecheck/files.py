@@ -12,7 +12,8 @@ from imagecheck.assemble import boards
 from imagecheck.findings import COMMON, EXTERNAL, Findings
 
 _KERNEL = re.compile(r'^(CONFIG_[A-Z0-9_]+=(y|m|n|-?[0-9]+|0x[0-9a-f]+|"[^"]*")|# CONFIG_[A-Z0-9_]+ is not set)$')
-_LOADERS = {"grub", "uboot"}
+# Loader -> words of board.toml that it needs beside.
+_LOADERS = {"grub": set[str](), "uboot": {"dtb", "disk", "fit_load", "fit_kernel", "loader"}}
 
 
 def overlay(findings: Findings) -> None:
@@ -82,7 +83,8 @@ def board_words(findings: Findings) -> None:
     for board in boards():
         path = EXTERNAL / "board" / board / "board.toml"
         said = tomllib.loads(path.read_text())
-        missing = {"arch", "compatible", "bootloader", "kernel", "console", "root_hash_trusted_by"} - said.keys()
+        wanted = {"arch", "compatible", "bootloader", "kernel", "console", "root_hash_trusted_by"}
+        missing = (wanted | _LOADERS.get(str(said.get("bootloader")), set())) - said.keys()
         if missing or said["bootloader"] not in _LOADERS or not str(said["compatible"]).startswith("wardgate-"):
             findings.mistake(path, f"lacks {sorted(missing)}, or a word is wrong")
 

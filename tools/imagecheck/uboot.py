@@ -79,19 +79,25 @@ def configure(tree: Path, board: str, certificate: Path, out: Path) -> list[str]
 def build(tree: Path, board: str, certificate: Path, out: Path, jobs: int) -> list[Path]:
     """Return the files of the loader. Raises `RuntimeError` that says what is wrong or what the compiler said."""
     if not verifies(tree):
-        raise RuntimeError(f"{tree} checks of a FIT only what an unsigned list in it names (CVE-2026-46728): take 2026.04 or later, or a repaired one")
+        raise RuntimeError(f"{tree} checks of a FIT only what an unsigned list in it names (CVE-2026-46728, repaired in March 2026)")
     said = settings(board)
     make = [*configure(tree, board, certificate, out), f"-j{jobs}", f"KCPPFLAGS={said.get('uboot_flags', '')}"]
     objects = out / "tree"
-    loader = sorted(str(name) for name in said["loader"].values()) if isinstance(said.get("loader"), dict) else ["u-boot.bin"]
-    if "loader" in said and not os.environ.get("BL31"):
+    places = said.get("loader")
+    loader = sorted(str(name) for name in places.values()) if isinstance(places, dict) else ["u-boot.bin"]
+    if isinstance(places, dict) and not os.environ.get("BL31"):
         loader = ["u-boot-nodtb.bin"]
     kernel.run([*make, "u-boot-nodtb.bin", "u-boot.dtb", "tools"] if loader == ["u-boot-nodtb.bin"] else make, _SECONDS)
-    names = [*loader, *(["u-boot.dtb"] if (objects / "u-boot.dtb").exists() else []), "tools/fit_check_sign"]
-    for name in names:
-        shutil.copy2(objects / name, out / Path(name).name)
+    for name in (*loader, "u-boot.dtb", "tools/fit_check_sign"):
+        if (objects / name).exists() or name in loader:  # a tree that comes with the machine is not made
+            shutil.copy2(objects / name, out / Path(name).name)
     shutil.copyfile(objects / ".config", out / "config")
     return [out / name for name in loader]
+
+
+def _version(tree: Path) -> str:
+    found = dict(re.findall(r"^(VERSION|PATCHLEVEL) = (\d+)$", (tree / "Makefile").read_text(), re.M))
+    return f"{found.get('VERSION')}.{found.get('PATCHLEVEL')}"
 
 
 def main(words: list[str]) -> int:
@@ -118,7 +124,7 @@ def main(words: list[str]) -> int:
         return 1
     for file in made:
         sys.stdout.write(f"{file}: {file.stat().st_size / 1e3:.0f} kB\n")
-    sys.stdout.write(f"image-uboot: {kernel.version(Path(tree))}, after {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write(f"image-uboot: U-Boot {_version(Path(tree))}, after {time.monotonic() - began:.0f} s\n")
     return 0
 
 
