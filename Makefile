@@ -114,9 +114,13 @@ image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_D
 image-kernel: setup ## compile the kernel of a board by our configuration, without Buildroot; BOARD= KERNEL_DIR=
 	@PYTHONPATH=tools $(PY) -m imagecheck.compile $(BOARD)
 
+.PHONY: image-uboot
+image-uboot: setup ## compile the U-Boot of a board by our configuration, without Buildroot; BOARD= UBOOT_DIR= WARDGATE_FIT_CERTIFICATE=
+	@PYTHONPATH=tools $(PY) -m imagecheck.uboot $(BOARD)
+
 .PHONY: image-test
-image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE= or KERNEL=
-	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) KERNEL=$(KERNEL) $(PY) -m pytest -rs tests/image
+image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE= or KERNEL=, UBOOT=
+	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) KERNEL=$(KERNEL) UBOOT=$(UBOOT) $(PY) -m pytest -rs tests/image
 
 .PHONY: flash
 flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB

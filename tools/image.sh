@@ -2,6 +2,8 @@
 # Builds the image of a board with Buildroot: tools/image.sh BOARD. About an hour on two cores; the result lies in build/image/BOARD/images.
 # From the environment: BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
 # that replaces ours).
+# Boards with U-Boot: WARDGATE_FIT_KEY, as in image/common/fit.sh, and for a key in a token WARDGATE_FIT_CERTIFICATE; without them a development key.
+# UBOOT_DIR: U-Boot's source in place of the release that Buildroot has.
 set -eu
 cd "$(dirname "$0")/.."
 board=$(printf %s "${1:-}" | tr - _)
@@ -40,6 +42,22 @@ PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAI
 [ -z "${BR2_PRIMARY_SITE:-}" ] || printf 'BR2_PRIMARY_SITE="%s"\n' "$BR2_PRIMARY_SITE" >>"$out/defconfig"
 [ -n "${BR2_DL_DIR:-}" ] || unset BR2_DL_DIR
 unset BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN
+# A board with U-Boot: the key that its slots are signed by is compiled into the loader.
+if grep -q '^bootloader = "uboot"' "image/buildroot/board/$board/board.toml"; then
+    if [ -z "${WARDGATE_FIT_KEY:-}" ]; then
+        WARDGATE_FIT_KEY=$out/boot-key
+        [ -f "$WARDGATE_FIT_KEY/boot.key" ] || {
+            mkdir -p "$WARDGATE_FIT_KEY"
+            openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 3650 -subj "/CN=Wardgate development boot key (never for a hospital)" \
+                -keyout "$WARDGATE_FIT_KEY/boot.key" -out "$WARDGATE_FIT_KEY/boot.crt" 2>/dev/null
+        }
+    fi
+    WARDGATE_UBOOT=$out/uboot
+    export WARDGATE_FIT_KEY WARDGATE_UBOOT
+    $python image/common/uboot.py "$board" "${WARDGATE_FIT_CERTIFICATE:-$WARDGATE_FIT_KEY/boot.crt}" "$WARDGATE_UBOOT"
+    rm -f "$out/local.mk"
+    [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$(cd "$UBOOT_DIR" && pwd)" >"$out/local.mk"
+fi
 make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" defconfig
 make -C "$tree" O="$out"
 ls -l "$out/images"

@@ -18,6 +18,7 @@ cd "$(dirname "$0")/.."
 #   grub-common, grub-efi-amd64-bin, shim-unsigned, systemd-boot-efi (the stub), sbsigntool, binutils: how it boots, signed
 #   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      rauc: judges our bundles
 #   erofs-utils, u-boot-tools (mkimage): what Buildroot's hook makes of a root, also with IMAGE= and KERNEL=
+#   device-tree-compiler, u-boot-qemu, qemu-system-arm, libubootenv-tool: boards with U-Boot: a signed FIT, a loader that judges it, RAUC's count
 #   rsyslog, rsyslog-openssl: an audit repository      libxml2-utils (xmllint): audit messages against the schema
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
@@ -26,13 +27,13 @@ PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server o
 PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
 PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils"
 PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc erofs-utils u-boot-tools"
+PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv-tool"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
-#   qemu-system-arm, qemu-efi-aarch64: the arm64 machine and its firmware     qemu-user-static, arch-test: arm64 programs run while it is built
+#   qemu-efi-aarch64: the arm64 machine's firmware     qemu-user-static, arch-test: arm64 programs run while it is built
 #   binutils-aarch64-linux-gnu: its signed programs are made
-#   device-tree-compiler, libengine-pkcs11-openssl: a signed FIT      u-boot-qemu: the loader that judges it
+#   libengine-pkcs11-openssl: a FIT signed by a token
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
-    PACKAGES="$PACKAGES qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu \
-device-tree-compiler libengine-pkcs11-openssl u-boot-qemu"
+    PACKAGES="$PACKAGES qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu libengine-pkcs11-openssl"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

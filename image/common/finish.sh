@@ -37,21 +37,6 @@ release=$root/usr/lib/os-release
 sed -i '/^IMAGE_/d' "$release"
 printf 'IMAGE_ID=%s\nIMAGE_VERSION=%s\n' "$(word compatible)" "$version" >>"$release"
 
-# RAUC reads its configuration, and the anchors of releases, from the root, which is signed.
-install -d -m 0755 "$root/etc/rauc"
-slots='bootloader=custom' handler=
-if [ "$(word bootloader)" = uboot ]; then
-    # RAUC's own back end counts in U-Boot's environment. There is no ESP: paths below /efi then wait for nothing.
-    slots='bootloader=uboot' handler=/^bootloader-custom-backend=/d
-    "${PYTHON:-python3}" "$common/uboot.py" --fw-env >"$root/etc/fw_env.config"
-    rm -f "$root/usr/lib/systemd/system/efi.mount"
-fi
-sed -e "$handler" -e "s|@COMPATIBLE@|$(word compatible)|" -e "s|@BOOTLOADER@|$slots|" -e "s|@VERSION@|$version|" "$common/rauc/system.conf.in" >"$root/etc/rauc/system.conf"
-if [ -n "${WARDGATE_KEYRING:-}" ]; then
-    install -m 0644 "$WARDGATE_KEYRING" "$root/etc/rauc/keyring.pem"
-else
-    echo "finish: no WARDGATE_KEYRING: this image takes no update" >&2
-    install -m 0644 /dev/null "$root/etc/rauc/keyring.pem"
-fi
+"$common/rauc.sh" "$root" "$board" "$version"
 
 "$common/built.sh" "$root"

@@ -59,8 +59,8 @@ def fragment(board: str, out: Path) -> str:
             ("ENV_SIZE", f"{size:#x}"),
             ("ENV_OFFSET", f"{first:#x}"),
             ("ENV_OFFSET_REDUND", f"{second:#x}"),
-            ("USE_DEFAULT_ENV_FILE", "y"),
-            ("DEFAULT_ENV_FILE", f'"{out / "uboot.env"}"'),
+            *((name, "y") for name in ("USE_DEFAULT_ENV_FILE", "ENV_USE_DEFAULT_ENV_TEXT_FILE")),  # before and since 2025.10
+            *((name, f'"{out / "uboot.env"}"') for name in ("DEFAULT_ENV_FILE", "ENV_DEFAULT_ENV_TEXT_FILE")),
             ("DEVICE_TREE_INCLUDES", f'"{out / "key.dtsi"}"'),
         )
     )

@@ -17,7 +17,7 @@ from support.busconf import BUS
 from support.imagekit import authority
 from support.processes import Program, until
 from support.ubootkit import BOARD, Disk, Shop, layout, uboot
-from support.units import finished_root
+from support.units import rauc_root
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ class Box:
         self.folder = folder
         self.shop = Shop(folder, ubootkit.ours(), ubootkit.payload(again=True))
         self.disk: Disk = self.shop.disk(folder)
-        root = finished_root(folder / "box", BOARD, WARDGATE_KEYRING=str(authority(folder / "ca").anchor))
+        root = rauc_root(folder / "box", BOARD, WARDGATE_KEYRING=str(authority(folder / "ca").anchor))
         start, _ = layout.place(uboot.LABEL, layout.settings(BOARD))
         lines = [line.split() for line in (root / "etc/fw_env.config").read_text().splitlines()]
         where = "".join(f"{self.disk.path} {start + int(offset, 16):#x} {size}\n" for _, offset, size in lines)

@@ -17,8 +17,8 @@ from support.units import (
     TREE,
     UNITS,
     analyze,
-    finished_root,
     need_systemd_analyze,
+    rauc_root,
     read_unit,
     services,
     unit_root,
@@ -195,7 +195,7 @@ def test_a_board_with_uboot_has_a_partition_for_what_it_counts_and_no_esp() -> N
 
 @pytest.mark.parametrize(("board", "esp"), [("qemu_x86_64", True), ("nanopi_r2s", False)])
 def test_what_rauc_asks_about_the_slots_is_the_boards_own(folder: Path, board: str, esp: bool) -> None:
-    root = finished_root(folder / "root", board)
+    root = rauc_root(folder / "root", board)
     system = (root / "etc/rauc/system.conf").read_text()
     compatible = tomllib.loads((TREE / "board" / board / "board.toml").read_text())["compatible"]
     assert f"\ncompatible={compatible}\n" in system and "@" not in system.split("[slot")[0].partition("[system]")[2]

@@ -68,12 +68,11 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
 
 
-def finished_root(root: Path, board: str, **environment: str) -> Path:
-    """Return a root of nothing but our overlay, as `finish.sh` leaves it for a board."""
+def rauc_root(root: Path, board: str, **environment: str) -> Path:
+    """Return a root of nothing but our overlay and what RAUC reads on a board."""
     shutil.copytree(OVERLAY, root, symlinks=True)
-    (root / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
-    (root / "usr/lib/os-release").write_text("ID=wardgate\n")
     environment = {**os.environ, "PYTHON": sys.executable, **environment}
-    done = subprocess.run([COMMON / "finish.sh", root, board], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    words = [COMMON / "rauc.sh", root, board, "1.2.3"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return root

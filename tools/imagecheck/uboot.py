@@ -24,12 +24,12 @@ OUT: Final = Path(__file__).resolve().parents[2] / "build" / "uboot"
 _CROSS: Final = "aarch64-linux-gnu-"
 _TOOLS: Final = ("make", "gcc", "flex", "bison", "bc", "xxd", "dtc", "openssl", f"{_CROSS}gcc")
 _SECONDS: Final = 3600.0
-# U-Boot 2025.10 and later: the new name of the same word.
-_RENAMED: Final = {
-    "SYS_REDUNDAND_ENVIRONMENT": "ENV_REDUNDANT",
-    "USE_DEFAULT_ENV_FILE": "ENV_USE_DEFAULT_ENV_TEXT_FILE",
-    "DEFAULT_ENV_FILE": "ENV_DEFAULT_ENV_TEXT_FILE",
-}
+# One word, named anew in U-Boot 2025.10: both are written, one of them is kept.
+_RENAMED: Final = (
+    ("SYS_REDUNDAND_ENVIRONMENT", "ENV_REDUNDANT"),
+    ("USE_DEFAULT_ENV_FILE", "ENV_USE_DEFAULT_ENV_TEXT_FILE"),
+    ("DEFAULT_ENV_FILE", "ENV_DEFAULT_ENV_TEXT_FILE"),
+)
 # Source of the verifier, and the function that came with the repair of CVE-2026-46728: before, what is under the signature was read from
 # a list that is not.
 _VERIFIER: Final = ("boot/image-fit-sig.c", "fit_config_get_hash_list")
@@ -66,10 +66,12 @@ def configure(tree: Path, board: str, certificate: Path, out: Path) -> list[str]
         file.writelines(path.read_text() for path in fragments(board, made))
     kernel.run([*make, "olddefconfig"])
     wanted, got = kernel.words(fragments(board, made)), kernel.words([objects / ".config"])
+    for pair in _RENAMED:
+        kept = next((name for name in pair if name in got), pair[0])
+        for name in set(pair) - {kept}:
+            wanted.pop(name, None)
     lost = [
-        f"CONFIG_{name}={value} comes out as {got.get(name, 'n')}"
-        for name, value in sorted(wanted.items())
-        if value not in (got.get(name, "n"), got.get(_RENAMED.get(name, name), "n"))
+        f"CONFIG_{name}={value} comes out as {got.get(name, 'n')}" for name, value in sorted(wanted.items()) if value != got.get(name, "n")
     ]
     if lost:
         raise RuntimeError("; ".join(lost))
