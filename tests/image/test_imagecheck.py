@@ -26,8 +26,8 @@ KERNEL = os.environ.get("KERNEL_DIR", "")
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of what the check reads."""
-    for name in ("image", "board"):
-        shutil.copytree(TREE / name, tmp_path / "tree" / name, symlinks=True)
+    for name in ("image", "board", "firmware/wardgate", "hsm/wardkeys"):
+        shutil.copytree(TREE / name, tmp_path / "tree" / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(TREE / "tools" / "imagecheck", tmp_path / "tree" / "tools" / "imagecheck", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "tree"
 
@@ -87,6 +87,13 @@ def test_a_wrong_permission_in_the_overlay_is_named(copy: Path, mode: int) -> No
     status, told = _run(copy)
     assert status == 1
     assert "90-wardgate.conf: mode" in told
+
+
+def test_a_module_of_python_that_buildroot_would_leave_out_is_named(copy: Path) -> None:
+    (copy / "hsm/wardkeys/seen.py").write_text("from xml.etree import ElementTree\n")
+    status, told = _run(copy)
+    assert status == 1
+    assert told.count("hsm/wardkeys/seen.py: imports xml") == len(boards())
 
 
 def test_a_private_key_in_the_overlay_is_named(copy: Path) -> None:

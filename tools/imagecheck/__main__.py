@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from imagecheck import assemble, files, kernel, packages, pin, resolve, symbols
+from imagecheck import assemble, files, kernel, packages, pin, python, resolve, symbols
 from imagecheck.findings import Findings
 
 
@@ -18,6 +18,7 @@ def run(tree: Path | None) -> Findings:
     findings = Findings()
     assemble.check(findings)
     packages.check(findings)
+    python.check(findings)
     files.overlay(findings)
     files.scripts(findings)
     files.kernel(findings)
