@@ -40,3 +40,4 @@ printf 'IMAGE_ID=%s\nIMAGE_VERSION=%s\n' "$(word compatible)" "$version" >>"$rel
 "$common/rauc.sh" "$root" "$board" "$version"
 
 "$common/built.sh" "$root"
+"$common/needed.sh" "$root"
