@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the image of a board with Buildroot: tools/image.sh BOARD. About an hour on two cores; the result lies in build/image/BOARD/images.
 # From the environment: BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
-# that replaces ours).
+# that replaces ours; image/buildroot/toolchain-debian.sh makes one), EXTRA (a fragment behind ours, its words win), JOBS (packages at once,
+# with BR2_PER_PACKAGE_DIRECTORIES=y in EXTRA), UNPINNED=yes (the tree may be another than the pinned one: for trying, the image says so).
 # Boards with U-Boot: WARDGATE_FIT_KEY, as in image/common/fit.sh, and for a key in a token WARDGATE_FIT_CERTIFICATE; without them a development key.
 # UBOOT_DIR: U-Boot's source in place of the release that Buildroot has.
 set -eu
@@ -40,8 +41,10 @@ out=$PWD/build/image/$board
 mkdir -p "$out"
 PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAIN"} >"$out/defconfig"
 [ -z "${BR2_PRIMARY_SITE:-}" ] || printf 'BR2_PRIMARY_SITE="%s"\n' "$BR2_PRIMARY_SITE" >>"$out/defconfig"
+[ -z "${EXTRA:-}" ] || cat "$EXTRA" >>"$out/defconfig"
 [ -n "${BR2_DL_DIR:-}" ] || unset BR2_DL_DIR
-unset BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN
+jobs=${JOBS:+-j$JOBS}
+unset BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS MAKEFLAGS
 # A board with U-Boot: the key that its slots are signed by is compiled into the loader.
 if grep -q '^bootloader = "uboot"' "image/buildroot/board/$board/board.toml"; then
     if [ -z "${WARDGATE_FIT_KEY:-}" ]; then
@@ -59,5 +62,6 @@ if grep -q '^bootloader = "uboot"' "image/buildroot/board/$board/board.toml"; th
     [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$(cd "$UBOOT_DIR" && pwd)" >"$out/local.mk"
 fi
 make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" defconfig
-make -C "$tree" O="$out"
+# shellcheck disable=SC2086 # one word or none
+make -C "$tree" O="$out" $jobs
 ls -l "$out/images"

@@ -34,8 +34,10 @@ chmod 0444 "$root/etc/machine-id"
 # Which version this is: shown, compared by RAUC, said in custody records.
 version=${WARDGATE_VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$common/../../pyproject.toml")}
 release=$root/usr/lib/os-release
-sed -i '/^IMAGE_/d' "$release"
+sed -i '/^IMAGE_/d; /^VARIANT_ID=/d' "$release"
 printf 'IMAGE_ID=%s\nIMAGE_VERSION=%s\n' "$(word compatible)" "$version" >>"$release"
+# Built from a tree that is not the pinned one: for trying (tools/image.sh).
+[ "${UNPINNED:-}" != yes ] || echo VARIANT_ID=unpinned >>"$release"
 
 "$common/rauc.sh" "$root" "$board" "$version"
 

@@ -119,6 +119,17 @@ def test_another_release_is_refused(tmp_path: Path) -> None:
     assert f"pinned is {pinned()['version']}" in told
 
 
+def test_a_changed_tree_is_refused_and_taken_only_where_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = _buildroot(tmp_path / "changed")
+    (tree / "Makefile").write_text(f"export BR2_VERSION := {pinned()['version']}\n")
+    refused = "MISTAKE  " + str(tree) + f": says {pinned()['version']}, but its files"
+    assert refused in _run(TREE, str(tree))[1]
+    monkeypatch.setenv("UNPINNED", "yes")
+    told = _run(TREE, str(tree))[1]
+    assert refused not in told
+    assert f"skipped  {tree}: UNPINNED=yes" in told
+
+
 def test_the_digest_of_a_tree_tells_content_name_and_mode(tmp_path: Path) -> None:
     tree = _buildroot(tmp_path / "one")
     first = digest(tree)
