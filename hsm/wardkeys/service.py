@@ -25,6 +25,7 @@ from wardkeys.baton import Baton
 from wardkeys.config import Config
 from wardkeys.errors import KeyServiceError
 from wardkeys.gather import Gather
+from wardkeys.lookout import Lookout
 from wardkeys.operations import OPERATIONS
 from wardkeys.permit import Permits
 from wardkeys.request import MAX_WAITING, Connection, Request
@@ -66,6 +67,7 @@ class Service:
         self._poll = select.epoll()
         self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(self._wake, select.EPOLLIN)
+        self._lookout = Lookout(self._poll)
 
     def changed(self) -> None:
         """Some token changed its state. From any thread."""
@@ -100,7 +102,7 @@ class Service:
         listener, wake = self._listener.fileno(), self._wake
         while not self._stop:
             busy = any(token.pending for token in self._tokens) or self._gathering
-            ready = self._poll.poll(_TICK_SECONDS if busy else self._notifier.interval, 64)
+            ready = self._lookout.look() or self._poll.poll(_TICK_SECONDS if busy else self._notifier.interval, 64)
             if len(self._tokens) > 1:
                 self._calls_end = time.monotonic() + _TURN_SECONDS
             for fd, _ in ready:
@@ -230,6 +232,8 @@ class Service:
         may_call = token.is_quick() and time.monotonic() < self._calls_end
         if not (may_call and self._baton.call(lambda: token.serve_now(request))):
             token.submit(request)
+        elif request.op == Op.SIGN and not request.waits and token.is_quick():
+            self._lookout.signed(request.connection.fd)
 
     def _keep_deadlines(self, now: float) -> None:
         for token in self._tokens:
