@@ -200,9 +200,12 @@ class Disk:
         """Lay a slot's boot partition."""
         self.write(f"boot_{slot}", 0, image)
 
-    def run(self, until: str = pexpect.EOF, starts: int = 0, keys: str = "", seconds: float = 40.0, words: tuple[str, ...] = ()) -> Said:
-        """Power on. Ends when the machine is off, when `until` was said, or after so many `starts` of a kernel. `keys`: typed
-        all the time."""
+    def run(
+        self, until: str = pexpect.EOF, starts: int = 0, times: int = 1, keys: str = "", seconds: float = 40.0, words: tuple[str, ...] = ()
+    ) -> Said:
+        """Power on. Ends when the machine is off, when `until` was said (so many `times`), or after so many `starts` of a kernel.
+
+        `keys`: typed all the time. `seconds`: for each of them. `words`: more of QEMU's. Raises `AssertionError` with what was said."""
         argv = ["-machine", "virt", *MACHINE, "-dtb", str(self.control), *words]
         argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         argv += ["-drive", f"file={self.path},if=none,id=disk,format=raw", "-bios", str(self.ours or DEBIANS)]
@@ -220,7 +223,7 @@ class Disk:
                 box.send(" ")
                 box.expect("=> ")
                 box.sendline(f"env import -b {TEXT:x} {text.stat().st_size:x}; run bootcmd")
-            for _ in range(max(1, starts)):
+            for _ in range(starts or times):
                 wanted = rf"{RUNS} [^\n]*\n" if starts else until
                 while keys and box.expect([wanted, pexpect.TIMEOUT], timeout=0.02) == 1:
                     box.send(keys)
@@ -235,17 +238,20 @@ class Disk:
 
 
 class Shop:
-    """Makes disks. `kernel`: of their slots."""
+    """Makes disks. `kernel`: of their slots. `bare`: there is more to be put into the root before one is made."""
 
-    def __init__(self, folder: Path, loader: Path | None, kernel: bytes) -> None:
+    images: Path
+
+    def __init__(self, folder: Path, loader: Path | None, kernel: bytes, *, bare: bool = False) -> None:
         self.folder, self.loader, self.kernel = folder, loader, kernel
         self.tree = machine_tree(folder)
         self.key = make_key(folder / "ours")
         self.control = with_key(self.tree, self.key, folder / "control.dtb")
-        root = folder / "root"
-        root.mkdir()
-        (root / "filler").write_bytes(os.urandom(300_000))
-        self.images = self.assemble("good", self.key, kernel, root)
+        self.root = folder / "root"
+        self.root.mkdir()
+        (self.root / "filler").write_bytes(os.urandom(300_000))
+        if not bare:
+            self.images = self.assemble("good", self.key, kernel, self.root)
 
     def assemble(self, name: str, key: Path, kernel: bytes, root: Path) -> Path:
         """Have Buildroot's hook make a disk. Returns its folder of images."""
