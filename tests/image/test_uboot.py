@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import ubootkit
+from support.fitclone import cloned
 from support.ubootkit import Disk, Shop
 
 pytestmark = pytest.mark.slow
@@ -75,6 +76,22 @@ def test_what_is_under_the_signature_is_not_asked_of_the_image(shop: Shop, disk:
     image = (shop.images / "boot.vfat").read_bytes()
     disk.put("a", changed(image, image.index(b"/images/fdt-a\0") + 8))
     assert disk.run(starts=1).slots == "A"
+
+
+def test_a_copy_of_the_signed_images_does_not_vouch_for_others(shop: Shop, disk: Disk, folder: Path) -> None:
+    """CVE-2026-46728, played: seen to start the stranger's kernel by a U-Boot 2025.01 without the repair."""
+    evil = shop.kernel.replace(ubootkit.RUNS.encode(), b"EVIL KERNEL!")
+    assert len(evil) == len(shop.kernel) and evil != shop.kernel
+    made = folder / "wardgate.itb"
+    made.write_bytes(cloned((shop.images / "wardgate.itb").read_bytes(), shop.kernel, evil))
+    names = subprocess.run(["fdtget", "-l", made, "/images"], check=True, capture_output=True, text=True, timeout=30).stdout
+    assert "images" in names.split()
+    boot = folder / "boot.vfat"
+    boot.write_bytes((shop.images / "boot.vfat").read_bytes())
+    subprocess.run(["mcopy", "-o", "-i", boot, made, "::wardgate.itb"], check=True, timeout=30)
+    disk.put("a", boot.read_bytes())
+    said = disk.run(until=f"EVIL KERNEL!|{ubootkit.RUNS} [^\n]*\n")
+    assert "EVIL" not in said.text and said.slots == "B"
 
 
 def test_another_key_and_the_other_slot_starts(shop: Shop, disk: Disk) -> None:
