@@ -37,7 +37,7 @@ class Site:
         self.pots = Pots()
         self._threads = Syncer(self.calls.put, threads=4)
         self._writes = Syncer(self.calls.put)
-        self.beside = Beside(lambda work: self._threads.submit(work, None), self.calls.put, inline)
+        self.beside = Beside(self._threads.submit, self.calls.put, inline)
         self.full = self.landed = 0
 
     def gather(self) -> Gather:
@@ -209,7 +209,7 @@ def test_a_defect_in_a_thread_ends_the_instance_and_not_the_thread(beside: Site,
         raise ZeroDivisionError
 
     assert gather._body is not None
-    monkeypatch.setattr(type(gather._body), "write", lambda _self, data: defect(data))
+    monkeypatch.setattr(type(gather._body), "write", lambda _self, data, _last: defect(data))
     feed(gather, bytes(4 * POT_BYTES))
     entry, error = beside.end(gather)
     assert entry is None and isinstance(error, ZeroDivisionError)

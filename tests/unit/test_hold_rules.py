@@ -6,6 +6,7 @@ import pytest
 
 from support.command_sets import CT, INSTANCE, command_set, element, store_request, us
 from support.wire import associate_ac, associate_rq
+from wardgate.dimse import build
 from wardgate.dimse.build import response, with_message_id
 from wardgate.dimse.command import CommandError, parse
 from wardgate.hold.fragments import COMMAND, fragment_size, fragments
@@ -16,7 +17,7 @@ from wardgate.hold.pause import Pauses
 from wardgate.hold.queue import Lane, Queue
 from wardgate.hold.scan import Place
 from wardgate.hold.scp import What, judge, no_room, stored
-from wardgate.hold.space import STEP_BYTES, Space
+from wardgate.hold.space import STEP_BYTES, SURE_BYTES, Space
 from wardgate.hold.store import Entry
 from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ, decode
 from wardgate.upperlayer.walker import Walker
@@ -186,9 +187,28 @@ def test_room_is_refused_before_the_disk_is_full_and_promises_count() -> None:
     assert not space.reserve()
     space.used(STEP_BYTES)
     assert space.reserve()
+    free[0] = 100 * STEP_BYTES
+    assert space.reserve()  # near the bound it looks each time
     held = Space(3 * STEP_BYTES, 0, lambda: 2 * STEP_BYTES, lambda: 1 << 50)
     assert held.reserve()
     assert not held.reserve()
+
+
+def test_with_much_room_the_file_system_is_asked_now_and_then_and_again_when_told_to() -> None:
+    asked: list[int] = []
+    free = [10_000 * STEP_BYTES]
+
+    def look() -> int:
+        asked.append(free[0])
+        return free[0]
+
+    space = Space(0, STEP_BYTES, lambda: 0, look)
+    assert all(space.reserve() for _ in range(200))
+    assert len(asked) == -(-200 * STEP_BYTES // SURE_BYTES)
+    space.promised = 0
+    free[0] = STEP_BYTES  # others have filled the disk
+    space.look_again()
+    assert not space.reserve()
 
 
 def echo_request() -> bytes:
@@ -220,6 +240,16 @@ def test_responses_echo_what_they_answer() -> None:
         assert found.sop_instance == INSTANCE.decode().rstrip("\0")
         assert not found.has_data_set
     assert parse(response(command, 1, "x" * 99)).status == 1
+
+
+@pytest.mark.parametrize("comment", ["", "odd", "even"])
+@pytest.mark.parametrize(("sop_class", "sop_instance"), [("1.2", "1.2.3"), ("1.23", ""), ("", "1.2")])
+def test_a_response_is_the_command_set_of_its_elements(comment: str, sop_class: str, sop_instance: str) -> None:
+    command = judge(CT_UID, store_request(4)).command
+    command.sop_class, command.sop_instance = sop_class, sop_instance
+    elements: dict[int, int | str] = {0x0100: 0x8001, 0x0120: 4, 0x0800: 0x0101, 0x0900: 0xA700}
+    elements |= {number: text for number, text in ((0x0002, sop_class), (0x0902, comment), (0x1000, sop_instance)) if text}
+    assert response(command, 0xA700, comment) == build.command_set(elements)
 
 
 def test_only_the_message_id_of_a_held_command_changes() -> None:

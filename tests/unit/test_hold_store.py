@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from support import held
 from wardgate.hold.export import export
 from wardgate.hold.files import Files
-from wardgate.hold.header import PREFIX_BYTES, Header, head_size
+from wardgate.hold.header import PREFIX_BYTES, Header, Trailer, decode_header, decode_trailer, head_size
 from wardgate.hold.scan import Place
 from wardgate.hold.seal import CHUNK_BYTES, LENGTH, TAG_BYTES, Damaged
 from wardgate.hold.state import State
@@ -220,6 +222,37 @@ def test_bytes_are_counted_as_they_come_and_go(store: Store) -> None:
     assert store.counters.held_bytes == 0 == store.count_bytes()
 
 
+def test_a_head_says_the_same_whatever_is_in_its_words(store: Store) -> None:
+    for link in ("ct1", 'quo"te', "back\\slash", "umläut", "tab\t", "del\x7f"):
+        header = HEAD._replace(link=link)
+        text = header.encode("a key", "00ff")[PREFIX_BYTES:]
+        assert text == json.dumps(header._replace(key_name="a key", wrapped="00ff")._asdict(), separators=(",", ":")).encode()
+        assert decode_header(text) == header._replace(key_name="a key", wrapped="00ff")
+    trailer = Trailer(5, "ab" * 32)
+    assert decode_trailer(trailer.encode()) == trailer
+
+
+def test_no_two_instances_have_a_key_in_common_and_none_is_known_when_the_token_is_out(store: Store) -> None:
+    entries = [put(store, bytes(100)) for _ in range(40)]
+    readers = [store.read(entry) for entry in entries]
+    assert len({reader.header.wrapped for reader in readers}) == len(readers) == len({entry.stem[17:] for entry in entries})
+    assert store._keys
+    store.forget_keys()
+    assert not store._keys
+
+
+def test_threads_never_get_the_same_number(store: Store) -> None:
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.extend(store.counters.take_number(3) for _ in range(2000))) for _ in range(4)]
+    before = store.counters.held_bytes
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == len(found) == 8000
+    assert store.counters.held_bytes == before + 3 * 8000
+
+
 class FailingFiles(Files):
     """Fails at the operation of this number."""
 
@@ -269,6 +302,7 @@ def test_an_error_at_any_write_leaves_nothing_that_could_be_taken_for_stored(tmp
             if body is not None:
                 store.drop(body)
             assert not store.entries(), f"step {step}"
+            assert not store.counters.held_bytes, f"step {step}"
             assert not held.unfinished(Path(store.directory)), f"step {step}"
         else:
             break

@@ -10,6 +10,7 @@ from wardgate.dimse.command import NO_DATA_SET, Command, CommandError
 _RESPONSE: Final = 0x8000
 _ELEMENT: Final = struct.Struct("<HHI")
 _US: Final = struct.Struct("<H")
+_STATUS: Final = struct.Struct("<" + "HHIH" * 4)  # four elements of a US each
 _BARE: Final = struct.Struct("<II").unpack_from
 _COMMENT_MAX: Final = 64  # PS3.7 C: (0000,0902) is LO
 
@@ -32,19 +33,29 @@ def command_set(elements: dict[int, int | str]) -> bytes:
 
 def response(request: Command, status: int, comment: str = "") -> bytes:
     """Return the response without data set to `request`: its message ID, SOP Class and Instance echoed (PS3.7 9.3, 10.3)."""
-    elements: dict[int, int | str] = {
-        0x0100: request.command_field | _RESPONSE,
-        0x0120: request.message_id,
-        0x0800: NO_DATA_SET,
-        0x0900: status,
-    }
-    if request.sop_class:
-        elements[0x0002] = request.sop_class
-    if request.sop_instance:
-        elements[0x1000] = request.sop_instance
-    if comment:
-        elements[0x0902] = comment[:_COMMENT_MAX]
-    return command_set(elements)
+    body = b"".join(
+        (
+            _uid(0x0002, request.sop_class),
+            _STATUS.pack(
+                0, 0x0100, 2, request.command_field | _RESPONSE, 0, 0x0120, 2, request.message_id, 0, 0x0800, 2, NO_DATA_SET,
+                0, 0x0900, 2, status,
+            ),
+            _text(0x0902, comment[:_COMMENT_MAX], b" ") if comment else b"",
+            _uid(0x1000, request.sop_instance),
+        )
+    )  # fmt: skip
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def _uid(number: int, uid: str) -> bytes:
+    return _text(number, uid, b"\0") if uid else b""  # PS3.5 6.2: UI is padded with NUL
+
+
+def _text(number: int, text: str, pad: bytes) -> bytes:
+    data = text.encode("ascii", "replace")
+    if len(data) & 1:
+        data += pad
+    return _ELEMENT.pack(0, number, len(data)) + data
 
 
 def with_message_id(command: bytes, message_id: int) -> bytes:

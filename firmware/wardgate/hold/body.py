@@ -20,6 +20,8 @@ from wardgate.hold.segment import Segment
 from wardgate.hold.slabs import Slab, Slabs
 
 _SMALL_BYTES: Final = 128 << 10
+_AROUND: Final = 4096  # more than the lengths and tags of two chunks, and a trailer
+_NOTHING: Final = memoryview(bytearray())
 _ZEROS: Final = memoryview(mmap.mmap(-1, 1 << 20))  # laid behind small instances: to sync what overwrites them needs no journal commit
 
 Aside = Callable[[Callable[[], None]], None]  # runs what may wait for the disk beside the loop, soon
@@ -31,10 +33,13 @@ class Body:
     One thread at a time: the loop until `finish`, then whoever calls `keep` or `abandon`, which wait for what is under way.
     """
 
-    __slots__ = ("_aside", "_chunk", "_error", "_files", "_first", "_flying", "_have", "_placed", "_sealer", "_slab", "_slabs", "_touched",
-                 "_used", "mark", "offset", "segment", "written")  # fmt: skip
+    __slots__ = ("_aside", "_chunk", "_error", "_files", "_first", "_flying", "_have", "_id", "_placed", "_sealer", "_slab", "_slabs",
+                 "_touched", "_used", "mark", "offset", "segment", "written")  # fmt: skip
 
-    def __init__(self, files: Files, segment: Segment, head: bytes, sealer: Sealer, slabs: Slabs, aside: Aside | None = None) -> None:
+    def __init__(
+        self, files: Files, segment: Segment, id_: bytes, head: bytes, sealer: Sealer, slabs: Slabs, aside: Aside | None = None
+    ) -> None:
+        """`id_`: 8 random bytes."""
         self._files = files
         self._slabs = slabs
         self._aside = aside
@@ -45,10 +50,11 @@ class Body:
         self._first = b""  # block of the instance, once it was written without its mark
         self._placed = 0  # bytes given to the disk
         self._touched = False  # something may be in the segment
-        self._chunk = memoryview(bytearray(CHUNK_BYTES))
+        self._chunk = _NOTHING  # gathered to a whole one; most small instances need none
         self._have = 0
         self._flying: threading.Lock | None = None  # held while a piece is being written
         self._error: OSError | None = None  # of that piece
+        self._id = id_
         self.segment = segment
         self.offset = segment.position
         self.written = 0
@@ -64,11 +70,21 @@ class Body:
         """Does the disk take longer than the bytes? Then no more should be read until a piece has landed."""
         return self._flying is not None and self._flying.locked() and self._slab is not None and self._used >= self._slab.piece // 2
 
-    def write(self, data: memoryview) -> None:
-        """Take the next bytes of the data set. Raises `OSError`."""
+    def takes(self, size: int) -> bool:
+        """Do that many bytes and the trailer fit behind what was gathered, so that nothing is to be written before they have come?"""
+        return not self._placed and self._slab is not None and self._used + self._have + size + _AROUND <= self._slab.piece
+
+    def write(self, data: memoryview, last: bool = False) -> None:
+        """Take the next bytes of the data set; `last`: there are no more behind them. Raises `OSError`."""
         size = len(data)
         self.written += size
         have = self._have
+        if last and not have:  # as they lie
+            for at in range(0, size, CHUNK_BYTES):
+                self._seal(data[at : at + CHUNK_BYTES])
+            return
+        if not self._chunk:
+            self._chunk = memoryview(bytearray(CHUNK_BYTES))
         if have + size < CHUNK_BYTES:
             self._chunk[have : have + size] = data
             self._have = have + size
@@ -97,11 +113,11 @@ class Body:
         memory[self._used : self._used + len(sealed)] = sealed
         self._used += len(sealed)
 
-    def keep(self, number: int, id_: bytes) -> Mark:
+    def keep(self, number: int) -> Mark:
         """Write the mark and make the instance durable. Raises `OSError`: the segment is not to be trusted then."""
         segment, memory = self.segment, self._memory()
         self._touched = True
-        self.mark = mark = Mark(number, id_, self.size, Kind.KEPT)
+        self.mark = mark = Mark(number, self._id, self.size, Kind.KEPT)
         try:
             self._land()
             end = aligned(self._used)

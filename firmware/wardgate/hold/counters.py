@@ -9,8 +9,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from typing import Final
 
 _NUMBERS: Final = struct.Struct("<QQ")
@@ -24,36 +23,35 @@ class Counters:
         if os.fstat(self._fd).st_size < mmap.PAGESIZE:
             os.ftruncate(self._fd, mmap.PAGESIZE)
         self._map = mmap.mmap(self._fd, mmap.PAGESIZE)
-
-    @contextmanager
-    def _locked(self) -> Iterator[tuple[int, int]]:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        try:
-            number, held = _NUMBERS.unpack_from(self._map)
-            yield number, held
-        finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._lock = threading.Lock()  # the one of the file is all threads' of a process
 
     def at_least(self, number: int) -> None:
         """Give no number below `number` from now on."""
-        with self._locked() as (following, held):
-            _NUMBERS.pack_into(self._map, 0, max(number, following), held)
+        self._change(number, 0)
 
-    def take_number(self) -> int:
-        """Return the next place in the order."""
-        with self._locked() as (number, held):
-            _NUMBERS.pack_into(self._map, 0, number + 1, held)
-        return int(number)
+    def take_number(self, size: int = 0) -> int:
+        """Return the next place in the order; `size` bytes come into the queue there."""
+        return self._change(0, size, 1)
 
     def add_bytes(self, size: int) -> None:
         """Bytes came into the queue, or left it (negative)."""
-        with self._locked() as (number, held):
-            _NUMBERS.pack_into(self._map, 0, number, max(0, held + size))
+        self._change(0, size)
 
     def set_bytes(self, size: int) -> None:
         """So many were counted."""
-        with self._locked() as (number, _held):
-            _NUMBERS.pack_into(self._map, 0, number, size)
+        with self._lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            _NUMBERS.pack_into(self._map, 0, _NUMBERS.unpack_from(self._map)[0], size)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _change(self, least: int, size: int, taken: int = 0) -> int:
+        with self._lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            number, held = _NUMBERS.unpack_from(self._map)
+            number = max(number, least)
+            _NUMBERS.pack_into(self._map, 0, number + taken, max(0, held + size))
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return int(number)
 
     @property
     def held_bytes(self) -> int:

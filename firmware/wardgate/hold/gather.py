@@ -18,6 +18,7 @@ from wardgate.hold.pots import POT_BYTES, Pot, Pots
 if TYPE_CHECKING:
     from wardgate.hold.body import Body
     from wardgate.hold.store import Entry, Store
+    from wardgate.hold.syncer import Done, Work
 
 DEEP: Final = 3  # pots that may wait; with more nothing is read until they are done
 
@@ -25,9 +26,10 @@ Ended = Callable[["Entry | None", "Exception | None"], None]
 
 
 class Beside:
-    """What works beside the loop. `run` gives work to a thread, `call` brings something back; `inline`: pots are worked off on the loop."""
+    """What works beside the loop. `run(work, done)` gives work to a thread and then calls `done(error)` on the loop, `call` brings
+    something back; `inline`: pots are worked off on the loop."""
 
-    def __init__(self, run: Callable[[Callable[[], None]], None], call: Callable[[Callable[[], None]], None], inline: bool) -> None:
+    def __init__(self, run: Callable[[Work, Done | None], None], call: Callable[[Callable[[], None]], None], inline: bool) -> None:
         self.run = run
         self.call = call
         self.inline = inline
@@ -48,8 +50,8 @@ _Job = tuple[Pot | None, int, _Then]
 class Gather:
     """One data set. `update` is its sink. On the loop `full` is called when a pot was full, `landed` when it is `behind` no more."""
 
-    __slots__ = ("_beside", "_body", "_ended", "_error", "_full", "_have", "_jobs", "_landed", "_lock", "_pot", "_pots", "_running", "_sha",
-                 "_store", "_waited", "_whole")  # fmt: skip
+    __slots__ = ("_beside", "_body", "_ended", "_entry", "_error", "_full", "_have", "_jobs", "_landed", "_lock", "_pot", "_pots",
+                 "_running", "_sha", "_store", "_waited", "_whole")  # fmt: skip
 
     def __init__(self, store: Store, pots: Pots, beside: Beside, full: Callable[[], None], landed: Callable[[], None]) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class Gather:
         self._have = 0
         self._whole = 0  # bytes of the pots that were full
         self._ended: Ended | None = None
+        self._entry: Entry | None = None  # made durable by `_keep`
         self._error: Exception | None = None  # why there is no body any more
         self._lock = threading.Lock()  # over the next three
         self._jobs: deque[_Job] = deque()
@@ -119,7 +122,7 @@ class Gather:
                 return
         if self._body is not None:
             body, self._body = self._body, None
-            self._beside.run(lambda: self._store.drop(body))
+            self._beside.run(lambda: self._store.drop(body), None)
 
     def cut(self) -> None:
         """Nothing more comes, and it is not wanted any more."""
@@ -134,7 +137,37 @@ class Gather:
         self._ended = ended
         self._beside.coming -= 1
         pot, self._pot = self._pot, None
-        self._give(pot, self._have, _Then.END)
+        assert pot is not None
+        if not self._whole and self._body is not None and self._body.takes(self._have):
+            self._end_here(pot)
+        else:
+            self._give(pot, self._have, _Then.END)
+
+    def _end_here(self, pot: Pot) -> None:
+        """It lies in one pot: hash and seal it on the loop, which has its bytes in the cache; a thread waits for the disk."""
+        self._work_off(pot, self._have, last=True)
+        self._pots.give(pot)
+        if self._body is not None:
+            try:
+                self._store.finish(self._body, self._sha.hexdigest())
+            except Exception as error:
+                self._error = error
+        self._beside.run(self._keep, self._kept)
+
+    def _keep(self) -> None:
+        """In a thread: make durable what the loop has sealed, or take back what failed."""
+        if self._error is None:
+            assert self._body is not None
+            try:
+                self._entry = self._store.keep(self._body)
+            except Exception as error:
+                self._error = error
+        if self._error is not None and self._body is not None:
+            self._lose(self._error)
+
+    def _kept(self, error: Exception | None) -> None:
+        assert self._ended is not None
+        self._ended(self._entry, self._error or error)
 
     def hexdigest(self) -> str:
         """Return SHA-256 of the data set, hexadecimal; when it has ended."""
@@ -145,7 +178,7 @@ class Gather:
             self._jobs.append((pot, size, then))
             running, self._running = self._running, True
         if not running:
-            self._beside.run(self._work)
+            self._beside.run(self._work, None)
 
     def _work(self) -> None:
         while True:
@@ -163,13 +196,13 @@ class Gather:
         if waited:
             self._beside.call(self._landed)
 
-    def _work_off(self, pot: Pot, size: int) -> None:
+    def _work_off(self, pot: Pot, size: int, last: bool = False) -> None:
         """Hash and seal. Here or on the loop, while no thread is at it."""
         data = pot[:size]
         self._sha.update(data)
         if self._body is not None:
             try:
-                self._body.write(data)
+                self._body.write(data, last)
             except Exception as error:
                 self._lose(error)
 

@@ -37,9 +37,19 @@ class Header(NamedTuple):
     key_name: str
     wrapped: str
 
-    def encode(self) -> bytes:
-        """Return the head of the file."""
-        text = json.dumps(self._asdict(), separators=(",", ":")).encode("ascii")
+    def encode(self, key_name: str, wrapped: str) -> bytes:
+        """Return the head of the file of an instance whose key is `wrapped`, hex, under the one of that name."""
+        words = "".join((*self[:11], key_name, wrapped))
+        if words.isascii() and words.isprintable() and '"' not in words and "\\" not in words:  # nothing that JSON would write otherwise
+            text = (
+                f'{{"box":"{self.box}","link":"{self.link}","peer":"{self.peer}","calling":"{self.calling}","called":"{self.called}",'
+                f'"abstract_syntax":"{self.abstract_syntax}","transfer_syntax":"{self.transfer_syntax}","sop_class":"{self.sop_class}",'
+                f'"sop_instance":"{self.sop_instance}","command":"{self.command}","association":"{self.association}",'
+                f'"time_ns":{self.time_ns:d},"key_name":"{key_name}","wrapped":"{wrapped}"}}'
+            ).encode("ascii")
+        else:
+            whole = self._replace(key_name=key_name, wrapped=wrapped)
+            text = json.dumps(whole._asdict(), separators=(",", ":")).encode("ascii")
         if len(text) > MAX_HEAD:
             raise ValueError(f"a head of {len(text)} bytes")
         return MAGIC + _LENGTH.pack(len(text)) + text
@@ -53,7 +63,7 @@ class Trailer(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the trailer's plain bytes."""
-        return json.dumps(self._asdict(), separators=(",", ":")).encode("ascii")
+        return f'{{"length":{self.length:d},"sha256":"{self.sha256}"}}'.encode("ascii")
 
 
 def head_size(prefix: bytes) -> int:

@@ -62,7 +62,7 @@ class TooManyPending(Exception):
 class Incoming:
     """One C-STORE: what comes of its data set goes into `body`, or nowhere when `refusal` says why."""
 
-    __slots__ = ("body", "context", "entry", "gather", "refusal", "reserved", "store", "verdict")
+    __slots__ = ("body", "context", "entry", "gather", "refusal", "reply", "reserved", "store", "verdict")
 
     def __init__(self, context: int, verdict: scp.Verdict, store: Store, gather: Gather) -> None:
         self.context = context
@@ -72,6 +72,7 @@ class Incoming:
         self.body: Body | None = None
         self.entry: Entry | None = None  # of the queue, when it is durable
         self.refusal = ""
+        self.reply = b""  # the C-STORE-RSP that says: stored
         self.reserved = 0
 
 
@@ -211,8 +212,9 @@ class HeldAssociation:
         incoming.store.whole = True
         self._pending += 1
         self.acceptor.pause(Pause.RECORD)
-        self._promise(incoming, 0)
         incoming.gather.end(lambda entry, error: self._kept(incoming, entry, error))
+        self._promise(incoming, 0)  # from here on the disk is at work
+        incoming.reply = scp.stored(incoming.verdict.command)
 
     # --- one instance
 
@@ -284,17 +286,20 @@ class HeldAssociation:
         if entry is None:
             self._refuse(incoming)
             return
-        self.ledger.store(incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR, lambda durable: self._recorded(incoming, durable))
+        self.ledger.store(
+            incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR, lambda durable: self._recorded(incoming, durable), alone=True
+        )
 
     def _recorded(self, incoming: Incoming, durable: bool) -> None:
         counters = self.gate.links[self.link.name]
         if durable:
+            self._say(incoming.context, incoming.reply)
             counters.instances += 1
             counters.bytes += incoming.store.length
             self.keeper.held += 1
             assert incoming.entry is not None
             self.keeper.poke(incoming.entry, self._pair, *self._contexts[incoming.context])
-            self._say(incoming.context, scp.stored(incoming.verdict.command))
+            self.keeper.prepare()
         else:
             counters.not_stored += 1
             self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")

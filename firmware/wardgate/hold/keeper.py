@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
@@ -52,7 +53,7 @@ class Keeper:
         self.pots = Pots()
         self.syncer = Syncer(loop.call)  # waits for nobody: what hashes and seals may wait for it
         self._gatherer = Syncer(loop.call, threads=GATHERING)
-        self.beside = Beside(lambda work: self._gatherer.submit(work, None), loop.call, config.box.hash_threads == 0)
+        self.beside = Beside(self._gatherer.submit, loop.call, config.box.hash_threads == 0)
         self._teacher = Syncer(loop.call, threads=1)
         self._event = event
         self._loop = loop
@@ -65,24 +66,25 @@ class Keeper:
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.held = 0
-        self._news: list[str] = []  # what came and the forwarder was not told of
+        self._news: list[tuple[Entry, Pair, str, str]] = []  # what came and the forwarder was not told of
         self._laying_in = False
         self._taught: dict[Pair, list[Answer]] = {}
         loop.each_tick(self._look)
 
     def poke(self, entry: Entry, pair: Pair, abstract_syntax: str, transfer_syntax: str) -> None:
         """Tell the forwarder what came, several at once: at the next tick, or when they are many. It looks for itself too, now and then."""
-        place = entry.place
-        self._news.append(
-            "\0".join((entry.stem, place.path, str(place.offset), str(place.length), *pair, abstract_syntax, transfer_syntax))
-        )
+        self._news.append((entry, pair, abstract_syntax, transfer_syntax))
         if len(self._news) >= NEWS:
             self._tell_news()
 
     def _tell_news(self) -> None:
         if self._news:
             news, self._news = self._news, []
-            self.tell_forwarder("\n".join(news))
+            lines = [
+                "\0".join((entry.stem, entry.place.path, str(entry.place.offset), str(entry.place.length), *pair, *syntaxes))
+                for entry, pair, *syntaxes in news
+            ]
+            self.tell_forwarder("\n".join(lines))
 
     def tell_forwarder(self, *words: str) -> None:
         """Say something to the forwarder; it may not hear."""
@@ -109,6 +111,12 @@ class Keeper:
             self.syncer.submit(lambda: self.store.lay_in(SPARES), self._laid_in)
         return body
 
+    def prepare(self) -> None:
+        """Nobody waits now: have keys ready for the next instances."""
+        if self.key_out is None:
+            with suppress(WrapError):  # who needs one is told
+                self.store.make_keys()
+
     def take_back(self, body: Body) -> None:
         """Take an instance back that was kept and that nobody was told of, beside the loop."""
         self.syncer.submit(lambda: self.store.drop(body, kept=True), _ignore)
@@ -132,7 +140,7 @@ class Keeper:
             if self.key_out is None or self.key_out.code is not out.code:
                 self._event(out.code, "hold", detail=out.detail)
             self.key_out = out
-            self.store.wrapper.forget()
+            self.store.forget_keys()
         elif self.key_out is not None:
             self._prepare(self._era)
 
@@ -185,6 +193,7 @@ class Keeper:
         return room
 
     def _look(self) -> None:
+        self.space.look_again()
         self._tell_news()
         if self._full:
             self._tell(not self.space.room())

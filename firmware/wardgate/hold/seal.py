@@ -12,9 +12,12 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CHUNK_BYTES: Final = 64 << 10  # plain bytes of a data chunk, at most: what stays in a core's cache
 TAG_BYTES: Final = 16
@@ -32,17 +35,23 @@ class Damaged(Exception):
 _into: Callable[..., object] | None = None  # cryptography's way to seal without a new buffer each time, where it has one
 
 
+def cipher(key: bytes) -> AESGCM:
+    """Return what seals one file under its key of 32 bytes."""
+    global _into
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    _into = getattr(AESGCM, "encrypt_into", None)
+    return AESGCM(key)
+
+
 class Sealer:
     """Makes the chunks of one file, in order, the trailer last."""
 
     __slots__ = ("_aad", "_aead", "_place")
 
-    def __init__(self, key: bytes, head: bytes) -> None:
-        global _into
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        _into = getattr(AESGCM, "encrypt_into", None)
-        self._aead = AESGCM(key)
+    def __init__(self, aead: AESGCM, head: bytes) -> None:
+        """`aead`: a `cipher` that seals nothing else."""
+        self._aead = aead
         self._aad = hashlib.sha256(head).digest()
         self._place = 0
 

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wardgate.hold.body import Aside, Body
 from wardgate.hold.counters import Counters
@@ -22,15 +22,29 @@ from wardgate.hold.mark import BLOCK, aligned
 from wardgate.hold.notes import Facts, Notes
 from wardgate.hold.reader import Reader
 from wardgate.hold.scan import STEM, Place, parts
-from wardgate.hold.seal import Sealer
+from wardgate.hold.seal import Sealer, cipher
 from wardgate.hold.segment import Segment, void
 from wardgate.hold.slabs import Slabs
 from wardgate.hold.state import State
 from wardgate.hold.wrap import KEY_BYTES, Wrapper
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 _MAX_WHY: Final = 4096
 _FRESH_SECONDS: Final = 2.0
+_KEYS: Final = 16  # made at once
+_FEW_KEYS: Final = 4
 __all__ = ["STEM", "Body", "Entry", "Reader", "State", "Store"]
+
+
+class _Key(NamedTuple):
+    """What is made ahead for one instance. Its key is `wrapped`, hex, under the one of that name."""
+
+    name: str
+    wrapped: str
+    cipher: AESGCM
+    id: bytes  # 8 random bytes for its name
 
 
 class Entry(NamedTuple):
@@ -60,7 +74,8 @@ class Store:
         self.directory = os.path.abspath(directory)
         self.files = files or Files()
         self.wrapper = wrapper
-        Sealer(bytes(KEY_BYTES), b"").trailer(b"")  # its library is loaded before the first instance
+        Sealer(cipher(bytes(KEY_BYTES)), b"").trailer(b"")  # its library is loaded before the first instance
+        self._keys: deque[_Key] = deque()  # for the next instances
         self.queue = os.path.join(self.directory, "queue")
         self.quarantine = os.path.join(self.directory, "quarantine")  # of an older box: now a note says it
         self.contexts = os.path.join(self.directory, "contexts")
@@ -83,14 +98,15 @@ class Store:
 
         `aside` runs what may wait for the disk beside the loop.
         """
-        key = os.urandom(KEY_BYTES)
-        key_name, wrapped = self.wrapper.wrap(key)
-        head = header._replace(key_name=key_name, wrapped=wrapped.hex()).encode()
+        if not self._keys:
+            self.make_keys()
+        key = self._keys.popleft()
+        head = header.encode(key.name, key.wrapped)
         try:
             segment = self._free.pop()
         except IndexError:
             segment = Segment(self.files, self.queue)
-        return Body(self.files, segment, head, Sealer(key, head), self._slabs, aside)
+        return Body(self.files, segment, key.id, head, Sealer(key.cipher, head), self._slabs, aside)
 
     def finish(self, body: Body, sha256: str) -> None:
         """The data set is whole. Raises `OSError`."""
@@ -98,11 +114,16 @@ class Store:
 
     def keep(self, body: Body) -> Entry:
         """Give the finished `body` its number and make it durable. Raises `OSError`."""
-        mark = body.keep(self.counters.take_number(), os.urandom(8))
-        self.counters.add_bytes(body.size)
-        entry = Entry(mark.stem, Place(body.segment.path, body.offset, body.size))
+        size = body.size
+        number = self.counters.take_number(size)
+        try:
+            body.keep(number)
+        except Exception:
+            self.counters.add_bytes(-size)
+            raise
+        assert body.mark is not None
         self._give_back(body.segment)
-        return entry
+        return Entry(body.mark.stem, Place(body.segment.path, body.offset, body.size))
 
     def drop(self, body: Body, kept: bool = False) -> None:
         """Take back an instance that nobody was told of. `kept`: `keep` returned; then it raises `OSError`."""
@@ -123,6 +144,20 @@ class Store:
             segment = Segment(self.files, self.queue)
             segment.name(self.files)
             self._free.appendleft(segment)
+
+    def forget_keys(self) -> None:
+        """The token is out: know no key any more."""
+        self._keys.clear()
+        self.wrapper.forget()
+
+    def make_keys(self) -> None:
+        """Have keys ready: a few made at once cost little more than one. Raises `WrapError`."""
+        if len(self._keys) > _FEW_KEYS:
+            return
+        for _ in range(_KEYS):
+            key = os.urandom(KEY_BYTES)
+            name, wrapped = self.wrapper.wrap(key)
+            self._keys.append(_Key(name, wrapped.hex(), cipher(key), os.urandom(8)))
 
     def put_away(self) -> None:
         """Close the segments; the forwarder removes them when nothing is in them any more."""

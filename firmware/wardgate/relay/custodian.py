@@ -48,10 +48,12 @@ class Custodian:
         return len(self._waiting)
 
     def submit(
-        self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer, late: Answer | None = None, urgent: bool = True
-    ) -> None:
+        self, op: Op, association: bytes, seq: int, payload: bytes, answer: Answer, late: Answer | None = None, urgent: bool = True,
+        alone: bool = False,
+    ) -> None:  # fmt: skip
         """Queue one item; it leaves when nothing else is to be done. `answer` gets `IO_ERROR` when none comes in time, and `late`
-        what came after that: the item may have become durable all the same. What is not `urgent` leaves with what is, or soon."""
+        what came after that: the item may have become durable all the same. What is not `urgent` leaves with what is, or soon; what
+        comes `alone` leaves with this turn, when that is all the turn has brought."""
         try:
             request = self._client.add(op, association, seq, payload)
         except Backlog:
@@ -66,6 +68,9 @@ class Custodian:
                 return
         if not self._flushing:
             self._flushing = True
+            if alone and self._loop.ready <= 1:
+                self._loop.soon(self._turn)
+                return
             self._loop.when_idle(self._turn)  # one packet, one wake-up of the writer and one sync for as many records as can be had
 
     def connect(self) -> bool:

@@ -72,8 +72,10 @@ class Ledger:
             self._submit(Op.RESERVE, _U32.pack(RESERVE_RECORDS * MAX_RECORD), self._topped)
         return free > 2  # this one, and the close entry
 
-    def store(self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None]) -> None:
-        """Write the record of one C-STORE; `done(durable)`."""
+    def store(
+        self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None], alone: bool = False
+    ) -> None:
+        """Write the record of one C-STORE; `done(durable)`. `alone`: see `Custodian.submit`."""
         self.stores += 1
         self._left -= 1
         time_ns, quality = self._gate.clock.now()
@@ -88,7 +90,8 @@ class Ledger:
                 self.failed += 1
             done(status is Status.OK)
 
-        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered, urgent=self._gate.hold_responses)
+        urgent = self._gate.hold_responses
+        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered, urgent=urgent, alone=alone)
 
     def commitment(self, transaction: str, reference: Reference, flow: Flow, done: Callable[[bool], None]) -> None:
         """Write the record of what a storage commitment report says of one instance; `done(durable)`."""
