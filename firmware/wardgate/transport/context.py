@@ -15,6 +15,7 @@ from wardgate.policy.model import DEFAULT_KEYS, Keys
 from wardgate.signer import signer_for
 from wardgate.transport import compat
 from wardgate.transport.errors import ProfileNotMet, explain
+from wardgate.transport.ownchain import completed
 from wardgate.transport.profiles import Profile, profile_named
 from wardgate.transport.suites import CODES, OPENSSL_NAMES, TLS13, iana_names
 
@@ -106,7 +107,8 @@ class TlsContexts:
             raise ProfileNotMet(Code.OWN_CERTIFICATE_UNREADABLE, "a TLS server needs a certificate; none is named")
         for pair in self._tls.certificates:
             try:
-                signer_for(pair.key, self._keys, rehearsal=self._rehearsal).arm(context, pair.chain)
+                with completed(pair.chain, self._anchors) as chain:
+                    signer_for(pair.key, self._keys, rehearsal=self._rehearsal).arm(context, chain)
             except ssl.SSLError as error:
                 weak = explain(error, handshake=True)[0] is Code.TLS_WEAK
                 code = Code.OWN_CERTIFICATE_WEAK if weak else Code.OWN_CERTIFICATE_UNREADABLE
