@@ -30,6 +30,7 @@ class Admission:
     def open(self, sock: socket.socket, post: Post) -> None:
         """Begin to accept on `sock`."""
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # whoever is accepted inherits it
         self._posts[sock.fileno()] = (sock, post)
         self._gate.census.accepts(True)
         self._gate.loop.register(sock.fileno(), lambda _events: self._accept(sock, post), IN)
@@ -75,7 +76,6 @@ class Admission:
         gate = self._gate
         callers = post.callers(host)
         caller.setblocking(False)
-        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = Code.NO_LINK if not callers else self._counted(host)  # from here on nothing fails: what is counted must be counted out
         if code is not None:
             # No byte of DICOM before the caller is known: it is closed, not rejected. The log says why.

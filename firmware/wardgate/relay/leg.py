@@ -36,6 +36,7 @@ class Leg:
     """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
 
     __slots__ = (
+        "_acks",
         "_buffers",
         "_events",
         "_failed",
@@ -81,6 +82,7 @@ class Leg:
         self._failed = False
         self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
+        self._acks = True  # every read is acknowledged at once
 
     def watch(self, state: State) -> None:
         """Begin: wait for the connection, or for bytes."""
@@ -114,30 +116,38 @@ class Leg:
         """What it is called when the peer ends while it shakes hands, or before it is its turn to."""
         return self.channel.ended_early_code if self.channel is not None else Code.TLS_ENDED_IN_HANDSHAKE
 
+    def waits_for_us(self, alone: bool) -> None:
+        """Can the peer say nothing (`alone`) until we have answered what it said? Then our answer acknowledges that."""
+        self._acks = not alone
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was read (not sticky): a peer with Nagle on that has more to say must not wait 40 ms for it."""
+        try:
+            self.sock.setsockopt(_TCP, _QUICKACK, 1)
+        except OSError:
+            pass  # closed, or reset: the next read tells
+
     def ready(self, events: int) -> None:
         """Handle `epoll` events. A defect of ours ends this association and no other."""
         try:
-            self._ready(events)
-        except Exception as error:
-            self.owner.broken(self, error)
-
-    def _ready(self, events: int) -> None:
-        if self.state is _CONNECTING:
-            self._connect_result(events)
-            return
-        if self.state is _PARTING:
-            self._throw_away(events)
-            return
-        if events & OUT and self._waiting:
-            self._drain()
-        if events & IN:
-            if not self._pause or self._turns is not None:
-                self._read()
-            else:
-                self._update()
-        elif events & GONE and self.state is not _CLOSED:
-            error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            self.owner.lost(self, _error_name(error) if error else "closed by peer")
+            if self.state is _CONNECTING:
+                self._connect_result(events)
+                return
+            if self.state is _PARTING:
+                self._throw_away(events)
+                return
+            if events & OUT and self._waiting:
+                self._drain()
+            if events & IN:
+                if not self._pause or self._turns is not None:
+                    self._read()
+                else:
+                    self._update()
+            elif events & GONE and self.state is not _CLOSED:
+                error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                self.owner.lost(self, _error_name(error) if error else "closed by peer")
+        except Exception as failure:
+            self.owner.broken(self, failure)
 
     def send(self, data: bytes | memoryview) -> None:
         """Send `data` through the channel; what the socket does not take now waits, and the other leg is paused."""
@@ -365,7 +375,7 @@ class Leg:
                 self.close()
 
     def _connect_result(self, events: int) -> None:
-        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & GONE else 0
         if error:
             self.owner.lost(self, _error_name(error))
         elif events & OUT:
@@ -388,8 +398,8 @@ class Leg:
                 size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
             else:
                 size = self.sock.recv_into(buffers.wire)
-            if size:
-                self.sock.setsockopt(_TCP, _QUICKACK, 1)  # not sticky; a peer with Nagle on must not wait 40 ms for our ACK
+            if size and (self._acks or self._turns is not None):
+                self.sock.setsockopt(_TCP, _QUICKACK, 1)  # as in `acknowledge`
         except BlockingIOError:
             return False
         except OSError as error:
@@ -412,8 +422,12 @@ class Leg:
             if not size:
                 if self.channel.ended:
                     self.owner.lost(self, "closed by peer")
+                elif not self._acks:
+                    self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
+        if not self._acks and self.state is State.OPEN and (self.carry or (self.walker is not None and self.walker.collecting)):
+            self.acknowledge()  # a part of a PDU
         return True
 
     def _read_turns(self, wire: memoryview) -> None:
@@ -442,8 +456,7 @@ class Leg:
 
     def _read_handshake(self) -> None:
         try:
-            data = self.sock.recv(_RECV_WHILE_SHAKING)
-            self.sock.setsockopt(_TCP, _QUICKACK, 1)
+            data = self.sock.recv(_RECV_WHILE_SHAKING)  # acknowledged by what the handshake answers, or when that is nothing
         except BlockingIOError:
             return
         except OSError as error:

@@ -15,6 +15,7 @@ OUT: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 TICK_SECONDS: Final = 0.5
+MAX_EVENTS: Final = 64  # of one turn: room for more is asked of malloc and given back at each
 MAX_BUSY_TURNS: Final = 8
 
 Handler = Callable[[int], None]
@@ -34,7 +35,7 @@ class Loop:
         self._idle_calls: list[Callable[[], None]] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, IN)
+        self._epoll.register(self._wake, IN | select.EPOLLET)  # each write is told once and need not be read
         self._running = True
         self.now = time.monotonic()  # seconds, of the start of this turn
         self.ready = 0  # events of this turn
@@ -92,12 +93,13 @@ class Loop:
         """Run until `stop`."""
         tick = time.monotonic() + TICK_SECONDS
         poll = self._epoll.poll
-        handlers = self._handlers
+        handler_of = self._handlers.get
         calls = self._calls
         idle_calls = self._idle_calls
         busy = 0
         while self._running:
-            events = poll(0 if calls or idle_calls else max(0.0, tick - self.now))
+            wait = 0.0 if calls or idle_calls else tick - self.now
+            events = poll(wait if wait > 0.0 else 0.0, MAX_EVENTS)
             self.now = time.monotonic()
             self.ready = len(events)
             if idle_calls:
@@ -109,14 +111,12 @@ class Loop:
                     for call in now_idle:
                         self._guarded(call)
             for fd, event in events:
-                handler = handlers.get(fd)
+                handler = handler_of(fd)
                 if handler is not None:
                     try:
                         handler(event)
                     except Exception as error:
                         self._defect(error)
-                elif fd == self._wake:
-                    os.eventfd_read(self._wake)
             while calls:
                 self._guarded(calls.popleft())
             if self.now >= tick:

@@ -220,6 +220,8 @@ class Handshake:
             return
         self._leg.hold_wire(wire)
         self._leg.resume(Pause.WORK)
+        if identity is None and not wire:
+            self._leg.acknowledge()  # the peer has more to say
         if identity is not None:
             self._leg.state = State.OPEN
             self._leg.attach(self._pool)

@@ -58,13 +58,12 @@ class Pool:
     def _look(self) -> None:
         """Start another thread when work waits and nobody will come for it soon."""
         threads = len(self._began)
-        if not self._queue.qsize() or threads >= self._size:
+        if 0 in self._began.values() or threads >= self._size or not self._queue.qsize():
             return
-        slow = time.monotonic() - SLOW_SECONDS
-        if threads < FEW_THREADS and all(self._began.values()):
-            pass
-        elif not all(0 < began < slow for began in self._began.values()):
-            return
+        if threads >= FEW_THREADS:
+            slow = time.monotonic() - SLOW_SECONDS
+            if not all(began < slow for began in self._began.values()):
+                return
         self._start()
 
     def _start(self) -> None:

@@ -76,10 +76,12 @@ class Worker:
     def run(self) -> None:
         """Serve until drained or stopped."""
         self._custodian.connect()
+        from wardgate.transport.sockets import Listener
+
         links = {link.name: link for link in self._config.links}
         for fd, endpoint, parties in self._listeners:
             found = [(links[link], _party(links[link], party)) for link, party in parties]
-            self._admission.open(socket.socket(fileno=fd), Post(endpoint, found))
+            self._admission.open(Listener(fd), Post(endpoint, found))
         self._control.say({"is": "ready"})
         self._loop.run()
         if self.gate.keeper is not None:
@@ -185,7 +187,7 @@ class Worker:
         return {
             "associations": len(gate.associations),
             "links": {name: counters.report() for name, counters in gate.links.items()},
-            "codes": dict(gate.codes),
+            "codes": {str(code): count for code, count in gate.codes.items()},
             "records_waiting": self._custodian.unanswered,
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,

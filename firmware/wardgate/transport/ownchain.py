@@ -1,7 +1,7 @@
 """Our own chain as it is sent, completed once.
 
-A chain file often has the leaf alone. OpenSSL then looks for its issuers among the trust anchors and sends those it finds too, but it does so
-in every handshake, and verifies their signatures each time. With the same certificates in the file it sends what stands there.
+A chain file often has the leaf alone. OpenSSL then looks for its issuers among the trust anchors and sends those that it finds too, but it
+does so in every handshake, and verifies their signatures each time. With the same certificates in the file it sends what stands there.
 """
 
 from __future__ import annotations

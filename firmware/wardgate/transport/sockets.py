@@ -80,6 +80,16 @@ def sockets_for(ports: str, netd: str) -> SocketFactory:
     return PlantSockets(netd)
 
 
+class Listener(socket.socket):
+    """A listening socket whose `accept` makes no members of `enum` from numbers and numbers from them, at each call."""
+
+    family = type = 0  # type: ignore[assignment]
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.family, self.type = int(super().family), int(super().type)
+
+
 def quickack(sock: socket.socket) -> None:
     """Send pending ACKs now. To be called after each read: stacks with Nagle on wait 40 ms for them otherwise."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -108,6 +108,11 @@ class Walker:
         return not self._left and not self._pdu
 
     @property
+    def collecting(self) -> bool:
+        """Is a PDU other than P-DATA-TF not whole yet?"""
+        return self._collected is not None
+
+    @property
     def received(self) -> int:
         """Bytes of the current data set so far."""
         return self._length
