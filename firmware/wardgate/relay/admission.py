@@ -10,10 +10,9 @@ from wardgate.codes import Code
 from wardgate.relay.association import Association
 from wardgate.relay.census import Count
 from wardgate.relay.gate import Gate, Post
-from wardgate.relay.loop import IN
+from wardgate.relay.loop import FEW_EVENTS, IN
 
 ACCEPT_AT_ONCE: Final = 64  # then the other sockets have their turn
-FEW_EVENTS: Final = 4
 LEAVE_SECONDS: Final = 0.002  # to a worker that has fewer; then whoever is first takes it
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final = socket.TCP_QUICKACK
 _RECV_WHILE_SHAKING: Final = 65536
+_SHORT: Final = 63  # bytes: longer than what brings a release, and shorter than any DIMSE message
 _NOWHERE: Final = memoryview(bytearray())
 _CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to reach, and these are asked for every read
 _HANDSHAKE: Final = State.HANDSHAKE
@@ -398,7 +399,8 @@ class Leg:
                 size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
             else:
                 size = self.sock.recv_into(buffers.wire)
-            if size and (self._acks or self._turns is not None):
+            later = size <= _SHORT or not self._acks  # when it is seen whether the peer can have more to say
+            if not later or self._turns is not None:
                 self.sock.setsockopt(_TCP, _QUICKACK, 1)  # as in `acknowledge`
         except BlockingIOError:
             return False
@@ -422,12 +424,12 @@ class Leg:
             if not size:
                 if self.channel.ended:
                     self.owner.lost(self, "closed by peer")
-                elif not self._acks:
+                elif later:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
-        if not self._acks and self.state is State.OPEN and (self.carry or (self.walker is not None and self.walker.collecting)):
-            self.acknowledge()  # a part of a PDU
+        if later and self.state is State.OPEN and (self._acks or self.carry or (self.walker is not None and self.walker.collecting)):
+            self.acknowledge()
         return True
 
     def _read_turns(self, wire: memoryview) -> None:

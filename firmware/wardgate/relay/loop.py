@@ -15,6 +15,7 @@ OUT: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 TICK_SECONDS: Final = 0.5
+FEW_EVENTS: Final = 4  # of one turn: little else is to be done
 MAX_EVENTS: Final = 64  # of one turn: room for more is asked of malloc and given back at each
 MAX_BUSY_TURNS: Final = 8
 

@@ -24,6 +24,7 @@ from wardgate.relay.gate import direction_of, title_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
+from wardgate.relay.loop import FEW_EVENTS, IN
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused
@@ -73,7 +74,7 @@ class Opening:
         secure = self._gate.party(a.link, a.caller)
         if secure is None:
             a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
-            a.acceptor.watch(State.OPEN)
+            self._watch(State.OPEN)
             return
         parties = [party for party in (self._gate.party(*caller) for caller in a.callers) if party is not None]
         shown = next((party for party in parties if party.out is None), None)
@@ -88,9 +89,18 @@ class Opening:
         a.acceptor.channel = shown.server_channel(self._gate.many)
         handshake = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
         self._handshakes[Side.ACCEPTOR] = handshake
-        a.acceptor.watch(State.HANDSHAKE)
         if a.caller.transport is Transport.ISCL:  # there the acceptor speaks first
+            a.acceptor.watch(State.HANDSHAKE)
             handshake.start()
+        else:
+            self._watch(State.HANDSHAKE)
+
+    def _watch(self, state: State) -> None:
+        """Wait for the caller's first bytes. Mostly they came right behind its connection."""
+        acceptor = self._a.acceptor
+        acceptor.watch(state)
+        if self._gate.loop.ready <= FEW_EVENTS:  # else others come first
+            acceptor.ready(IN)
 
     def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
         a = self._a

@@ -22,6 +22,7 @@ def release_asked(a: Association, leg: Leg, pdu: bytes) -> None:
     theirs, ours = a.machines[other.side], a.machines[leg.side]
     a.enter(Phase.RELEASING, a.gate.limits.release_seconds)
     a.moved()
+    leg.waits_for_us(True)
     if theirs.state is Sta.Sta6:
         theirs.handle(Event.RELEASE_REQUEST)
         a.flow_from(leg).control_send(pdu)
@@ -35,6 +36,7 @@ def release_asked(a: Association, leg: Leg, pdu: bytes) -> None:
 
 def release_confirmed(a: Association, leg: Leg, pdu: bytes) -> None:
     """A-RELEASE-RP: the other side's request is answered."""
+    leg.waits_for_us(True)
     if a.machines[leg.side].state is Sta.Sta12:
         _respond(a, leg, _RELEASE_RP)
     else:

@@ -114,9 +114,10 @@ class SecureParty:
     def judge(self, channel: Channel, kept_chain: tuple[bytes, ...], role: TlsRole) -> PeerIdentity:
         """Judge the peer's certificate, also when the session was resumed. Raises `PeerRefused`. May parse: not on the loop."""
         assert isinstance(channel, TlsChannel)
-        chain = channel.peer_chain or list(kept_chain)
+        chain = channel.peer_chain
+        leaf = chain[0] if chain else channel.peer_leaf
         with self._lock:
-            return self.checker.check(channel.peer_leaf, chain, channel.resumed, time.time(), role)
+            return self.checker.check(leaf, chain or kept_chain, channel.resumed, time.time(), role)
 
     def remember(self, channel: Channel) -> None:
         """Keep the session of a leg that we opened, for the next association."""
