@@ -36,6 +36,7 @@ _HELLO, _YIELD = int(Op.HELLO), int(Op.YIELD)
 _OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFUSED)
 _RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT)
 _MAX_CONNECTIONS: Final = 256
+MAX_EVENTS: Final = 64  # of one turn
 _CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
 _YIELD_SECONDS: Final = 10.0
@@ -77,7 +78,7 @@ class Writer:
             self._reclaim_at = time.monotonic() + (0.0 if self._options.fresh else self._options.reclaim_seconds)
         self._background.prepare()
         while not self._leaving:
-            self._turn(epoll.poll(self._timeout()))
+            self._turn(epoll.poll(self._timeout(), MAX_EVENTS))
         self._background.finish(sign=self._yielded is None)
 
     def close(self) -> None:

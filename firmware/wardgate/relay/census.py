@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmap
 import socket
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wardgate.master.parts import HEAD_BYTES, PART_BYTES, PARTS, TABLE_BYTES
@@ -147,6 +148,7 @@ def _start(part: int) -> int:
     return HEAD_BYTES + part * PART_BYTES
 
 
+@lru_cache(maxsize=MAX_ADDRESSES)
 def _key(host: str) -> bytes:
     """Return an address as 16 bytes."""
     plain = host.partition("%")[0]

@@ -244,8 +244,8 @@ class Leg:
         if self._held:
             self.send_wire(b"")
 
-    def send_wire(self, wire: bytes | bytearray | memoryview | list[bytes]) -> None:
-        """Send bytes as they are on the wire."""
+    def send_wire(self, wire: bytes | bytearray | memoryview | list[bytes], flags: int = 0) -> None:
+        """Send bytes as they are on the wire; `flags` of send(2)."""
         if self.state is _CLOSED or self.state is _PARTING:
             return
         if self._held:
@@ -255,7 +255,7 @@ class Leg:
             self._keep(wire, 0)
             return
         try:
-            sent = self.sock.sendmsg(wire) if isinstance(wire, list) else self.sock.send(wire)
+            sent = self.sock.sendmsg(wire) if isinstance(wire, list) else self.sock.send(wire, flags)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -290,7 +290,7 @@ class Leg:
         """Close when everything is sent, with TLS close_notify when `close_notify`."""
         if self.state in (_CLOSED, _PARTING):
             return
-        self._say_goodbye(close_notify)
+        self._say_goodbye(close_notify, 0 if self._talks else socket.MSG_MORE)  # in one packet with the end of the connection
         if self._waiting or (close_notify and self._talks):
             self._part()
         else:
@@ -303,11 +303,11 @@ class Leg:
             self._say_goodbye(True)
             self._part()
 
-    def _say_goodbye(self, close_notify: bool) -> None:
+    def _say_goodbye(self, close_notify: bool, flags: int = 0) -> None:
         if close_notify and self.channel is not None:
             wire = self.channel.close()
             if wire:
-                self.send_wire(wire)
+                self.send_wire(wire, flags)
 
     def _part(self) -> None:
         if self.state not in (State.OPEN, _HANDSHAKE):
@@ -399,7 +399,8 @@ class Leg:
                 size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
             else:
                 size = self.sock.recv_into(buffers.wire)
-            later = size <= _SHORT or not self._acks  # when it is seen whether the peer can have more to say
+            acks = self._acks
+            later = size <= _SHORT or not acks  # when it is seen whether the peer can have more to say
             if not later or self._turns is not None:
                 self.sock.setsockopt(_TCP, _QUICKACK, 1)  # as in `acknowledge`
         except BlockingIOError:
@@ -428,9 +429,14 @@ class Leg:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
-        if later and self.state is State.OPEN and (self._acks or self.carry or (self.walker is not None and self.walker.collecting)):
+        if later and self.state is State.OPEN and ((acks and self._acks) or self._in_pdu):
             self.acknowledge()
         return True
+
+    @property
+    def _in_pdu(self) -> bool:
+        """Is a PDU that is not P-DATA-TF not whole yet?"""
+        return bool(self.carry) or (self.walker is not None and self.walker.collecting)
 
     def _read_turns(self, wire: memoryview) -> None:
         """Take wire bytes of a channel with turns, whether or not anybody takes its data now."""

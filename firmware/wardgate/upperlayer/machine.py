@@ -80,6 +80,10 @@ _STEPS: Final[dict[tuple[Event, State], Step]] = {
 _ASKS: Final = frozenset({(Event.RQ_PDU, State.Sta2), (Event.RELEASE_RQ_PDU, State.Sta7)}) | {
     (Event.ABORT_PDU, state) for state, action in TABLE[Event.ABORT_PDU].items() if action == "AA-3"
 }
+# All three in one place: what is done, who alone may begin so, does the action ask?
+_CELLS: Final[dict[tuple[Event, State], tuple[Step, Role | None, bool]]] = {
+    cell: (step, _BEGINS.get(cell[0]), cell in _ASKS) for cell, step in _STEPS.items()
+}
 
 
 class UpperLayer:
@@ -98,11 +102,11 @@ class UpperLayer:
 
         `verdict` goes with `RQ_PDU`, `abort_source` with `ABORT_PDU`. Raises `EmptyCell`, and then nothing has changed.
         """
-        cell = (event, self.state)
-        step = _STEPS.get(cell)
-        if step is None or _BEGINS.get(event, self.role) is not self.role:
+        found = _CELLS.get((event, self.state))
+        if found is None or (found[1] is not None and found[1] is not self.role):
             raise EmptyCell(event, self.state, self.role)
-        if cell in _ASKS:
+        step, _begins, asks = found
+        if asks:
             step = self._answered(event, verdict, abort_source, step)
         effects, self.state = step
         return effects
