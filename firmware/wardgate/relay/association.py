@@ -62,6 +62,7 @@ _LATE: Final = {
 }
 _SENDS: Final = (Sta.Sta6, Sta.Sta7)  # states in which the peer may still send P-DATA-TF
 _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
+_GONE: Final = (State.PARTING, State.CLOSED)
 _SPOKE: Final = False  # not among the silent ones
 
 
@@ -163,7 +164,7 @@ class Association:
         if self.ledger is not None:
             self.ledger.end(ended)
         for leg in (self.acceptor, self.requestor):
-            if leg is not None and leg.state is not State.PARTING:
+            if leg is not None and leg.state not in _GONE:
                 leg.close()
         gate = self.gate
         gate.associations.discard(self)
@@ -211,7 +212,7 @@ class Association:
     def _unanswered(self) -> None:
         """Write the record of every C-STORE request that left the box and got no response."""
         for flow in (self.out, self.back):
-            if flow is None or self.ledger is None:
+            if flow is None or self.ledger is None or not flow.stores.under_way:
                 continue
             for store in flow.stores.unanswered(flow.walker.received):
                 outcome = Outcome.UNKNOWN if store.left_whole else Outcome.ABORTED

@@ -79,6 +79,8 @@ class Census:
 
     def others_have_fewer(self) -> bool:
         """Does another worker that accepts connections have fewer than this one?"""
+        if self._map[0] == 1:  # no part but ours was ever given out
+            return False
         for part in range(min(self._map[0], PARTS)):
             connections, _silent, _used, accepts = _HEAD.unpack_from(self._map, _start(part))
             if accepts and connections < self._all:
@@ -87,6 +89,9 @@ class Census:
 
     def of(self, host: str) -> Count:
         """Return the connections from `host`."""
+        if self._map[0] == 1:
+            at = self._places.get(host)
+            return Count(_COUNTS.unpack_from(self._map, at + _ADDRESS_BYTES)[0] if at is not None else 0, 0)
         key = _key(host)
         total = elsewhere = 0
         for part in range(min(self._map[0], PARTS)):
@@ -100,6 +105,8 @@ class Census:
 
     def everybody(self) -> Count:
         """Return all connections."""
+        if self._map[0] == 1:
+            return Count(self._all, 0)
         total = elsewhere = 0
         for part in range(min(self._map[0], PARTS)):
             start = _start(part)
@@ -137,7 +144,7 @@ class Census:
         _COUNTS.pack_into(self._map, at + _ADDRESS_BYTES, before + connections, quiet + silent)
         self._all += connections
         self._silent += silent
-        self._tell()
+        _HEAD.pack_into(self._map, self._start, self._all, self._silent, self._used, self._accepts)
         return int(before) + connections
 
     def _tell(self) -> None:

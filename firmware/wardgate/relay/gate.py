@@ -111,7 +111,7 @@ class Gate:
         self.embryos: dict[Association, None] = {}  # without a whole A-ASSOCIATE-RQ yet, oldest first
         self.census = Census()  # of the whole box, once the worker has its part
         self.links = {link.name: LinkCounters() for link in config.links}
-        self.codes: Counter[Code] = Counter()
+        self.codes: Counter[str] = Counter()
         self.errors: list[tuple[float, str, str]] = []  # the last ones: Unix seconds, code, text
         self.secure: dict[tuple[str, str], Secured] = {}
         self.outbox: Outbox | None = None  # towards the audit sender, where the configuration names a repository
@@ -139,7 +139,7 @@ class Gate:
 
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log, count and audit."""
-        self.codes[code] += 1
+        self.codes[str(code)] += 1
         if code._value_.level is Level.ERROR:
             self.errors.append((time.time(), str(code), f"{peer} {fields.get('detail', '')}".strip()[:200]))
             del self.errors[:-MAX_ERRORS]

@@ -37,7 +37,6 @@ class Leg:
     """A socket with its channel (`None`: plain). Every call is on the loop's thread."""
 
     __slots__ = (
-        "_acks",
         "_buffers",
         "_events",
         "_failed",
@@ -50,6 +49,7 @@ class Leg:
         "carry",
         "channel",
         "fed",
+        "listens",
         "other",
         "owner",
         "received",
@@ -83,7 +83,7 @@ class Leg:
         self._failed = False
         self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
-        self._acks = True  # every read is acknowledged at once
+        self.listens = False  # the peer has nothing to say until we answer: then the answer acknowledges what it said
 
     def watch(self, state: State) -> None:
         """Begin: wait for the connection, or for bytes."""
@@ -116,10 +116,6 @@ class Leg:
     def ended_early_code(self) -> Code:
         """What it is called when the peer ends while it shakes hands, or before it is its turn to."""
         return self.channel.ended_early_code if self.channel is not None else Code.TLS_ENDED_IN_HANDSHAKE
-
-    def waits_for_us(self, alone: bool) -> None:
-        """Can the peer say nothing (`alone`) until we have answered what it said? Then our answer acknowledges that."""
-        self._acks = not alone
 
     def acknowledge(self) -> None:
         """Acknowledge what was read (not sticky): a peer with Nagle on that has more to say must not wait 40 ms for it."""
@@ -399,8 +395,8 @@ class Leg:
                 size = self.sock.recv_into(plain[kept:] if kept else plain, READ_BYTES)
             else:
                 size = self.sock.recv_into(buffers.wire)
-            acks = self._acks
-            later = size <= _SHORT or not acks  # when it is seen whether the peer can have more to say
+            listens = self.listens
+            later = listens or size <= _SHORT  # when it is seen whether the peer can have more to say
             if not later or self._turns is not None:
                 self.sock.setsockopt(_TCP, _QUICKACK, 1)  # as in `acknowledge`
         except BlockingIOError:
@@ -429,7 +425,7 @@ class Leg:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
-        if later and self.state is State.OPEN and ((acks and self._acks) or self._in_pdu):
+        if later and self.state is State.OPEN and (not (listens or self.listens) or self._in_pdu):
             self.acknowledge()
         return True
 

@@ -70,7 +70,7 @@ class Opening:
     def accepted(self) -> None:
         """A connection came in on a port that has one declared transport."""
         a = self._a
-        a.acceptor.waits_for_us(True)
+        a.acceptor.listens = True
         secure = self._gate.party(a.link, a.caller)
         if secure is None:
             a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
@@ -238,7 +238,7 @@ class Opening:
             self._unreachable(code, str(getattr(error, "strerror", None) or error))
             return
         leg = Leg(gate.loop, gate.buffers, sock, Side.REQUESTOR, a, target.text)
-        leg.waits_for_us(True)
+        leg.listens = True
         a.requestor = leg
         leg.other, a.acceptor.other = a.acceptor, leg
         a.back = Flow(a, leg, gate.limits.pdu_bytes, gate.limits.associate_bytes)
@@ -354,9 +354,9 @@ class Opening:
 
     def forget(self) -> None:
         """Let go of the handshakes, which hold this in turn, and of those that wait for ours."""
-        self._a.acceptor.waits_for_us(False)
+        self._a.acceptor.listens = False
         if self._a.requestor is not None:
-            self._a.requestor.waits_for_us(False)
+            self._a.requestor.listens = False
         if self._turn is not None:
             leg, turn, self._turn = self._a.requestor, self._turn, None
             turn.over(leg.channel if leg is not None and self._passed_on else None)

@@ -13,6 +13,7 @@ from wardgate.upperlayer.table import State as Sta
 if TYPE_CHECKING:
     from wardgate.relay.association import Association
 
+_DONE: Final = (Sta.Sta1, Sta.Sta13)
 _RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 
@@ -22,7 +23,7 @@ def release_asked(a: Association, leg: Leg, pdu: bytes) -> None:
     theirs, ours = a.machines[other.side], a.machines[leg.side]
     a.enter(Phase.RELEASING, a.gate.limits.release_seconds)
     a.moved()
-    leg.waits_for_us(True)
+    leg.listens = True
     if theirs.state is Sta.Sta6:
         theirs.handle(Event.RELEASE_REQUEST)
         a.flow_from(leg).control_send(pdu)
@@ -36,7 +37,7 @@ def release_asked(a: Association, leg: Leg, pdu: bytes) -> None:
 
 def release_confirmed(a: Association, leg: Leg, pdu: bytes) -> None:
     """A-RELEASE-RP: the other side's request is answered."""
-    leg.waits_for_us(True)
+    leg.listens = True
     if a.machines[leg.side].state is Sta.Sta12:
         _respond(a, leg, _RELEASE_RP)
     else:
@@ -58,9 +59,10 @@ def _leg_done(a: Association, leg: Leg) -> None:
         a.keep_session()
     if a.machines[leg.side].state is Sta.Sta1:
         leg.finish(close_notify=True)
-    if all(machine.state in (Sta.Sta1, Sta.Sta13) for machine in a.machines.values()):
+    requestor = a.machines[Side.REQUESTOR].state
+    if requestor in _DONE and a.machines[Side.ACCEPTOR].state in _DONE:
         a.ended("released")
-        if a.machines[Side.REQUESTOR].state is Sta.Sta13 and a.requestor is not None:
+        if requestor is Sta.Sta13 and a.requestor is not None:
             a.enter(Phase.ENDING, a.gate.limits.release_seconds)
         else:
             a.caller_may_close("released")

@@ -187,7 +187,7 @@ class Worker:
         return {
             "associations": len(gate.associations),
             "links": {name: counters.report() for name, counters in gate.links.items()},
-            "codes": {str(code): count for code, count in gate.codes.items()},
+            "codes": dict(gate.codes),
             "records_waiting": self._custodian.unanswered,
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
