@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from wardgate.policy.endpoint import Endpoint
-from wardgate.transport.sockets import PlainSockets, SocketFactory, quickack
+from wardgate.transport.sockets import Listener, PlainSockets, SocketFactory, quickack
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -55,3 +55,21 @@ def test_a_failed_listen_raises_and_leaks_no_socket(recwarn: pytest.WarningsReco
     with factory.listen(Endpoint("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
         factory.listen(Endpoint("127.0.0.1", listener.getsockname()[1]))
     assert not [w for w in recwarn if w.category is ResourceWarning]
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_listener_of_the_master_accepts_as_any_socket_does(host: str, family: int) -> None:
+    try:
+        made = PlainSockets().listen(Endpoint(host, 0))
+    except OSError:
+        pytest.skip(f"{host} is not here")
+    with Listener(made.detach()) as listener, socket.create_connection(listener.getsockname()[:2], 5) as caller:
+        select.select([listener], [], [], 5)
+        accepted, address = listener.accept()
+        with accepted:
+            assert address[:2] == caller.getsockname()[:2]
+            assert (accepted.family, accepted.type) == (family, socket.SOCK_STREAM)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert not accepted.get_inheritable()
+            caller.sendall(b"a")
+            assert accepted.recv(1) == b"a"

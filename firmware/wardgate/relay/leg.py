@@ -286,10 +286,12 @@ class Leg:
         """Close when everything is sent, with TLS close_notify when `close_notify`."""
         if self.state in (_CLOSED, _PARTING):
             return
-        self._say_goodbye(close_notify, 0 if self._talks else socket.MSG_MORE)  # in one packet with the end of the connection
+        said = self._say_goodbye(close_notify, 0 if self._talks else socket.MSG_MORE)  # in one packet with the end of the connection
         if self._waiting or (close_notify and self._talks):
             self._part()
         else:
+            if said:
+                self._shut()  # `close` alone would throw it away when there is something that we did not read
             self.close()
 
     def part(self) -> None:
@@ -299,11 +301,12 @@ class Leg:
             self._say_goodbye(True)
             self._part()
 
-    def _say_goodbye(self, close_notify: bool, flags: int = 0) -> None:
-        if close_notify and self.channel is not None:
-            wire = self.channel.close()
-            if wire:
-                self.send_wire(wire, flags)
+    def _say_goodbye(self, close_notify: bool, flags: int = 0) -> bool:
+        """Take leave on the channel; return whether there was something to say."""
+        wire = self.channel.close() if close_notify and self.channel is not None else b""
+        if wire:
+            self.send_wire(wire, flags)
+        return bool(wire)
 
     def _part(self) -> None:
         if self.state not in (State.OPEN, _HANDSHAKE):
