@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -255,3 +257,17 @@ def test_a_changed_byte_on_an_iscl_leg_ends_the_taking_without_a_word(folder: Pa
         until(lambda: not relay.gate.associations, "the association is over")
         assert between.to_peer == b"", "not one byte more"
     assert waiting(folder) == []
+
+
+def test_a_sender_that_waits_for_acknowledgements_of_small_segments_is_not_kept_waiting(relay: Relay) -> None:
+    """Nagle's algorithm at the sender: what it writes second leaves only when the box has acknowledged the first."""
+    near = associate(relay)
+    near.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    seconds = []
+    for number in range(1, 41):
+        began = time.monotonic()
+        for part in store(number, os.urandom(4000), chunk=1000):
+            near.send(part)
+        assert status(near) == 0
+        seconds.append(time.monotonic() - began)
+    assert min(seconds[20:]) < 0.03  # the kernel would wait for 40 ms; to a new connection it answers at once for a while

@@ -72,7 +72,7 @@ class Incoming:
         self.body: Body | None = None
         self.entry: Entry | None = None  # of the queue, when it is durable
         self.refusal = ""
-        self.reply = b""  # the C-STORE-RSP that says: stored
+        self.reply = b""  # the PDU of the C-STORE-RSP that says: stored
         self.reserved = 0
 
 
@@ -114,6 +114,7 @@ class HeldAssociation:
             self._service = Service(self, keeper.post(), pair, a.direction)
         a.acceptor.owner = self
         a.acceptor.other = None
+        a.acceptor.answers_itself = True
         self._walker.follow(self)
         a.hand_over()
         self.gate.associations.add(self)
@@ -214,7 +215,7 @@ class HeldAssociation:
         self.acceptor.pause(Pause.RECORD)
         incoming.gather.end(lambda entry, error: self._kept(incoming, entry, error))
         self._promise(incoming, 0)  # from here on the disk is at work
-        incoming.reply = scp.stored(incoming.verdict.command)
+        incoming.reply = fragments(incoming.context, COMMAND, scp.stored(incoming.verdict.command), self._fragment)
 
     # --- one instance
 
@@ -293,7 +294,8 @@ class HeldAssociation:
     def _recorded(self, incoming: Incoming, durable: bool) -> None:
         counters = self.gate.links[self.link.name]
         if durable:
-            self._say(incoming.context, incoming.reply)
+            if not self._ended and self.acceptor.state is State.OPEN:
+                self.acceptor.send(incoming.reply)
             counters.instances += 1
             counters.bytes += incoming.store.length
             self.keeper.held += 1

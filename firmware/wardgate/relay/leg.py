@@ -46,6 +46,7 @@ class Leg:
         "_turns",
         "_waiting",
         "address",
+        "answers_itself",
         "carry",
         "channel",
         "fed",
@@ -81,6 +82,7 @@ class Leg:
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
+        self.answers_itself = False  # the box does, and reads nothing while it is about to: then the answer acknowledges too
         self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
         self.listens = False  # the peer has nothing to say until we answer: then the answer acknowledges what it said
@@ -399,7 +401,7 @@ class Leg:
             else:
                 size = self.sock.recv_into(buffers.wire)
             listens = self.listens
-            later = listens or size <= _SHORT  # when it is seen whether the peer can have more to say
+            later = listens or size <= _SHORT or self.answers_itself  # when it is seen whether the peer can have more to say
             if not later or self._turns is not None:
                 self.sock.setsockopt(_TCP, _QUICKACK, 1)  # as in `acknowledge`
         except BlockingIOError:
@@ -428,7 +430,8 @@ class Leg:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
-        if later and self.state is State.OPEN and (not (listens or self.listens) or self._in_pdu):
+        answers = listens or self.listens or (self.answers_itself and self._pause)
+        if later and self.state is State.OPEN and (not answers or self._in_pdu):
             self.acknowledge()
         return True
 
