@@ -53,7 +53,7 @@ mkdir -p "$sysroot/usr/lib" "$sysroot/usr/include" "$folder/new"
 ln -s usr/lib "$sysroot/lib"
 ln -s usr/lib "$sysroot/lib64"
 ln -s lib "$sysroot/usr/lib64"
-files libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libatomic1 | tar -C /usr -c -T - | tar -C "$folder/new" -x
+files libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libatomic1 libgomp1 | tar -C /usr -c -T - | tar -C "$folder/new" -x
 # Some headers are links out of that folder.
 rm -rf "$folder/new/include/$tuple/asm"
 cp -aL "/usr/include/$tuple/asm" "$folder/new/include/$tuple/asm"
@@ -83,5 +83,6 @@ BR2_TOOLCHAIN_EXTERNAL_GCC_$version=y
 BR2_TOOLCHAIN_EXTERNAL_HEADERS_$1_$2=y
 BR2_TOOLCHAIN_EXTERNAL_CUSTOM_GLIBC=y
 BR2_TOOLCHAIN_EXTERNAL_CXX=y
+BR2_TOOLCHAIN_EXTERNAL_OPENMP=y
 # BR2_TOOLCHAIN_EXTERNAL_INET_RPC is not set
 END
