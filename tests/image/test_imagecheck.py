@@ -96,6 +96,18 @@ def test_a_module_of_python_that_buildroot_would_leave_out_is_named(copy: Path) 
     assert told.count("hsm/wardkeys/seen.py: imports xml") == len(boards())
 
 
+@pytest.mark.parametrize("word", ["BR2_PACKAGE_LIBSECCOMP", "BR2_PACKAGE_NFTABLES_JSON"])
+def test_what_a_package_can_only_with_an_option_that_is_missing_is_named(copy: Path, word: str) -> None:
+    part = copy / "image/buildroot/parts/common.config"
+    part.write_text(part.read_text().replace(f"{word}=y\n", ""))
+    subprocess.run(
+        [sys.executable, "-m", "imagecheck.assemble"], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy / "tools")}, check=True
+    )
+    status, told = _run(copy)
+    assert status == 1
+    assert told.count(f"has no {word}") == len(boards())
+
+
 def test_a_private_key_in_the_overlay_is_named(copy: Path) -> None:
     (copy / "image/common/overlay/usr/share/wardgate/box.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
     assert "a private key" in _run(copy)[1]

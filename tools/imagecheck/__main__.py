@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from imagecheck import assemble, files, kernel, packages, pin, python, resolve, symbols
+from imagecheck import assemble, features, files, kernel, packages, pin, python, resolve, symbols
 from imagecheck.findings import Findings
 
 
@@ -19,6 +19,7 @@ def run(tree: Path | None) -> Findings:
     assemble.check(findings)
     packages.check(findings)
     python.check(findings)
+    features.check(findings)
     files.overlay(findings)
     files.scripts(findings)
     files.kernel(findings)
