@@ -18,13 +18,20 @@ done <"$common/directories"
 # A checkout made with another umask would leave them writable for their group.
 (cd "$common/overlay" && find . -type f) | while read -r file; do chmod go-w "$root/$file"; done
 
-# No shell on any console, no way in.
-while read -r unit; do
-    case $unit in
-    '' | '#'*) ;;
-    *) ln -sfn /dev/null "$root/etc/systemd/system/$unit" ;;
+# What never starts, and what is not asked at a start.
+while read -r kind name; do
+    case $kind in
+    '' | '#'*) continue ;;
+    generator) place=systemd/system-generators ;;
+    rules) place=udev/rules.d ;;
+    tmpfiles) place=tmpfiles.d ;;
+    *) place=systemd/system name=$kind ;;
     esac
+    install -d -m 0755 "$root/etc/$place"
+    ln -sfn /dev/null "$root/etc/$place/$name"
 done <"$common/masked"
+# udev's names and quirks of thousands of devices: nothing of ours asks for them.
+rm -f "$root/usr/lib/udev/hwdb.bin" "$root/etc/udev/hwdb.bin"
 
 # An empty file: systemd gives the box a machine id of its own, in memory.
 rm -f "$root/etc/machine-id"

@@ -40,6 +40,7 @@ rm "$work/keep"
 chroot "$root" depmod "$release"
 
 cp "$root/usr/bin/busybox" "$work/bin/busybox"
+for name in mount insmod sleep reboot switch_root; do ln -s busybox "$work/bin/$name"; done
 cp "$here/init" "$work/init"
 chmod 0755 "$work/init"
 # dmsetup with the libraries that it names, by the root's own loader.

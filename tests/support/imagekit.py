@@ -58,8 +58,12 @@ PLAIN_VAULT = """\
 #!/bin/sh
 # A vault that a test laid in clear onto its partition is mounted as it is; any other is opened as in the product.
 for uevent in /sys/class/block/*/uevent; do
-    grep -qx PARTNAME=vault "$uevent" || continue
-    device=/dev/$(sed -n s/^DEVNAME=//p "$uevent")
+    name='' label=''
+    while IFS='=' read -r word value; do
+        case $word in DEVNAME) name=$value ;; PARTNAME) label=$value ;; esac
+    done <"$uevent"
+    [ "$label" = vault ] || continue
+    device=/dev/$name
     [ "$(od -An -tx1 -j 1080 -N 2 "$device" | tr -d ' ')" = 53ef ] || continue
     cat >"$2/vault.mount" <<END
 [Unit]

@@ -160,7 +160,10 @@ class QemuBox:
         argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.machine.code}"]
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
         kind = "qcow2" if self.disk.suffix == ".qcow2" else "raw"
-        argv += ["-drive", f"file={self.disk},format={kind},if=virtio", "-device", "virtio-rng-pci"]
+        # The firmware is told what to start from: else it tries every port and every disk first.
+        argv += ["-drive", f"file={self.disk},format={kind},if=none,id=disk", "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
+        # The watchdog is there as on a board, and does nothing: a busy machine stands still for longer than the box may.
+        argv += ["-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=none"]
         argv += ["-serial", f"file:{self.folder / 'console.log'}"]
         argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
         argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
@@ -175,16 +178,24 @@ class QemuBox:
         fds = tuple(self._cables.fds.values()) if self._cables is not None else ()
         self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
         log.close()
-        deadline = time.monotonic() + 20
-        while not path.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise NotBooted((self.folder / "qemu.log").read_text(errors="replace")[-2000:])
-            time.sleep(0.05)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
+        self._socket = self._connect(path)
         self._shell = pexpect.fdpexpect.fdspawn(self._socket, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS)
         if frozen is not None:
             self._go_on()
+
+    def _connect(self, path: Path) -> socket.socket:
+        """Return a connection to QEMU's side of the shell; the file is there a moment before anybody listens."""
+        deadline = time.monotonic() + 20
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(str(path))
+                return sock
+            except OSError:
+                sock.close()
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+                raise NotBooted((self.folder / "qemu.log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
 
     def _go_on(self) -> None:
         """Let a box run whose memory is being read: it was stopped when it was put away, and is again when all is read."""
