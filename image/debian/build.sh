@@ -21,8 +21,9 @@ fail() {
     exit 1
 }
 case $board in
-qemu_x86_64) debian=amd64 short=x64 tuple=x86_64-efi libraries=x86_64-linux-gnu loaders='' binutils='' ;;
-qemu_aarch64) debian=arm64 short=aa64 tuple=arm64-efi libraries=aarch64-linux-gnu loaders=$base/loaders binutils=aarch64-linux-gnu- ;;
+qemu_x86_64) debian=amd64 short=x64 tuple=x86_64-efi libraries=x86_64-linux-gnu loaders='' binutils='' suite='' ;;
+# Its kernel is Debian 12's 6.1: that of Debian 13 was not tried.
+qemu_aarch64) debian=arm64 short=aa64 tuple=arm64-efi libraries=aarch64-linux-gnu loaders=$base/loaders binutils=aarch64-linux-gnu- suite=/bookworm ;;
 *) fail "BOARD= qemu-x86_64 or qemu-aarch64" ;;
 esac
 stub=$loaders/usr/lib/systemd/boot/efi/linux$short.efi.stub
@@ -35,8 +36,7 @@ for tool in mmdebstrap mksquashfs systemd-sysusers cpio veritysetup sbsign "$OBJ
 done
 [ "$debian" != arm64 ] || [ "$(uname -m)" = aarch64 ] || grep -q ^enabled /proc/sys/fs/binfmt_misc/qemu-aarch64 2>/dev/null ||
     fail "this machine runs no arm64 programs (qemu-user-static, binfmt_misc mounted, qemu-aarch64 registered)"
-# The kernel is Debian 12's 6.1: that of Debian 13 does not get through its start in QEMU 7.2 without hardware virtualisation.
-packages=$(grep -v '^#' "$here/packages" | sed "s/^linux-image-amd64/linux-image-$debian/" | paste -sd ,)
+packages=$(grep -v '^#' "$here/packages" | sed "s|^linux-image-amd64|linux-image-$debian$suite|" | paste -sd ,)
 if [ ! -f "$base/base.tar" ] || ! cmp -s "$here/packages" "$base/base.packages"; then
     # shellcheck disable=SC2016 # $(SITE) is apt's
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)

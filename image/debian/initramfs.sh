@@ -24,9 +24,14 @@ files $(wanted initramfs) >"$work/list"
 # shellcheck disable=SC2046
 files $(wanted root) >"$work/keep"
 : >"$work/modules/order"
+# Debian packs each module; here what they are in is packed as a whole, and the start need not unpack them one by one.
 while read -r file; do
-    cp "$root$file" "$work/modules/"
-    basename "$file" >>"$work/modules/order"
+    name=$(basename "$file" .xz)
+    case $file in
+    *.xz) xz -dc "$root$file" >"$work/modules/$name" ;;
+    *) cp "$root$file" "$work/modules/$name" ;;
+    esac
+    echo "$name" >>"$work/modules/order"
 done <"$work/list"
 rm "$work/list"
 
@@ -36,7 +41,7 @@ if [ -s "$work/missing" ]; then
 fi
 sed "s|^.*/$release/||" "$work/keep" >"$out/modules.kept"
 rm "$work/keep"
-(cd "$tree/$release" && find kernel -name '*.ko' | grep -Fxv -f "$out/modules.kept" | xargs rm -f && find kernel -type d -empty -delete)
+(cd "$tree/$release" && find kernel -name '*.ko*' | grep -Fxv -f "$out/modules.kept" | xargs rm -f && find kernel -name '*.ko.xz' -exec unxz {} + && find kernel -type d -empty -delete)
 chroot "$root" depmod "$release"
 
 cp "$root/usr/bin/busybox" "$work/bin/busybox"
