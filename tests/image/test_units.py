@@ -206,3 +206,21 @@ def test_what_rauc_asks_about_the_slots_is_the_boards_own(folder: Path, board: s
     if not esp:
         assert "bootloader=uboot" in system
         assert memory.read_text() == "/dev/disk/by-partlabel/env 0x0 0x4000\n/dev/disk/by-partlabel/env 0x400000 0x4000\n"
+
+
+def test_what_is_not_asked_at_a_start_is_nothing_that_the_box_needs() -> None:
+    """udev is shown disks, ports, TPM, keys and the buses whose drivers are modules; systemd's units of a TPM are made."""
+    asked = read_unit(UNITS / "systemd-udev-trigger.service.d/wardgate.conf")["Service"]["ExecStart"][-1].split()
+    left_out = {word.partition("=")[2] for word in asked if word.startswith("--subsystem-nomatch=")}
+    assert not left_out & {"block", "net", "tpm", "tpmrm", "input", "usb", "hid", "pci", "virtio", "acpi", "pnp", "scsi", "mmc", "serio"}
+    masked = (COMMON / "masked").read_text().split()
+    assert "systemd-tpm2-generator" not in masked and "50-udev-default.rules" not in masked and "99-systemd.rules" not in masked
+    for name in ("systemd-udevd.service", "systemd-sysctl.service", "systemd-tmpfiles-setup.service", "systemd-journald.service"):
+        assert name not in masked
+
+
+def test_a_stick_with_the_names_of_our_partitions_does_not_take_their_place() -> None:
+    text = (OVERLAY / "usr/lib/udev/rules.d/60-wardgate-storage.rules").read_text()
+    links = [line for line in text.splitlines() if "SYMLINK" in line]
+    assert len(links) == 1 and 'ENV{ID_BUS}!="usb"' in links[0] and "by-partlabel" in links[0]
+    assert "rules 60-persistent-storage.rules" in (COMMON / "masked").read_text().splitlines(), "it would make the link for any disk"
