@@ -1,21 +1,21 @@
-"""The whole way of a board with U-Boot, both of our configuration: U-Boot, a signed FIT with Linux, the root that Linux opens by itself.
+"""The whole way of a board with U-Boot: U-Boot of our configuration, a signed FIT with Linux, the root that its command line names.
 
-`UBOOT=build/uboot/qemu_aarch64_uboot/u-boot.bin KERNEL=build/kernel/qemu_aarch64/Image` (`make image-uboot`, `make image-kernel`). The root
-is busybox alone: it says what it was told and starts the machine again. The kernel has no driver for QEMU's card and sees the disk a
-second time, as virtio's, to read.
+`UBOOT=build/uboot/qemu_aarch64_uboot/u-boot.bin` (`make image-uboot`). The kernel is Debian's, whose initramfs is in the FIT and opens
+the root as `dm-mod.create` says; with `KERNEL=build/kernel/qemu_aarch64/Image` (`make image-kernel`) it is ours, which opens it by
+itself. The root is busybox alone: it says what it was told and starts the machine again. The kernel has no driver for QEMU's card and
+sees the disk a second time, as virtio's, to read.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from support import ubootkit
-from support.imagekit import BUILD, own_kernel
+from support import arm64linux, ubootkit
+from support.imagekit import own_kernel
 from support.machine import AARCH64
 from support.ubootkit import Disk, Shop
 
@@ -26,26 +26,10 @@ mount -t proc proc /proc
 grep -q ^Linux /proc/version && read -r line </proc/cmdline
 cat /filler >/dev/null || { echo "ROOT BROKEN"; sleep 60; }
 echo "ROOT RUNS $line"
+sleep 2 # until it is out
 echo b >/proc/sysrq-trigger
 sleep 60
 """
-
-
-def busybox() -> Path:
-    """Return Debian's, for arm64; it is kept."""
-    kept = BUILD / "busybox-arm64"
-    if not kept.exists():
-        if shutil.which("mmdebstrap") is None:
-            pytest.skip("mmdebstrap is not installed (apt-get install mmdebstrap)")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        words = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Origin: Debian"]
-        mirror = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.split()[0]
-        folder = BUILD / "busybox-arm64.d"
-        extract = ["mmdebstrap", "--quiet", "--architectures=arm64", "--variant=extract", "--include=busybox-static"]
-        subprocess.run([*extract, "bookworm", folder, f"deb {mirror} bookworm main"], check=True, capture_output=True, timeout=300)
-        shutil.copy2(folder / "bin/busybox", kept)
-        shutil.rmtree(folder)
-    return kept
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +37,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Disks with Linux in their slots."""
     ubootkit.need_tools()
     loader, kernel = ubootkit.ours(), own_kernel(AARCH64)
-    if loader is None or kernel is None:
-        pytest.skip("UBOOT= and KERNEL= name no U-Boot and kernel of our configuration (make image-uboot, make image-kernel)")
-    folder = tmp_path_factory.mktemp("linux")
-    made = Shop(folder, loader, kernel.read_bytes(), bare=True)
+    if loader is None:
+        pytest.skip("UBOOT= names no U-Boot of our configuration (make image-uboot BOARD=qemu_aarch64_uboot)")
+    linux = arm64linux.parts()
+    made = Shop(tmp_path_factory.mktemp("linux"), loader, (kernel or linux.kernel).read_bytes(), bare=True)
     for name in ("bin", "sbin", "proc", "dev", "sys"):
         (made.root / name).mkdir()
-    shutil.copy2(busybox(), made.root / "bin/busybox")
+    shutil.copy2(linux.busybox, made.root / "bin/busybox")
     for name in ("sh", "mount", "cat", "grep", "sleep"):
         (made.root / "bin" / name).symlink_to("busybox")
     (made.root / "sbin/init").write_text(INIT)
     (made.root / "sbin/init").chmod(0o755)
-    made.images = made.assemble("good", made.key, made.kernel, made.root)
+    made.images = made.assemble("good", made.key, made.kernel, made.root, None if kernel else linux.initramfs)
     return made
 
 

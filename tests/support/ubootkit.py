@@ -31,6 +31,7 @@ import uboot
 
 BOARD = "qemu_aarch64_uboot"
 DEBIANS = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+VIRT = "virt,acpi=off"  # with ACPI a machine that has firmware lacks a part that its dumped tree names
 MACHINE = ("-cpu", "cortex-a57", "-m", "512", "-display", "none", "-nodefaults")
 RUNS = "PAYLOAD RUNS"
 TEXT = 0x4A000000  # where Debian's is given its environment
@@ -102,7 +103,7 @@ def make_key(place: Path) -> Path:
 def machine_tree(folder: Path) -> Path:
     """Return QEMU's own device tree of the machine."""
     made = folder / "virt.dtb"
-    dump = ["qemu-system-aarch64", "-machine", f"virt,dumpdtb={made}", *MACHINE]
+    dump = ["qemu-system-aarch64", "-machine", f"{VIRT},dumpdtb={made}", *MACHINE]
     subprocess.run(dump, check=True, capture_output=True, timeout=60)
     return made
 
@@ -206,7 +207,7 @@ class Disk:
         """Power on. Ends when the machine is off, when `until` was said (so many `times`), or after so many `starts` of a kernel.
 
         `keys`: typed all the time. `seconds`: for each of them. `words`: more of QEMU's. Raises `AssertionError` with what was said."""
-        argv = ["-machine", "virt", *MACHINE, "-dtb", str(self.control), *words]
+        argv = ["-machine", VIRT, *MACHINE, "-dtb", str(self.control), *words]
         argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         argv += ["-drive", f"file={self.path},if=none,id=disk,format=raw", "-bios", str(self.ours or DEBIANS)]
         text = self.path.with_suffix(".environment")
@@ -253,7 +254,7 @@ class Shop:
         if not bare:
             self.images = self.assemble("good", self.key, kernel, self.root)
 
-    def assemble(self, name: str, key: Path, kernel: bytes, root: Path) -> Path:
+    def assemble(self, name: str, key: Path, kernel: bytes, root: Path, initramfs: Path | None = None) -> Path:
         """Have Buildroot's hook make a disk. Returns its folder of images."""
         images, host = self.folder / name, self.folder / "host"
         images.mkdir()
@@ -262,6 +263,8 @@ class Shop:
             (host / "bin/python3").symlink_to(sys.executable)
         (images / "Image").write_bytes(kernel)
         shutil.copyfile(self.tree, images / "virt.dtb")
+        if initramfs is not None:
+            shutil.copyfile(initramfs, images / "initrd.img")
         subprocess.run(["mkfs.erofs", "-zlz4hc,9", images / "rootfs.erofs", root], check=True, capture_output=True, timeout=120)
         environment = {**os.environ, "HOST_DIR": str(host), "TARGET_DIR": str(root), "BUILD_DIR": "", "WARDGATE_FIT_KEY": str(key)}
         done = subprocess.run(
