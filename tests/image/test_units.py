@@ -126,7 +126,15 @@ def test_both_builders_make_the_same_accounts() -> None:
     text = (TREE / "image/buildroot/package/wardgate/wardgate.mk").read_text()
     table = re.search(r"^define WARDGATE_USERS\n(.*?)^endef", text, re.M | re.S)
     assert table
-    assert {line.split()[0] for line in table[1].splitlines()} == _users()
+    rows = [line.split() for line in table[1].splitlines()]
+    assert {row[0] for row in rows} == _users()
+    # State and vault own by number and are kept when the root is another: no builder gives numbers of its own.
+    declared = [line.split() for line in (OVERLAY / "usr/lib/sysusers.d/wardgate.conf").read_text().splitlines() if line.startswith("u ")]
+    numbers = {name: number for _, name, number, *_ in declared}
+    assert {row[0]: row[1] for row in rows} == numbers
+    assert all(row[:2] == row[2:4] for row in rows)
+    assert len(set(numbers.values())) == len(numbers)
+    assert all(number.isdecimal() and 500 <= int(number) < 970 for number in numbers.values())
 
 
 def test_every_mount_point_is_made_or_in_memory() -> None:

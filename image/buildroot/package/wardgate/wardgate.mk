@@ -30,14 +30,15 @@ define WARDGATE_INSTALL_TARGET_CMDS
 endef
 
 # The same accounts as in image/common/overlay/usr/lib/sysusers.d (a test compares): /etc cannot be written on the box.
+# Numbers of our own: those that Buildroot gives change with the packages, and the data partitions are kept over updates.
 define WARDGATE_USERS
-	wardgate -1 wardgate -1 * /var/lib/wardgate - - Wardgate gateway
-	wardkeys -1 wardkeys -1 * /var/lib/wardkeys - - Wardgate key service
-	wardvault -1 wardvault -1 * - - - Wardgate vault
-	wardnet -1 wardnet -1 * - - - Wardgate firewall
-	wardnetd -1 wardnetd -1 * - - - Wardgate ports of the plant
-	wardadmin -1 wardadmin -1 * /var/lib/wardadmin /bin/sh - Wardgate management
-	wardfetch -1 wardfetch -1 * - - - Wardgate updates from a server
+	wardgate 900 wardgate 900 * /var/lib/wardgate - - Wardgate gateway
+	wardkeys 901 wardkeys 901 * /var/lib/wardkeys - - Wardgate key service
+	wardvault 902 wardvault 902 * - - - Wardgate vault
+	wardnet 903 wardnet 903 * - - - Wardgate firewall
+	wardnetd 904 wardnetd 904 * - - - Wardgate ports of the plant
+	wardadmin 905 wardadmin 905 * /var/lib/wardadmin /bin/sh - Wardgate management
+	wardfetch 906 wardfetch 906 * - - - Wardgate updates from a server
 endef
 
 $(eval $(generic-package))
