@@ -5,8 +5,8 @@ set -eu
 root=$1 board=$2 version=$3
 common=$(cd "$(dirname "$0")" && pwd)
 settings=$common/../buildroot/board/$board/board.toml
-
-word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+# shellcheck source=image/common/slot.sh
+. "$common/slot.sh"
 
 install -d -m 0755 "$root/etc/rauc"
 loader=bootloader=custom without=

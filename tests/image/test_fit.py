@@ -128,6 +128,26 @@ def test_a_key_in_a_token_signs_by_pkcs11(place: Place, folder: Path) -> None:
     assert not ran and "Failed to verify required signature" in said, "another key than that of this loader"
 
 
+def test_the_key_that_is_compiled_into_a_loader_is_what_mkimage_would_put_there(place: Place) -> None:
+    ours = ubootkit.with_key(place.machine, place.key, place.folder / "compiled.dtb")
+    node = "/signature/key-boot"
+    words = {
+        "required": "s",
+        "algo": "s",
+        "rsa,num-bits": "x",
+        "rsa,n0-inverse": "x",
+        "rsa,exponent": "bx",
+        "rsa,modulus": "bx",
+        "rsa,r-squared": "bx",
+    }
+    for name, kind in words.items():
+        said = [
+            subprocess.run(["fdtget", "-t", kind, tree, node, name], check=True, capture_output=True, text=True, timeout=30).stdout
+            for tree in (ours, place.control)
+        ]
+        assert said[0] == said[1] != "", name
+
+
 def test_a_fit_that_nobody_signs_is_not_made(place: Place) -> None:
     (place.folder / "nothing").mkdir()
     with pytest.raises(subprocess.CalledProcessError) as failed:
