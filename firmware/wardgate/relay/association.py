@@ -62,6 +62,11 @@ _LATE: Final = {
 }
 _SENDS: Final = (Sta.Sta6, Sta.Sta7)  # states in which the peer may still send P-DATA-TF
 _DATA: Final = (Phase.ESTABLISHED, Phase.RELEASING)
+# Looked up once: members of an Enum are slow to reach.
+_ABORT_PROVIDER: Final = Effect.SEND_ABORT_PROVIDER
+_ABORT_USER: Final = Effect.SEND_ABORT_USER
+_INDICATE_RELEASE: Final = Effect.INDICATE_RELEASE
+_CONFIRM_RELEASE: Final = Effect.CONFIRM_RELEASE
 _GONE: Final = (State.PARTING, State.CLOSED)
 _SPOKE: Final = False  # not among the silent ones
 
@@ -282,11 +287,12 @@ class Association:
         read = self.gate.pdus.read(pdu)
         decoded = read.value
         before = machine.state
-        source = AbortSource.USER
         if isinstance(decoded, Abort):
             source = AbortSource.PROVIDER if decoded.source == AbortSource.PROVIDER else AbortSource.USER
-        effects = machine.handle(event_of(pdu[0]), abort_source=source)
-        if Effect.SEND_ABORT_PROVIDER in effects or Effect.SEND_ABORT_USER in effects:
+            effects = machine.handle(Event.ABORT_PDU, abort_source=source)
+        else:
+            effects = machine.handle(event_of(pdu[0]))
+        if _ABORT_PROVIDER in effects or _ABORT_USER in effects:
             machine.state = before  # `fail` ends it, as it does for every other cause
             raise PduError(0, "9.2", f"{PduType(pdu[0]).name} in {before.name}", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
         if isinstance(decoded, AssociateRQ):
@@ -298,9 +304,9 @@ class Association:
             self._rejected(decoded, pdu)
         elif isinstance(decoded, Abort):
             self._aborted(leg, pdu)
-        elif Effect.INDICATE_RELEASE in effects:
+        elif _INDICATE_RELEASE in effects:
             release_asked(self, leg, pdu)
-        elif Effect.CONFIRM_RELEASE in effects:
+        elif _CONFIRM_RELEASE in effects:
             release_confirmed(self, leg, pdu)
 
     def _answered(self, ac: AssociateAC, read: Read, pdu: bytes) -> None:

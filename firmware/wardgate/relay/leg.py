@@ -252,15 +252,16 @@ class Leg:
         if self._waiting:
             self._keep(wire, 0)
             return
+        pieces = wire.__class__ is list
         try:
-            sent = self.sock.sendmsg(wire) if isinstance(wire, list) else self.sock.send(wire, flags)
+            sent = self.sock.sendmsg(wire) if pieces else self.sock.send(wire, flags)  # type: ignore[arg-type]
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._fail(error)
             return
         self.sent += sent
-        if sent < (sum(map(len, wire)) if isinstance(wire, list) else len(wire)):
+        if sent < (sum(map(len, wire)) if pieces else len(wire)):  # type: ignore[arg-type]
             self._keep(wire, sent)
             if self.other is not None:
                 self.other.pause(Pause.OTHER_FULL)

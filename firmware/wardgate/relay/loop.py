@@ -31,7 +31,6 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._calls: deque[Callable[[], None]] = deque()
-        self._closing: list[socket.socket] = []
         self._tick_hooks: list[Callable[[], None]] = []
         self._idle_calls: list[Callable[[], None]] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -55,7 +54,7 @@ class Loop:
         fd = sock.fileno()
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
-        self._closing.append(sock)
+        self._calls.append(sock.close)
 
     def forget(self, fd: int) -> None:
         """Forget a descriptor that somebody else closes or has closed (closing takes it out of `epoll`)."""
@@ -94,6 +93,7 @@ class Loop:
         """Run until `stop`."""
         tick = time.monotonic() + TICK_SECONDS
         poll = self._epoll.poll
+        clock = time.monotonic
         handler_of = self._handlers.get
         calls = self._calls
         idle_calls = self._idle_calls
@@ -101,7 +101,7 @@ class Loop:
         while self._running:
             wait = 0.0 if calls or idle_calls else tick - self.now
             events = poll(wait if wait > 0.0 else 0.0, MAX_EVENTS)
-            self.now = time.monotonic()
+            self.now = now = clock()
             self.ready = len(events)
             if idle_calls:
                 busy += 1
@@ -119,16 +119,17 @@ class Loop:
                     except Exception as error:
                         self._defect(error)
             while calls:
-                self._guarded(calls.popleft())
-            if self.now >= tick:
-                tick = self.now + TICK_SECONDS
+                function = calls.popleft()
+                try:
+                    function()
+                except Exception as error:
+                    self._defect(error)
+                del function  # while we wait it would keep an association that has ended
+            if now >= tick:
+                tick = now + TICK_SECONDS
                 for hook in self._tick_hooks:
                     self._guarded(hook)
                 self._run_later()
-            if self._closing:
-                for sock in self._closing:
-                    sock.close()
-                self._closing.clear()
 
     def _run_later(self) -> None:
         due = [function for when, function in self._later if when <= self.now]

@@ -75,7 +75,7 @@ class PeerChecker:
         self._anchors = chains.anchor_fingerprints(tls.anchors)
         self._names = _wanted_names(tls)
         self._pins = _pins(tls)
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()  # by leaf, DER
         self._other_anchors: dict[Path, frozenset[str]] = {}
 
     def check(self, leaf: bytes, chain: Sequence[bytes], resumed: bool, now: float, role: TlsRole | None = None) -> PeerIdentity:
@@ -88,16 +88,15 @@ class PeerChecker:
             if self._tls.mutual:
                 raise PeerRefused(Code.TLS_NO_CLIENT_CERTIFICATE)
             return ANONYMOUS
-        fingerprint = hashlib.sha256(leaf).hexdigest()
-        known = self._known.get(fingerprint)
+        known = self._known.get(leaf)
         if chain:
             if known is None or known.ders != tuple(chain):
-                known = self._learn(leaf, fingerprint, chain)
+                known = self._learn(leaf, chain)
         elif not resumed:
-            raise PeerRefused(Code.CHAIN_UNTRUSTED, f"certificate {fingerprint[:16]} was not verified")
+            raise PeerRefused(Code.CHAIN_UNTRUSTED, f"certificate {_short(leaf)} was not verified")
         elif known is None:
-            raise PeerRefused(Code.RESUMED_UNKNOWN, f"certificate {fingerprint[:16]}")
-        self._known.move_to_end(fingerprint)
+            raise PeerRefused(Code.RESUMED_UNKNOWN, f"certificate {_short(leaf)}")
+        self._known.move_to_end(leaf)
         now = max(now, self._floor)  # a clock that was set back must not make a certificate good again
         if not known.not_before <= now <= known.not_after:
             raise _out_of_date(known, now)
@@ -122,7 +121,7 @@ class PeerChecker:
         names, pins = (self._names, self._pins) if own else (_wanted_names(tls), _pins(tls))
         _judge_binding(identity, tls, names, pins, Code.CERTIFICATE_WRONG_AE)
 
-    def _learn(self, leaf: bytes, fingerprint: str, chain: Sequence[bytes]) -> _Known:
+    def _learn(self, leaf: bytes, chain: Sequence[bytes]) -> _Known:
         """Judge what never changes about a chain, and remember it. Signatures are verified once more: the caller may be wrong."""
         if chain[0] != leaf or len(chain) > _MAX_LENGTH:
             raise PeerRefused(Code.CHAIN_INVALID, f"chain of {len(chain)} certificates, or not of this leaf")
@@ -135,7 +134,7 @@ class PeerChecker:
                 raise PeerRefused(*weak)
             if at + 1 < len(facts) and not (facts[at + 1].is_authority and chains.issued_by(each, facts[at + 1])):
                 raise PeerRefused(Code.CHAIN_INVALID, f"{each.who} is not issued by the next in the chain")
-        known = self._known[fingerprint] = _Known(tuple(chain), facts)
+        known = self._known[leaf] = _Known(tuple(chain), facts)
         if len(self._known) > _MAX_CHAINS:
             self._known.popitem(last=False)
         if self._tls.crl_policy != "off":
@@ -179,6 +178,10 @@ class PeerChecker:
         if found is None:
             found = self._other_anchors[tls.anchors] = chains.anchor_fingerprints(tls.anchors)
         return found
+
+
+def _short(leaf: bytes) -> str:
+    return hashlib.sha256(leaf).hexdigest()[:16]
 
 
 def _wanted_names(tls: Tls) -> frozenset[str]:

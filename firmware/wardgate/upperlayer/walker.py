@@ -30,6 +30,11 @@ _FIRST: Final = struct.Struct(">BxIIBB").unpack_from
 _NEXT: Final = struct.Struct(">IBB").unpack_from
 _TWELVE: Final = struct.Struct(">QI").unpack_from
 _LENGTH: Final = struct.Struct(">BxI").unpack_from
+# Looked up once: members of an Enum are slow to reach.
+_P_DATA_TF: Final = int(PduType.P_DATA_TF)
+_FIRST_TYPE: Final = int(PduType.ASSOCIATE_RQ)
+_LAST_TYPE: Final = int(PduType.ABORT)
+_ASSOCIATE_AC: Final = int(PduType.ASSOCIATE_AC)
 
 MAX_COMMAND: Final = 65536  # no command set of PS3.7 comes near; PS3.7 gives no bound
 MAX_KEPT: Final = 131072  # a command set with its PDU and PDV headers
@@ -138,9 +143,18 @@ class Walker:
         Raises `PduError` (offset in the stream, clause, A-ABORT reason) for what PS3.8 does not permit.
         """
         off = 0
+        n = len(data)
         if self._collected is not None:
             off = self._collect(data)
-        n = len(data)
+        elif n and not self._pdu and not self._left and data[0] != _P_DATA_TF:  # a PDU by itself, nearly always
+            self.passed = 0
+            off = self._control(data, 0)
+            if off < 0:
+                return 0
+            if off == n:
+                self.passed = off
+                self.offset += off
+                return off
         passed = off  # everything before it has been given to the follower
         self.passed = off
         follower = self._follower
@@ -181,7 +195,7 @@ class Walker:
                     pdu -= item + 4
                     off += 6
                 else:
-                    if data[off] != PduType.P_DATA_TF:
+                    if data[off] != _P_DATA_TF:
                         self._pdu = 0
                         if passed < off:
                             follower.passes(data[passed:off])
@@ -331,12 +345,12 @@ class Walker:
     def _control(self, data: memoryview, off: int) -> int:
         """Take the PDU at `off`, which is not P-DATA-TF. Returns the offset behind it, or -1: give it again with more behind it."""
         kind = data[off]
-        if not PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT:
+        if not _FIRST_TYPE <= kind <= _LAST_TYPE:
             raise PduError(self.offset + off, "9.3.1", f"PDU type {kind:02X}H does not exist", AbortReason.UNRECOGNIZED_PDU)
         if len(data) - off < 6:
             return -1
         _type, length = _LENGTH(data, off)
-        bound = self._max_associate if kind <= PduType.ASSOCIATE_AC else 4
+        bound = self._max_associate if kind <= _ASSOCIATE_AC else 4
         if length > bound:
             raise self._bad(off, "9.3", f"{PduType(kind).name} of {length} bytes, the bound is {bound}")
         end = off + 6 + length
