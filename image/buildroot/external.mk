@@ -6,3 +6,7 @@ define WARDGATE_UBOOT_VERIFIES
 	grep -q fit_config_get_hash_list $(@D)/boot/image-fit-sig.c || { echo "U-Boot verifies what an unsigned list names (CVE-2026-46728)" >&2; exit 1; }
 endef
 UBOOT_PRE_CONFIGURE_HOOKS += WARDGATE_UBOOT_VERIFIES
+
+# Buildroot's libffi would make the code of callbacks in memory that is written and executed; Python makes one when ctypes is loaded. Our units
+# forbid such memory (MemoryDenyWriteExecute=). Of what is in the image nothing needs it so. The last word counts.
+LIBFFI_CONF_OPTS += --enable-exec-static-tramp

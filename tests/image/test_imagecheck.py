@@ -14,6 +14,7 @@ from imagecheck import compile as kernel_compile
 from imagecheck import kernel
 from imagecheck.assemble import boards
 from imagecheck.findings import EXTERNAL, Findings
+from imagecheck.options import misfits
 from imagecheck.pin import digest, pinned, version
 from imagecheck.resolve import values
 from imagecheck.symbols import check, declared, used
@@ -156,6 +157,13 @@ def test_the_digest_of_a_tree_tells_content_name_and_mode(tmp_path: Path) -> Non
 
 def test_a_word_that_is_not_set_counts_as_n() -> None:
     assert values('BR2_A=y\n# BR2_B is not set\nBR2_C="x"\n# a comment\n') == {"BR2_A": "y", "BR2_B": "n", "BR2_C": '"x"'}
+
+
+def test_of_the_words_that_a_package_is_configured_with_the_last_counts() -> None:
+    said = "--disable-static --disable-exec-static-tramp --enable-exec-static-tramp -Dseccomp=disabled -Dtpm2=enabled"
+    assert misfits(said, ("--enable-exec-static-tramp", "tpm2=enabled")) == []
+    assert misfits(said, ("seccomp=enabled", "p11kit=enabled")) == ["seccomp=enabled is seccomp=disabled", "p11kit=enabled is not there"]
+    assert misfits("--without-json", ("--with-json",)) == ["--with-json is --without-json"]
 
 
 @pytest.mark.skipif(not BUILDROOT, reason="BUILDROOT_DIR is not given (the pinned Buildroot tree)")

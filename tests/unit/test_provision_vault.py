@@ -342,3 +342,19 @@ def test_a_program_finds_the_pin_in_its_environment_and_only_then() -> None:
         run_step(
             Step("open by pkcs11", ("sh", "-c", "echo PIN for token is incorrect >&2; echo end >&2; echo end >&2; exit 1"), pin="1"), -1
         )
+
+
+def test_a_step_that_makes_a_device_ends_when_its_name_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "vault-new"
+    late = f"(sleep 0.3; touch {node}) >/dev/null 2>&1 </dev/null & echo said"
+    assert run_step(Step("open it", ("sh", "-c", late), node=str(node)), -1) == "said\n"
+    assert node.exists()
+    monkeypatch.setattr("wardgate.provision.vaultboot._NODE_SECONDS", 0.1)
+    with pytest.raises(StepFailed, match=r"open it: .*other was not there within"):
+        run_step(Step("open it", ("true",), node=str(tmp_path / "other")), -1)
+
+
+def test_the_file_system_is_made_on_a_device_that_was_waited_for() -> None:
+    (made,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[0] == "mkfs.ext4"]
+    (opened,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[:2] == ("cryptsetup", "open")]
+    assert opened.node and opened.node in made.argv

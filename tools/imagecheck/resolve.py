@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from imagecheck import options
 from imagecheck.assemble import boards, target
 from imagecheck.findings import EXTERNAL, Findings
 
@@ -45,6 +46,7 @@ def check(tree: Path, findings: Findings) -> None:
         with tempfile.TemporaryDirectory(prefix="wg-") as folder:
             try:
                 whole = resolved(tree, target(board), Path(folder))
+                options.check(tree, Path(folder), board, findings)
             except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                 findings.mistake(target(board), f"kconfig does not take it: {error}")
                 continue

@@ -75,13 +75,18 @@ class Marker(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One command. `word`: what it does; `is_secret`: its output is the recovery key; `stdin`: what it reads; `pin`: the token's."""
+    """One command. `word`: what it does; `is_secret`: its output is the recovery key; `stdin`: what it reads; `pin`: the token's.
+
+    `node`: the device that is there afterwards. The library of device mapper waits for udev only where it was built to, and Buildroot's is
+    not; to make the name itself takes a capability that the box's service does not have.
+    """
 
     word: str
     argv: tuple[str, ...]
     is_secret: bool = False
     stdin: str = ""
     pin: str = ""
+    node: str = ""
 
 
 def parse_policy(text: str) -> Policy:
@@ -162,7 +167,7 @@ def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> lis
     enroll = ("systemd-cryptenroll", f"--unlock-key-file={key_file}")
     steps = [Step("make the vault", ("cryptsetup", "luksFormat", *secret, *format_words, *cipher, device))]
     steps += [
-        Step("open it", ("cryptsetup", "open", "--type", "luks2", *secret, device, f"{MAPPED}-new")),
+        Step("open it", ("cryptsetup", "open", "--type", "luks2", *secret, device, f"{MAPPED}-new"), node=f"/dev/mapper/{MAPPED}-new"),
         Step("make its file system", ("mkfs.ext4", "-q", "-L", "vault", f"/dev/mapper/{MAPPED}-new")),
         Step("close it", ("cryptsetup", "close", f"{MAPPED}-new")),
     ]

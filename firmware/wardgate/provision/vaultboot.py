@@ -45,6 +45,7 @@ POLICY: Final = "wardgate/vault.toml"
 PIN: Final = "wardvault/pin"  # of the token; readable by root and this account alone, and not signed
 _STEP_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 60.0
+_NODE_SECONDS: Final = 30.0
 
 Run = Callable[[Step, int], str]
 
@@ -81,7 +82,18 @@ def run_step(step: Step, key: int) -> str:
         last = " / ".join(done.stderr.strip().splitlines()[-2:])  # the last line says what it gave up with, the one before why
         kind = PinRefused if step.pin and is_pin_refused(done.stderr) else StepFailed
         raise kind(f"{step.word}: {os.path.basename(step.argv[0])} ended with {done.returncode}: {last[:300]}")
+    if step.node:
+        _await_node(step)
     return done.stdout
+
+
+def _await_node(step: Step) -> None:
+    """Return when udev has made the name of a device. Raises `StepFailed` when it does not within `_NODE_SECONDS`."""
+    deadline = time.monotonic() + _NODE_SECONDS
+    while not os.path.exists(step.node):
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{step.word}: {step.node} was not there within {_NODE_SECONDS:.0f} s")
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
