@@ -80,6 +80,9 @@ modules=$root/usr/lib/$libraries/ossl-modules
 [ ! -f "$tree/build/hawkbit/rauc-hawkbit-updater" ] || [ "$(dpkg --print-architecture)" != $debian ] ||
     install -m 0755 "$tree/build/hawkbit/rauc-hawkbit-updater" "$root/usr/bin/rauc-hawkbit-updater"
 
+# Debian's OpenSC looks for its configuration elsewhere than Buildroot's.
+ln -sfn ../opensc.conf "$root/etc/opensc/opensc.conf"
+
 # Debian's pcscd asks polkit, which knows no rule for the key service; on the box the socket's group decides, as in Buildroot's pcscd.
 sed -i '/^Requires=polkit.service$/d' "$root/usr/lib/systemd/system/pcscd.service"
 echo 'PCSCD_ARGS=--disable-polkit' >"$root/etc/default/pcscd"
