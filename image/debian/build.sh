@@ -81,6 +81,7 @@ modules=$root/usr/lib/$libraries/ossl-modules
     install -m 0755 "$tree/build/hawkbit/rauc-hawkbit-updater" "$root/usr/bin/rauc-hawkbit-updater"
 
 # Debian's OpenSC looks for its configuration elsewhere than Buildroot's.
+install -d -m 0755 "$root/etc/opensc"
 ln -sfn ../opensc.conf "$root/etc/opensc/opensc.conf"
 
 # Debian's pcscd asks polkit, which knows no rule for the key service; on the box the socket's group decides, as in Buildroot's pcscd.
