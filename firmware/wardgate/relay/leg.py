@@ -13,6 +13,7 @@ from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.legstate import Owner, Pause, Side, Source, State
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 from wardgate.relay.nobody import NOBODY
+from wardgate.relay.parting import Parting, takes_leave
 
 if TYPE_CHECKING:
     from wardgate.relay.threads import Pool
@@ -29,7 +30,6 @@ _CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to 
 _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
 _PARTING: Final = State.PARTING
-_PART_SECONDS: Final = 5.0
 _LAST_READS: Final = 8
 
 
@@ -42,6 +42,7 @@ class Leg:
         "_failed",
         "_held",
         "_loop",
+        "_parting",
         "_pause",
         "_turns",
         "_waiting",
@@ -82,6 +83,7 @@ class Leg:
         self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
+        self._parting: Parting | None = None
         self.answers_itself = False  # the box does, and reads nothing while it is about to: then the answer acknowledges too
         self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
@@ -132,8 +134,9 @@ class Leg:
             if self.state is _CONNECTING:
                 self._connect_result(events)
                 return
-            if self.state is _PARTING:
-                self._throw_away(events)
+            if self._parting is not None:
+                if self.state is _PARTING:
+                    self._parting.ready(events)
                 return
             if events & OUT and self._waiting:
                 self._drain()
@@ -186,8 +189,8 @@ class Leg:
 
     def _channel_moved(self, error: Exception | None) -> None:
         """Something that the channel waited for is done."""
-        if self.state is _PARTING:
-            self._talk_on()
+        if self.state is _PARTING and self._parting is not None:
+            self._parting.talk_on()
         elif self.state is State.OPEN:
             if error is not None:
                 self._broken(error)
@@ -282,24 +285,27 @@ class Leg:
         if self.state is not _CLOSED:
             return False
         self.owner = NOBODY
-        self.other = self.walker = self.channel = self._turns = None
+        self.other = self.walker = self.channel = self._turns = self._parting = None
         return True
 
     def finish(self, close_notify: bool) -> None:
         """Close when everything is sent, with TLS close_notify when `close_notify`."""
         if self.state in (_CLOSED, _PARTING):
             return
-        said = self._say_goodbye(close_notify, 0 if self._talks else socket.MSG_MORE)  # in one packet with the end of the connection
-        if self._waiting or (close_notify and self._talks):
+        flags = 0 if takes_leave(self.channel) else socket.MSG_MORE  # in one packet with the end of the connection
+        said = self._say_goodbye(close_notify, flags)
+        if self._waiting or (close_notify and takes_leave(self.channel)):
             self._part()
         else:
             if said:
-                self._shut()  # `close` alone would throw it away when there is something that we did not read
+                try:
+                    self.sock.shutdown(socket.SHUT_WR)  # `close` alone would throw it away when there is something that we did not read
+                except OSError:
+                    pass  # nobody is there any more
             self.close()
 
     def part(self) -> None:
-        """End after an A-ABORT or A-ASSOCIATE-RJ: closing at once would make the kernel send a reset when input is unread, and the
-        peer would lose what was said last (PS3.8 9.2, Sta13)."""
+        """End after an A-ABORT or A-ASSOCIATE-RJ, which the peer must not lose."""
         if self.state not in (_CLOSED, _PARTING):
             self._say_goodbye(True)
             self._part()
@@ -317,65 +323,7 @@ class Leg:
             return
         self.state = _PARTING
         self.carry = b""
-        self._events = IN | (OUT if self._waiting else 0)
-        self._loop.modify(self.sock.fileno(), self._events)
-        self._loop.at(_PART_SECONDS, self.close)
-        if not self._waiting and not self._talks:
-            self._shut()
-
-    @property
-    def _talks(self) -> bool:
-        """Does the channel still have to take its leave?"""
-        return self.channel is not None and self.channel.talks and not self.channel.over
-
-    def _talk_on(self, wire: memoryview | bytes = b"") -> None:
-        """Parting with a channel that takes leave in turns: what it says goes out, what it gives is thrown away."""
-        assert self.channel is not None
-        try:
-            if wire:
-                self.channel.open(wire, self._buffers.plain)
-            while self.channel.pending:
-                self.channel.open(b"", self._buffers.plain)
-            said = self.channel.to_send()
-        except Exception:
-            self.close()
-            return
-        if said:
-            self._keep(said, 0)
-            self._drain()
-        if self.state is not _PARTING:
-            return
-        self._events = IN | (OUT if self._waiting else 0)
-        self._loop.modify(self.sock.fileno(), self._events)
-        if not self._waiting and not self._talks:
-            self.close()
-
-    def _shut(self) -> None:
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
-
-    def _throw_away(self, events: int) -> None:
-        """Read and forget; close when the peer has."""
-        if events & OUT and self._waiting:
-            self._drain()
-            if not self._waiting and self.state is _PARTING:
-                self._events = IN
-                self._loop.modify(self.sock.fileno(), IN)
-                if not self._talks:
-                    self._shut()
-        if self.state is _PARTING and events & ~OUT:
-            try:
-                size = self.sock.recv_into(self._buffers.wire)
-                if not size:
-                    self.close()
-                elif self._talks:
-                    self._talk_on(self._buffers.wire[:size])
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.close()
+        self._parting = Parting(self._loop, self._buffers, self.sock, self.channel, self._waiting, self.close)
 
     def _connect_result(self, events: int) -> None:
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & GONE else 0
@@ -502,8 +450,6 @@ class Leg:
             return
         except OSError as error:
             self._fail(error)
-            return
-        if self.state is _PARTING:
             return
         self._update()
         if self.other is not None and (self.channel is None or not self.channel.busy):

@@ -1,0 +1,114 @@
+"""The end of a leg after its last word: what waits goes out, the channel takes its leave, what still comes is thrown away.
+
+Closing at once would make the kernel send a reset when input is unread, and the peer would lose what was said last (PS3.8 9.2, Sta13).
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from wardgate.relay.loop import IN, OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wardgate.relay.hasher import Buffers
+    from wardgate.relay.loop import Loop
+    from wardgate.transport.channel import Channel
+
+SECONDS: Final = 5.0  # for the peer to close
+
+
+class Parting:
+    """Takes the socket over, which is registered with `loop`; `over()` once, or after `SECONDS`: close it."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        buffers: Buffers,
+        sock: socket.socket,
+        channel: Channel | None,
+        waiting: list[bytes | memoryview],
+        over: Callable[[], None],
+    ) -> None:
+        """`waiting`: what was said and has not left yet. Begins at once."""
+        self._loop, self._buffers, self._sock, self._channel = loop, buffers, sock, channel
+        self._waiting, self._over = waiting, over
+        self._listen()
+        loop.at(SECONDS, over)
+        if not waiting and not takes_leave(channel):
+            self._shut()
+
+    def ready(self, events: int) -> None:
+        """Handle `epoll` events: read and forget; over when the peer has closed."""
+        if events & OUT and self._waiting:
+            if not self._drain():
+                return
+            if not self._waiting:
+                self._listen()
+                if not takes_leave(self._channel):
+                    self._shut()
+        if events & ~OUT:
+            try:
+                size = self._sock.recv_into(self._buffers.wire)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._over()
+                return
+            if not size:
+                self._over()
+            elif takes_leave(self._channel):
+                self.talk_on(self._buffers.wire[:size])
+
+    def talk_on(self, wire: memoryview | bytes = b"") -> None:
+        """A channel that takes leave in turns: what it says goes out, what it gives is thrown away."""
+        assert self._channel is not None
+        try:
+            if wire:
+                self._channel.open(wire, self._buffers.plain)
+            while self._channel.pending:
+                self._channel.open(b"", self._buffers.plain)
+            said = self._channel.to_send()
+        except Exception:
+            self._over()
+            return
+        if said:
+            self._waiting.append(bytes(said))
+            if not self._drain():
+                return
+        self._listen()
+        if not self._waiting and not takes_leave(self._channel):
+            self._over()
+
+    def _listen(self) -> None:
+        self._loop.modify(self._sock.fileno(), IN | (OUT if self._waiting else 0))
+
+    def _drain(self) -> bool:
+        """Send what waits, as far as the socket takes it; false when nobody takes it any more."""
+        try:
+            while self._waiting:
+                piece = self._waiting[0]
+                sent = self._sock.send(piece)
+                if sent < len(piece):
+                    self._waiting[0] = memoryview(piece)[sent:]
+                    break
+                del self._waiting[0]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._over()
+            return False
+        return True
+
+    def _shut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._over()
+
+
+def takes_leave(channel: Channel | None) -> bool:
+    """Does the channel still have to take its leave in turns?"""
+    return channel is not None and channel.talks and not channel.over
