@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.nics import NICS
-from support.processes import until
+from support.processes import unix_connection
 from wardtools.pki import make_test_pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +57,8 @@ def run(folder: Path, *words: str) -> Report:
         argv += ["-netdev", f"hubport,id={name},hubid={cable}", "-device", f"virtio-net-pci,netdev={name},mac={mac},romfile="]
     guest = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
-        until(lambda: (folder / "monitor").exists() and (folder / "asks").exists(), "QEMU's sockets", 30)
-        threading.Thread(target=_pass_on, args=(folder,), daemon=True).start()
+        sockets = tuple(unix_connection(folder / name, guest) for name in ("asks", "monitor"))
+        threading.Thread(target=_pass_on, args=sockets, daemon=True).start()
         guest.wait(SECONDS)
     except subprocess.TimeoutExpired:
         pass
@@ -86,15 +86,12 @@ def _tree(folder: Path, words: tuple[str, ...]) -> Path:
     return disk
 
 
-def _pass_on(folder: Path) -> None:
+def _pass_on(asks: socket.socket, monitor: socket.socket) -> None:
     """Give the guest's `set_link` lines, and nothing else, to the monitor."""
-    with socket.socket(socket.AF_UNIX) as asks, socket.socket(socket.AF_UNIX) as monitor:
-        asks.connect(str(folder / "asks"))
-        monitor.connect(str(folder / "monitor"))
-        with asks.makefile("rb") as lines:
-            for line in lines:
-                if line.startswith(b"set_link "):
-                    monitor.sendall(line)
+    with asks, monitor, asks.makefile("rb") as lines:
+        for line in lines:
+            if line.startswith(b"set_link "):
+                monitor.sendall(line)
 
 
 def _outcomes(report: Path) -> dict[str, str]:

@@ -64,6 +64,21 @@ def until(condition: Callable[[], object], what: str, seconds: float = READY_SEC
         time.sleep(0.02)
 
 
+def unix_connection(path: Path, process: subprocess.Popen[bytes], seconds: float = 20.0) -> socket.socket:
+    """Return a connection to a socket that `process` opens; its file is there a moment before anybody listens. Raises `AssertionError`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(path))
+            return sock
+        except OSError as error:
+            sock.close()
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"nobody listens at {path}: {error}") from error
+        time.sleep(0.05)
+
+
 def listens(port: int, host: str = LOOPBACK) -> bool:
     """Tell from the kernel's table whether a socket listens there; no connection is made."""
     wanted = f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"

@@ -20,6 +20,7 @@ import pexpect.fdpexpect
 
 from support.imagekit import Image, account
 from support.machine import X86_64, Machine
+from support.processes import unix_connection
 from support.taps import Cables
 from support.units import TREE
 
@@ -178,24 +179,13 @@ class QemuBox:
         fds = tuple(self._cables.fds.values()) if self._cables is not None else ()
         self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
         log.close()
-        self._socket = self._connect(path)
+        try:
+            self._socket = unix_connection(path, self._process)
+        except AssertionError as error:
+            raise NotBooted(f"{error}\n{(self.folder / 'qemu.log').read_text(errors='replace')[-2000:]}") from error
         self._shell = pexpect.fdpexpect.fdspawn(self._socket, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS)
         if frozen is not None:
             self._go_on()
-
-    def _connect(self, path: Path) -> socket.socket:
-        """Return a connection to QEMU's side of the shell; the file is there a moment before anybody listens."""
-        deadline = time.monotonic() + 20
-        while True:
-            sock = socket.socket(socket.AF_UNIX)
-            try:
-                sock.connect(str(path))
-                return sock
-            except OSError:
-                sock.close()
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                raise NotBooted((self.folder / "qemu.log").read_text(errors="replace")[-2000:])
-            time.sleep(0.05)
 
     def _go_on(self) -> None:
         """Let a box run whose memory is being read: it was stopped when it was put away, and is again when all is read."""
