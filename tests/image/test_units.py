@@ -225,6 +225,9 @@ def test_what_is_not_asked_at_a_start_is_nothing_that_the_box_needs() -> None:
     assert "systemd-tpm2-generator" not in masked and "50-udev-default.rules" not in masked and "99-systemd.rules" not in masked
     for name in ("systemd-udevd.service", "systemd-sysctl.service", "systemd-tmpfiles-setup.service", "systemd-journald.service"):
         assert name not in masked
+    # Names of network ports (their properties, then the name), and of the button of break-glass.
+    for name in ("75-net-description.rules", "80-net-setup-link.rules", "60-input-id.rules", "60-persistent-input.rules"):
+        assert name not in masked
 
 
 def test_a_stick_with_the_names_of_our_partitions_does_not_take_their_place() -> None:

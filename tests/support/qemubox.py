@@ -161,10 +161,7 @@ class QemuBox:
         argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.machine.code}"]
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
         kind = "qcow2" if self.disk.suffix == ".qcow2" else "raw"
-        # The firmware is told what to start from: else it tries every port and every disk first.
-        argv += ["-drive", f"file={self.disk},format={kind},if=none,id=disk", "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
-        # The watchdog is there as on a board, and does nothing: a busy machine stands still for longer than the box may.
-        argv += ["-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=none"]
+        argv += ["-device", "virtio-rng-pci"]
         argv += ["-serial", f"file:{self.folder / 'console.log'}"]
         argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
         argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
@@ -175,6 +172,10 @@ class QemuBox:
             networks = tuple(f"{words},id=n{number}" for number, words in enumerate(self._cables.words()))
         for number, (words, mac) in enumerate(zip(networks, (MODALITY, HOSPITAL), strict=True)):
             argv += ["-netdev", words, "-device", f"virtio-net-pci,netdev=n{number},mac={mac},romfile="]
+        # After the network cards, whose names go by their places. The firmware is told what to start from: else it tries everything first.
+        argv += ["-drive", f"file={self.disk},format={kind},if=none,id=disk", "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
+        # The watchdog is there as on a board, and does nothing: a busy machine stands still for longer than the box may.
+        argv += ["-device", "i6300esb", "-action", "watchdog=none"]
         log = (self.folder / "qemu.log").open("ab")
         fds = tuple(self._cables.fds.values()) if self._cables is not None else ()
         self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
