@@ -10,6 +10,7 @@ import pytest
 from support.auditkit import told
 from unit.test_audit_message import as_line
 from unit.test_audit_outbox import desk
+from wardgate.audit import once
 from wardgate.audit.outbox import Outbox
 from wardgate.codes import Code
 from wardgate.custody.record import Quality
@@ -60,7 +61,7 @@ def test_beginning_and_end_are_alerts_with_who_and_why(folder: Path, netd: list[
 def test_a_sender_that_is_away_does_not_keep_the_log_waiting(
     folder: Path, netd: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Outbox, "wait", lambda self, _seconds: self.turn() or not self.waiting)
+    monkeypatch.setattr(once, "SECONDS", 0.1)
     assert recording.record("n", "w", "box", Quality.UNKNOWN, Log("recording"), Outbox(folder, "recording"))
     assert not netd
     assert str(Code.AUDIT_EVENTS_LOST) in capsys.readouterr().err

@@ -20,12 +20,12 @@ def outbox_of(config: Config, log: Log) -> Outbox | None:
     return Outbox(config.box.run_dir, log.name) if config.audit is not None else None
 
 
-def tell(outbox: Outbox | None, code: Code, fields: dict[str, Any], time_ns: int, log: Log, seconds: float = SECONDS) -> None:
-    """Have an event audited, if its code is. A sender that is away is told in the log, and keeps nobody waiting longer than `seconds`."""
+def tell(outbox: Outbox | None, code: Code, fields: dict[str, Any], time_ns: int, log: Log) -> None:
+    """Have an event audited, if its code is. A sender that is away is told in the log, and keeps nobody waiting longer than `SECONDS`."""
     if outbox is None:
         return
     outbox.put(code, "", fields, time_ns)
-    if not outbox.wait(seconds):
+    if not outbox.wait(SECONDS):
         log.event(Code.AUDIT_EVENTS_LOST, detail=f"{code} {fields.get('detail', '')}".rstrip())
 
 

@@ -41,16 +41,20 @@ class Counters:
         """So many were counted."""
         with self._lock:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            _NUMBERS.pack_into(self._map, 0, _NUMBERS.unpack_from(self._map)[0], size)
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            try:
+                _NUMBERS.pack_into(self._map, 0, _NUMBERS.unpack_from(self._map)[0], size)
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _change(self, least: int, size: int, taken: int = 0) -> int:
         with self._lock:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            number, held = _NUMBERS.unpack_from(self._map)
-            number = max(number, least)
-            _NUMBERS.pack_into(self._map, 0, number + taken, max(0, held + size))
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            try:
+                number, held = _NUMBERS.unpack_from(self._map)
+                number = max(number, least)
+                _NUMBERS.pack_into(self._map, 0, number + taken, max(0, held + size))
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
         return int(number)
 
     @property
