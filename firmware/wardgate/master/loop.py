@@ -74,9 +74,10 @@ class Loop:
     def run(self) -> None:
         """Serve until `stop`."""
         while self._running:
-            for fd, events in self._poll.poll(self._timeout_ms()):
-                handler = self._handlers.get(fd)
-                if handler is not None:
+            # A call may close a descriptor whose event is still to come, and another may open with its number: that event is not its own.
+            ready = [(fd, events, self._handlers.get(fd)) for fd, events in self._poll.poll(self._timeout_ms())]
+            for fd, events, handler in ready:
+                if handler is not None and self._handlers.get(fd) is handler:
                     handler(events)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:

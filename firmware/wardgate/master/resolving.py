@@ -43,7 +43,10 @@ class Resolving:
         self._timer: Timer = loop.after(_SECONDS, self._give_up)
 
     def _on_output(self, _events: int) -> None:
-        data = os.read(self._reader, 65536)
+        try:
+            data = os.read(self._reader, 65536)
+        except BlockingIOError:
+            return
         self._output += data
         if len(self._output) > _MAX_BYTES:
             self._give_up()
