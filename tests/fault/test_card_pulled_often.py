@@ -1,6 +1,6 @@
-"""Many pulls and insertions: no process of the box, nor the key service, grows in memory or descriptors. WARD_PULLS sets how many.
+"""Many pulls and insertions: no process grows in memory or descriptors, the key service not in sessions with the token either.
 
-`make soak` pulls 1,000 times.
+WARD_PULLS sets how many; `make soak` pulls 1,000 times.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from support import peers
 from support.bench import Bench
 from support.processes import LOOPBACK, until
 from support.standin_keys import FakeKeyService, uri_of
-from support.tokenbench import TokenBench, token_records
+from support.tokenbench import TokenBench, token_records, uri
 from support.tokenkit import need_provider
 from support.wire import ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Wire, associate_rq, pdu
 from wardgate.custody.client import ask
 from wardgate.custody.wire import Op
+from wardkeys.ahead import MAX_BEGUN
 from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp"), reason="needs DCMTK")
 PULLS = int(os.environ.get("WARD_PULLS", "30"))
 WARM = max(10, PULLS // 10)  # pulls in which buffers and caches may reach their size
 MAX_GROWTH_BYTES = 3 << 20
+_SIGNATURES = 20  # between two pulls: a session lost with each would show
 # CPython gh-116810, repaired in 3.12.8 and 3.13.1: each session that is taken out of `ssl` leaves a copy behind, here of 7.8 KB.
 # A worker takes one after each full handshake, so one for each return of the card. WARD_RESUMPTION=off shows that nothing else grows.
 _REPAIRED = sys.version_info >= (3, 13, 1) or (3, 12, 8) <= sys.version_info < (3, 13)
@@ -39,7 +41,7 @@ LOST_TO_PYTHON_BYTES = 0 if _REPAIRED or not RESUMPTION else 8 << 10
 @pytest.fixture
 def box(folder: Path, pki: Pki) -> Iterator[TokenBench]:
     """A running box with its keys in a token, a PACS."""
-    made = TokenBench(folder, pki)
+    made = TokenBench(folder, pki, spied=True)
     made.pacs()
     made.start()
     yield made
@@ -80,7 +82,22 @@ def test_pulls_and_insertions_leave_no_memory_no_descriptor_and_no_session_behin
         box.hsm.put_back()
         until(lambda: served(box), "the modality is served", 30)
 
-    _often(box, PULLS, pull, put_back, **{"key service": box.service.program.pid})
+    spy = box.spy
+    assert spy is not None
+    most: list[int] = []
+
+    def put_back_and_count() -> None:
+        put_back()
+        for _ in range(_SIGNATURES):
+            box.service.client.sign(uri("custody"), "ecdsa-sha256", bytes(32))
+        most.append(spy.read())
+
+    _often(box, PULLS, pull, put_back_and_count, **{"key service": box.service.program.pid})
+    print(f"sessions with the token: {spy.opened} opened in {PULLS} pulls, at most {max(most)} at a time, {spy.read()} at the end")
+    assert spy.opened >= PULLS, "each return of the token opens one at least"
+    assert max(most) <= 1 + MAX_BEGUN, most
+    box.pull()
+    until(lambda: spy.read() == 0, "no session is left open while the token is away")
 
 
 @pytest.mark.timeout(120 + 4 * PULLS)

@@ -11,6 +11,7 @@ from support.bench import Bench
 from support.config import Plan
 from support.gateway import Gateway
 from support.keyservice import KeyService
+from support.pkcs11spy import Pkcs11Spy
 from support.processes import READY_SECONDS, run, until
 from support.softhsm import PIN, SoftHsm
 from support.tokenkit import need_provider
@@ -28,15 +29,16 @@ def uri(name: str, label: str = LABEL) -> str:
 
 
 class TokenBench(Bench):
-    """`box-ecdsa` and `box-rsa` of the test PKI and the custody key `custody` are in the token."""
+    """`box-ecdsa` and `box-rsa` of the test PKI and the custody key `custody` are in the token. `spied`: each call is noted."""
 
-    def __init__(self, folder: Path, pki: Pki) -> None:
+    def __init__(self, folder: Path, pki: Pki, spied: bool = False) -> None:
         need_provider()
         super().__init__(folder, pki)
         self.hsm = SoftHsm(folder)
         self.fill(self.hsm)
-        self.service = KeyService(folder, self.hsm.env)
-        self.service.add_token(LABEL, self.hsm.module)
+        self.spy = Pkcs11Spy(folder, self.hsm.module) if spied else None
+        self.service = KeyService(folder, {**self.hsm.env, **(self.spy.env if self.spy else {})})
+        self.service.add_token(LABEL, self.spy.module if self.spy else self.hsm.module)
         self.service.start()
         self.service.until_state(LABEL, "present")
         in_token(self.plan, self.service)
