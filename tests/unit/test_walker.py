@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wardgate.upperlayer.errors import PduError
 from wardgate.upperlayer.terms import AbortReason
-from wardgate.upperlayer.walker import MAX_COMMAND, MAX_KEPT, Walker
+from wardgate.upperlayer.walker import MAX_COMMAND, MAX_FRAGMENTS, MAX_KEPT, Walker
 
 HAS_DATA, NO_DATA = b"\x01", b"\x00"
 
@@ -258,6 +258,16 @@ def test_another_message_inside_a_command_is_refused() -> None:
 
 def test_a_command_without_end_is_refused_at_its_bound() -> None:
     assert "command set" in bad(b"".join(pdata(pdv(1, 1, bytes(1000))) for _ in range(MAX_COMMAND // 1000 + 2))).message
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+def test_a_command_in_hundreds_of_fragments_is_refused_and_not_read_again_at_each_byte(data: bytes) -> None:
+    """Each byte that comes has the command gathered again from its start: 20,000 fragments kept a worker busy at 100 bytes a second."""
+    walker, recorder = start()
+    walker.feed(memoryview(pdata(*[pdv(1, 1, data)] * (MAX_FRAGMENTS - 1), pdv(1, 3, data))))
+    assert len(recorder.messages) == 1
+    error = bad(pdata(*[pdv(1, 1, data)] * (MAX_FRAGMENTS + 1)))
+    assert f"{MAX_FRAGMENTS} fragments" in error.message
 
 
 def test_empty_fragments_do_not_grow_memory_without_end() -> None:

@@ -38,6 +38,7 @@ _ASSOCIATE_AC: Final = int(PduType.ASSOCIATE_AC)
 
 MAX_COMMAND: Final = 65536  # no command set of PS3.7 comes near; PS3.7 gives no bound
 MAX_KEPT: Final = 131072  # a command set with its PDU and PDV headers
+MAX_FRAGMENTS: Final = 256  # of one command set: all are read again at each byte that comes, and real ones have one or two
 COMMAND: Final = 1  # PS3.8 E.2: bit 0 of the message control header
 LAST: Final = 2  # bit 1
 _CUT: Final = -2
@@ -298,6 +299,8 @@ class Walker:
                 raise self._bad(off, "9.3.5.1", f"command set of more than {MAX_COMMAND} bytes")
             if off + left > n:
                 return -1, 0
+            if len(segments) == MAX_FRAGMENTS:
+                raise self._bad(off, "9.3.5.1", f"command set in more than {MAX_FRAGMENTS} fragments")
             segments.append((size, size + left, off))
             command += data[off : off + left]
             off += left
