@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -97,6 +98,9 @@ def test_the_directory_of_fetched_crls_is_read(tmp_path: Path) -> None:
     assert state(store) is State.GOOD
 
 
+DRIPS, DRIP_SECONDS = 150, 0.02
+
+
 class Server(HTTPServer):
     """Serves `body` at any path but /moved, which redirects to `moved`."""
 
@@ -113,6 +117,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", self.server.moved)
             self.end_headers()
+            return
+        if self.path in ("/slow-head", "/slow-body"):
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: " + (b"\r\n\r\n" if self.path == "/slow-body" else b""))
+            with contextlib.suppress(OSError):  # until it is hung up
+                for _ in range(DRIPS):
+                    self.wfile.write(b"x")
+                    time.sleep(DRIP_SECONDS)
             return
         time.sleep(self.server.delay)
         self.send_response(200 if self.path != "/gone" else 404)
@@ -190,6 +201,14 @@ def test_only_http_is_fetched_also_by_redirection(server: Server, tmp_path: Path
 def test_a_silent_server_is_given_up(server: Server, tmp_path: Path) -> None:
     server.delay = 0.5
     assert failure(url(server), tmp_path, step_seconds=0.05) is Code.CRL_FETCH_FAILED
+
+
+@pytest.mark.parametrize("path", ["/slow-head", "/slow-body"])
+def test_a_server_that_gives_a_byte_now_and_then_is_given_up_in_time(server: Server, tmp_path: Path, path: str) -> None:
+    """The master starts no other fetch while one runs: a head that never ends would have been the last of all fetches."""
+    began = time.monotonic()
+    assert failure(url(server, path), tmp_path, step_seconds=1.0, total_seconds=0.2) is Code.CRL_FETCH_FAILED
+    assert time.monotonic() - began < DRIPS * DRIP_SECONDS / 2
 
 
 def test_urls_come_from_configuration_own_certificates_and_those_seen(tmp_path: Path) -> None:

@@ -75,6 +75,12 @@ def links(href: object) -> bytes:
 BASE = "/DEFAULT/controller/v1/ward-ct1"
 
 
+@pytest.mark.parametrize("said", [{"deploymentBase": "there"}, {"deploymentBase": ["there"]}, {"deploymentBase": None}])
+def test_a_link_that_is_no_table_is_no_action(stand: Stand, pki: Pki, said: dict[str, object]) -> None:
+    stand.answers = {BASE: json.dumps({"_links": said}).encode()}
+    assert server(stand, pki).open_action(BUNDLE) is None
+
+
 def test_the_action_that_wants_the_bundle_is_found_and_closed(stand: Stand, pki: Pki) -> None:
     stand.answers = {
         BASE: links(f"https://127.0.0.1{BASE}/deploymentBase/12?c=-3"),

@@ -22,6 +22,7 @@ from wardgate.transport import chain as chains
 from wardgate.transport.crl import MAX_BYTES, MAX_FETCHED, MAX_WANTED, url_name
 from wardgate.transport.crllist import CrlList
 from wardgate.transport.errors import CrlError, PeerRefused
+from wardgate.transport.patience import connect_until
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
@@ -112,6 +113,7 @@ def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) 
     """Return the body, or the place of a redirection."""
     connection = http.client.HTTPConnection(host, port, timeout=step_seconds)
     try:
+        connect_until(connection, deadline)
         connection.request("GET", path or "/", headers={"Accept": "application/pkix-crl, */*", "Connection": "close"})
         response = connection.getresponse()
         if response.status in (301, 302, 303, 307, 308):
@@ -123,8 +125,6 @@ def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) 
             body += chunk
             if len(body) > MAX_BYTES:
                 raise ValueError(f"over {MAX_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError("too slow")
         if response.length:
             raise ValueError("cut short")
         return bytes(body)

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.custody.files import read_file
+from wardgate.transport.patience import connect_until
 from wardgate.update.owed import Ending, Owed
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Server:
     def open_action(self, bundle: str) -> str | None:
         """Return the number of the action that wants `bundle` (SHA-1, hex) here; None when none does any more. Raises `ServerAway`."""
         links = self._ask("GET", "").get("_links")
-        href = links.get("deploymentBase", {}).get("href") if isinstance(links, dict) else None
+        base = links.get("deploymentBase") if isinstance(links, dict) else None
+        href = base.get("href") if isinstance(base, dict) else None
         # Only the number is taken from what the server says: where to call is the policy's.
         found = _ACTION.search(href) if isinstance(href, str) else None
         if found is None:
@@ -82,13 +84,14 @@ class Server:
             connection = http.client.HTTPSConnection(where.host, where.port, timeout=_STEP_SECONDS, context=context)
             try:
                 headers = {**self._headers, **({"Content-Type": "application/json"} if body is not None else {})}
+                connect_until(connection, deadline)
                 connection.request(method, self._base + path, json.dumps(body) if body is not None else None, headers)
                 response = connection.getresponse()
                 answer = bytearray()
                 while chunk := response.read1(65536):
                     answer += chunk
-                    if len(answer) > _MAX_ANSWER or time.monotonic() > deadline:
-                        raise ServerAway(f"{where.text}: its answer is too long or too slow")
+                    if len(answer) > _MAX_ANSWER:
+                        raise ServerAway(f"{where.text}: its answer is too long")
             finally:
                 connection.close()
             if response.status // 100 != 2:

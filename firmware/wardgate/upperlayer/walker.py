@@ -292,7 +292,7 @@ class Walker:
         """Gather a command set that begins at `off`. Returns (offset behind it, bytes left of its PDU), or (-1, 0): not whole yet."""
         n = len(data)
         command = bytearray()
-        segments = []
+        segments: list[Segment] = []
         while True:
             size = len(command)
             if size + left > MAX_COMMAND:
