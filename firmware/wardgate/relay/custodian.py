@@ -83,6 +83,7 @@ class Custodian:
         self._fd = self._client.fileno()
         self._events = IN
         self._loop.register(self._fd, self._ready, IN)
+        self._want()  # more may wait for an answer than the socket takes at once
         return True
 
     def _ready(self, events: int) -> None:
