@@ -187,6 +187,8 @@ class Handshake:
         self._pool.submit(lambda: self._step(data), self._stepped)
 
     def _step(self, data: bytes) -> tuple[bytes, PeerIdentity | None, Exception | None]:
+        if self._leg.state in (State.CLOSED, State.PARTING):
+            return b"", None, None  # it went while it waited for a thread: nobody's key signs for it
         provider = self._provider
         before = provider.signatures() if provider is not None else 0
         wire, finished = self._channel.step(data)

@@ -168,9 +168,13 @@ class ServiceToken:
     def run(self, operations: tuple[Operation, ...]) -> tuple[Result, ...]:
         """Return one result for each operation. Raises `KeyServiceError`."""
         results: list[Result] = []
-        with self._lock:
-            for operation in operations:
-                results.append(self._one(operation) if False not in results else None)
+        try:
+            with self._lock:
+                for operation in operations:
+                    results.append(self._one(operation) if False not in results else None)
+        finally:
+            if self._closed:  # meanwhile
+                self.close()
         return tuple(results)
 
     def close(self) -> None:
