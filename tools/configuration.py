@@ -16,7 +16,8 @@ _HEAD: Final = """\
 One TOML file. `wardgate check -c FILE` names every mistake with its place, what was expected and what was found;
 `wardgate run` refuses a file with a mistake. After a change: `wardgate check`, then SIGHUP. A running gateway keeps its old
 configuration when the new one has a mistake. Relative paths count from the folder of the file.
-Changes of `[custody]`, `box.name` and `box.run_dir` need a restart.
+Changes of `[custody]`, `box.name`, `box.run_dir`, `plant.ports`, `plant.socket`, of a queue's `directory` and `key`,
+and of `keys.socket` while a key is in a token need a restart.
 
 A word that begins with `unsafe_` lets something pass that should not; it shows in check, log and status while it is on.
 One listening port carries one declared transport. Two parties may share a port only when they have the same transport and

@@ -37,6 +37,15 @@ def hold(path: str, keepers: bool = False) -> int:
     return lock
 
 
+def remove_file(path: str | None) -> None:
+    """Remove what `write_file` wrote, if anything; somebody may have swept it away before."""
+    if path is not None:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # what is left goes with the directory
+
+
 def write_file(directory: str, name: str, text: str) -> str:
     """Write a small file that only this account reads; return its path. Raises `OSError`."""
     path = os.path.join(directory, name)

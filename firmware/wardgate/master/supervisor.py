@@ -196,6 +196,7 @@ class Supervisor:
             )
             self._listeners.open(generation.endpoints)
         except (ListenError, OSError) as error:
+            rundir.remove_file(answer.get("openssl_conf_path"))
             self._events.event(Code.LISTEN_FAILED if isinstance(error, ListenError) else Code.RUN_DIR_FAILED, detail=error)
             self._refuse_generation()
             return
@@ -234,6 +235,7 @@ class Supervisor:
         if self._stage is Stage.STARTING:
             self._give_up()
         elif self._stage is Stage.SERVING:
+            self._tokens.back_to(self._newest_serving())
             self._refuse_reload()
             self._close_unused_listeners()
 
@@ -246,9 +248,7 @@ class Supervisor:
         if generation in self._generations:
             self._generations.remove(generation)
             self._past = add(self._past, generation.past)
-            path = generation.answer.get("openssl_conf_path")
-            if path:
-                os.unlink(path)
+            rundir.remove_file(generation.answer.get("openssl_conf_path"))
         if self._stage in (Stage.DRAINING, Stage.STOPPING) and not self._generations:
             self._stop_writer()
         else:
@@ -280,6 +280,7 @@ class Supervisor:
                     ("custody", now["custody"] == new["custody"]),
                     ("box", _same_place(now, new)),
                     ("hold", _same_queue(now, new)),
+                    ("keys.socket", self._tokens.may_serve(new)),
                 )
                 if not same
             ]
@@ -297,8 +298,11 @@ class Supervisor:
 
     def _say_ready(self, more: str = "") -> None:
         """To the service manager; a reload that was refused ends with it too."""
-        newest = [generation for generation in self._generations if generation.phase is Phase.SERVING][-1]
+        newest = self._newest_serving()
         self._notifier.ready(f"serving, {len(newest.workers)} workers, generation {newest.number}{more}")
+
+    def _newest_serving(self) -> Generation:
+        return [generation for generation in self._generations if generation.phase is Phase.SERVING][-1]
 
     def _processes(self) -> list[Process]:
         workers = [worker for generation in self._generations for worker in generation.workers.values()]
@@ -308,7 +312,9 @@ class Supervisor:
         if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
             return False
         self._events.event(Code.WORKER_GREW, pid=pid, mebibytes=size >> 20)
-        self._new_generation({**self._answer})
+        answer = {**self._answer}
+        answer.pop("openssl_conf_path", None)  # that file is another generation's
+        self._new_generation(answer)
         return True
 
     # The end

@@ -46,13 +46,14 @@ class Tokens:
     def prepare(self, config: dict[str, Any]) -> None:
         """Watch the key service if this configuration needs one: begun early, so that its word is here when workers start."""
         self._box = config["box"]["name"]
-        path = config["keys"]["socket"] if needs_of(config, ()) else ""
-        if path == self._path:
-            return
-        self.close()
-        self._path, self._report = path, None
-        if path:
-            self._watch = KeyWatch(self._loop, path, self._reported)
+        if self._watch is None and needs_of(config, ()):
+            self._path = config["keys"]["socket"]
+            self._watch = KeyWatch(self._loop, self._path, self._reported)
+            self._watch.start()
+
+    def may_serve(self, config: dict[str, Any]) -> bool:
+        """Does this configuration hear the key service that is watched? The generations before it do, until it has proved itself."""
+        return self._watch is None or self._path == config["keys"]["socket"]
 
     def state_for(self, answer: dict[str, Any]) -> TokenState:
         """Return the machine of a new generation, judged by the last report; it is the one that speaks from now on."""
@@ -61,6 +62,12 @@ class Tokens:
         self._newest = state
         self._tell(state.report(self._report, time.time()))
         return state
+
+    def back_to(self, generation: Generation) -> None:
+        """The newest configuration was refused: `generation`, which serves, is the one that speaks again."""
+        if generation.tokens is not self._newest:
+            self._newest = generation.tokens
+            self._tell([])
 
     def close(self) -> None:
         """Watch no more."""
@@ -74,7 +81,7 @@ class Tokens:
 
     def service(self) -> dict[str, Any] | None:
         """Return what the status shows of the key service, None when no key is in a token."""
-        if self._watch is None:
+        if self._watch is None or self._newest is None or not self._newest.tokens:
             return None
         return {"socket": self._path, "connected": self._watch.connected, "problem": self._watch.problem}
 

@@ -30,8 +30,11 @@ class KeyWatch:
         self._closed = False
         self.problem = ""
         self.connected = False
+
+    def start(self) -> None:
+        """Begin; whoever hears `on_report` may already hear it from within."""
         self._connect()
-        loop.after(_ALIVE_SECONDS, self._still_there)
+        self._loop.after(_ALIVE_SECONDS, self._still_there)
 
     def close(self) -> None:
         """Watch no more; nothing is called any more."""
