@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -247,3 +250,46 @@ def test_malformed_packet_drops_only_its_sender(tmp_path: Path) -> None:
     assert {status for status, _ in answers(good, 2).values()} == {Status.OK}
     good.close()
     assert writer.stop() == 0
+
+
+def answers_that_fit() -> int:
+    """Return how many answers wait in a socket that nobody reads."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    count = 0
+    with ours, theirs, contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(wire.ANSWERS_KIND + bytes(wire.ANSWER.size))
+            count += 1
+    return count
+
+
+def say_without_listening(fd: int, count: int) -> None:
+    """Send so many questions, each a packet of its own, that are answered at once."""
+    with socket.socket(fileno=os.dup(fd)) as line:
+        for _ in range(count):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    line.send(wire.encode_item(Op.PING, 1, wire.NO_ASSOCIATION, 0, b""))
+                    break
+                time.sleep(0.001)
+        while fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)) != bytes(4):  # until all were taken
+            time.sleep(0.001)
+
+
+def test_a_worker_that_dies_while_its_answers_wait_does_not_end_the_writer(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    deaf, other = connect(writer.socket, "deaf"), connect(writer.socket, "other")
+    lost = Study(deaf)
+    lost.open()
+    answers(deaf, 1)
+    say_without_listening(deaf.fileno(), answers_that_fit() + 20)
+    study = Study(other)
+    study.open()
+    answers(other, 1)  # the turn of the last question is over too
+    deaf.close()  # room to write and the end of the connection are told as one event
+    study.close()
+    assert {status for status, _ in answers(other, 1).values()} == {Status.OK}, writer.text()
+    wait_for(writer, 4)
+    assert closes(writer)[lost.id].text("ended") == "worker-lost"
+    other.close()
+    assert writer.stop() == 0, writer.text()

@@ -98,7 +98,7 @@ class Writer:
             if connection is not None:
                 if mask & select.EPOLLOUT:
                     self._send(connection)
-                if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and connections.get(fd) is connection:
                     self._read(connection)
             elif fd == self._wake_read:
                 self._woken()
@@ -231,7 +231,7 @@ class Writer:
         self._epoll.register(connection.fd, select.EPOLLIN)
 
     def _send(self, connection: Connection) -> None:
-        if connection.fd not in self._connections:
+        if self._connections.get(connection.fd) is not connection:  # lost in this turn; its number may be another's by now
             return
         blocked = connection.send()
         if blocked is None:
