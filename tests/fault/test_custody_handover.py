@@ -19,6 +19,7 @@ from support.custody import ROOT, Study, WriterProcess, answers, connect, drain,
 from wardgate.custody import wire
 from wardgate.custody.client import ask
 from wardgate.custody.parse import Record, parse_record
+from wardgate.custody.record import Flow, Quality
 from wardgate.custody.wire import Op, Status
 
 
@@ -157,6 +158,23 @@ def test_entries_that_no_worker_reclaims_are_closed_as_unknown(tmp_path: Path) -
     client.close()
     assert writer.stop() == 0
     assert not writer.findings().errors
+
+
+def test_a_writer_that_starts_again_counts_no_commitment_as_a_store(tmp_path: Path) -> None:
+    writer = WriterProcess(tmp_path)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open()
+    study.store()
+    said = study.scope.commitment(time.time_ns(), Quality.UNKNOWN, 2, "1.2.77", "1.2", "1.2.1", -1, Flow.REQUESTOR)
+    client.add(Op.STORE, study.scope.association, 2, said)
+    answers(client, 3)
+    writer.kill()
+    client.close()
+    writer = WriterProcess(tmp_path, "--fresh")
+    wait_for(writer, 4)
+    assert closes(writer)[study.id].number("stores") == 1
+    assert writer.stop() == 0
 
 
 def test_fresh_writer_closes_open_entries_at_once(tmp_path: Path) -> None:

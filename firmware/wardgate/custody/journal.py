@@ -15,14 +15,13 @@ from wardgate.custody.frames import OVERHEAD, Kind, encode
 from wardgate.custody.ledger import admit
 from wardgate.custody.record import MAX_RECORD, TokenNews, close_record, token_record
 from wardgate.custody.recover import Damaged, Recovered, Segment, recover
-from wardgate.custody.state import CLOSE_ROOM, Entry, State
+from wardgate.custody.state import CLOSE_ROOM, COMMITMENT, Entry, State
 from wardgate.custody.wal import CHUNK, Wal, create
 from wardgate.custody.wire import NO_INDEX, Status
 
 _OPEN, _STORE, _CLOSE, _RESERVE = int(Kind.OPEN), int(Kind.STORE), int(Kind.CLOSE), int(Kind.RESERVE)
 _EVENT, _TOKEN = int(Kind.EVENT), int(Kind.TOKEN)
 _BEGINS: Final = {_OPEN: b'{"v":1,"type":"open"', _STORE: b'{"v":1,"type":"store"', _CLOSE: b'{"v":1,"type":"close"'}
-_COMMITMENT: Final = b'{"v":1,"type":"commitment"'  # of the kind STORE: it counts on in the same row
 _REFUSED: Final = (int(Status.REFUSED), NO_INDEX)
 _NO_SPACE: Final = (int(Status.NO_SPACE), NO_INDEX)
 _UNSIGNED: Final = (int(Status.UNSIGNED), NO_INDEX)
@@ -90,7 +89,7 @@ class Journal:
                 return again or _REFUSED
         size = len(payload)
         is_store = payload.startswith(_BEGINS[kind])
-        if size > MAX_RECORD or not (is_store or (kind == _STORE and payload.startswith(_COMMITMENT))):
+        if size > MAX_RECORD or not (is_store or (kind == _STORE and payload.startswith(COMMITMENT))):
             return _REFUSED
         need = size + OVERHEAD
         if kind == _STORE:

@@ -12,6 +12,7 @@ KEPT_CLOSED: Final = 1024  # closed associations remembered, for items sent agai
 KEPT_RECENT: Final = 64  # places remembered for each association while the writer lives
 _SAVED_RECENT: Final = 16  # and in a state frame
 CLOSE_ROOM: Final = 512  # the writer's own close record and its frame; every open entry has it reserved on top
+COMMITMENT: Final = b'{"v":1,"type":"commitment"'  # begins a record of the kind STORE that counts on in the same row, but is no store
 _VERSION: Final = 1
 _TOP: Final = struct.Struct("!BI")
 _ENTRY: Final = struct.Struct("!16sBQIQQIB")
@@ -114,7 +115,7 @@ class State:
         if frame.kind == Kind.CLOSE:
             self.end(entry)
         else:
-            entry.stores += 1
+            entry.stores += not frame.payload.startswith(COMMITMENT)
 
     def encode(self) -> bytes:
         """Return the payload of a state frame."""
