@@ -249,6 +249,8 @@ class CardHolder:
             return State.PRESENT, "", None
         if self._latch.closed:
             return State.PIN_REFUSED, "the PIN was refused and is not tried again", self.report.tries
+        if not self.config.use_last_try and card.tries() == 1:
+            return State.PIN_REFUSED, "one try is left; it is not used without unsafe_use_last_try", 1
         try:
             with Pin(self.config.pin_file) as (buffer, length):
                 card.verify(buffer.raw[:length])

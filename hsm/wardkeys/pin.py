@@ -58,12 +58,7 @@ class Latch:
     def __init__(self, memory: str, pin_file: str) -> None:
         self._memory = memory
         self._pin_file = pin_file
-        self._identity = ""
-        try:
-            with open(memory, encoding="ascii") as file:
-                self._identity = file.read(200)
-        except (OSError, UnicodeDecodeError):
-            pass
+        self._identity = _remembered(memory)
 
     @property
     def closed(self) -> bool:
@@ -75,12 +70,13 @@ class Latch:
         self._identity = _identity(self._pin_file) or "gone"
         try:
             descriptor = os.open(self._memory, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self._identity)
+                file.flush()
+                os.fsync(file.fileno())
+            self._sync_name()
         except OSError as error:
-            raise KeyServiceError(Code.KEYS_HARDENING, f"{self._memory}: {error.strerror}: a restart would try the PIN again") from error
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self._identity)
-            file.flush()
-            os.fsync(file.fileno())
+            raise KeyServiceError(Code.KEYS_HARDENING, f"{self._memory}: {error.strerror}: a restart may try the PIN again") from error
 
     def reload(self) -> bool:
         """The operator says so: open again if the PIN file is another one now. Returns whether it is open."""
@@ -88,9 +84,30 @@ class Latch:
             self._identity = ""
             try:
                 os.unlink(self._memory)
+                self._sync_name()
             except OSError:
                 pass
         return not self._identity
+
+    def _sync_name(self) -> None:
+        """Make it durable that the file is there, or that it is gone."""
+        folder = os.open(os.path.dirname(self._memory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _remembered(memory: str) -> str:
+    """Return the identity in the file, "" where there is none. A file that is empty (a full disk, a power cut) is a refusal all the same:
+    it is made only for one."""
+    try:
+        with open(memory, encoding="ascii", errors="replace") as file:
+            return file.read(200) or "unknown"
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return "unknown"
 
 
 def _identity(path: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from support.card import CardFile, Slot, load_iscl, until_present
 from support.keyservice import KeyService
+from support.processes import until
 from support.softkeys import KEY, SoftKeys
 from wardgate.codes import Code
 from wardkeys import iscl
@@ -139,3 +140,19 @@ def test_a_wrong_pin_costs_one_try_and_the_rest_is_shown(service: KeyService, sl
     service.set_pin("ward-ct1", "123456")
     service.reload()
     service.until_state("ward-ct1", "present")
+
+
+def test_the_last_try_of_a_card_is_left_to_people(service: KeyService, slot: Slot) -> None:
+    service.set_pin("ward-ct1", "999999")
+    service.start()
+    service.until_state("ward-ct1", "pin-refused")
+    service.set_pin("ward-ct1", "888888")
+    service.reload()
+    until(lambda: service.row("ward-ct1")["tries"] == 1, "one try is left")
+    service.stop()
+    (service.folder / "ward-ct1.pin-refused").unlink()
+    service.set_pin("ward-ct1", "123456")
+    service.start()  # it has looked at the card when it answers
+    assert (service.state("ward-ct1"), service.row("ward-ct1")["tries"]) == ("pin-refused", 1)
+    assert "one try is left" in str(service.row("ward-ct1")["detail"])
+    assert slot.card.state.pin.tries == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -102,3 +105,34 @@ def test_a_latch_that_cannot_be_written_still_holds_in_this_process(folder: Path
     with pytest.raises(KeyServiceError):
         latch.close()
     assert latch.closed
+
+
+def test_a_refusal_that_finds_no_room_on_the_disk_outlives_the_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin, memory = _pin(folder, b"1234"), str(folder / "a.pin-refused")
+    full = OSError(errno.ENOSPC, "no space left on device")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", lambda *_: _raise(full))
+        disk.setattr(os, "fdopen", lambda *_: _raise(full))
+        with pytest.raises(KeyServiceError):
+            Latch(memory, pin).close()
+    assert Path(memory).exists(), "the name needs no room"
+    again = Latch(memory, pin)
+    assert again.closed, "a new process does not try the PIN again"
+    _pin(folder, b"123456")
+    assert again.reload(), "another file and the operator open it all the same"
+
+
+def test_a_refusal_cut_short_by_a_power_cut_is_a_refusal(folder: Path) -> None:
+    (folder / "a.pin-refused").touch()
+    assert Latch(str(folder / "a.pin-refused"), _pin(folder, b"1234")).closed
+
+
+def test_a_refusal_is_on_the_disk_with_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    Latch(str(folder / "a.pin-refused"), _pin(folder, b"1234")).close()
+    assert synced == [str(folder / "a.pin-refused"), str(folder)]
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

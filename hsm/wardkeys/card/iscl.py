@@ -84,6 +84,10 @@ class IsclCard:
         """Tell whether the PIN is verified."""
         return self._channel.exchange(_VERIFY, 0x00, PIN, le=None)[1] == 0x9000
 
+    def tries(self) -> int | None:
+        """Return how many tries of the PIN are left, None where it is verified already or the card does not say."""
+        return Piv(self._channel).tries()
+
     # Profile R1 (docs/iscl.md 7.3)
 
     def challenge(self, length: int = 8) -> bytes:
