@@ -120,11 +120,17 @@ class TokenThread:
                 elif isinstance(item, Gather):
                     item.add(self._listed(item))
                 else:
-                    self.holder.reload()
+                    self._reload()
             if time.monotonic() >= self._next_look:
                 self._look()
         with self.holder.turn:
             self.holder.close()
+
+    def _reload(self) -> None:
+        try:
+            self.holder.reload()
+        except Exception as error:
+            self._defect(error)
 
     def _look(self) -> None:
         with self.holder.turn:

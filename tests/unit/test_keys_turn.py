@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.processes import until
 from wardgate.log import Log
 from wardkeys import wire
 from wardkeys.config import parse
@@ -104,3 +105,34 @@ def test_a_token_that_many_ask_at_once_gets_its_own_thread_where_others_may_be_a
 def test_the_only_token_is_called_at_once(folder: Path) -> None:
     token = _crowd(folder, "a")
     assert token.called == CALLERS
+
+
+class Mistaken:
+    """A holder with a mistake of ours in `reload`; counts its looks."""
+
+    def __init__(self, config: Any) -> None:
+        self.config, self.turn, self.log = config, threading.Lock(), Log("wardkeys")
+        self.looks = 0
+
+    def reload(self) -> None:
+        raise OSError("no room")
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_mistake_while_pin_files_are_looked_at_does_not_end_the_token(folder: Path) -> None:
+    config = parse({"socket": str(folder / "s"), "token": [{"name": "a", "module": "/m.so", "label": "a"}]})
+    holder = Mistaken(config.tokens[0])
+    token = TokenThread(holder)  # type: ignore[arg-type]  # a stand-in has no module
+    token.start()
+    token.settled.wait(20)
+    token.reload()
+    try:
+        until(lambda: holder.looks >= 2, "the token is looked at after the mistake", 20)
+    finally:
+        token.stop()
+        token.join(20)
