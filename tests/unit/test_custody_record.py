@@ -104,6 +104,8 @@ def test_type_that_is_not_known_is_read_as_such() -> None:
         (b'"seq":1', b'"seq":1,"patient":"x"'),
         (b'"alg":"sha256"', b'"alg":"sha512"'),
         (b'"scope":"dataset"', b'"scope":"file"'),
+        (b'"alg":"sha256"', b'"alg":["sha256"]'),
+        (b'"scope":"dataset"', b'"scope":{"dataset":1}'),
         (b"}", b""),
     ],
 )

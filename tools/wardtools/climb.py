@@ -14,10 +14,12 @@ from wardtools.logdir import LogDirectory
 class Climb:
     """Takes the stretches of one log in order, then `finish`, then `judge_missing`."""
 
-    def __init__(self, log: LogDirectory, head: Checkpoint, findings: Findings) -> None:
+    def __init__(self, log: LogDirectory, head: Checkpoint, findings: Findings, is_signed: bool = True) -> None:
+        """`is_signed`: the signature over `head` is good, so its root was once signed."""
         self._log = log
         self._head = head
         self._findings = findings
+        self._explained = not is_signed  # what is wrong already would explain another root
         self._rows: list[list[bytes]] = []  # per level: the hashes so far of the tile being filled; b"" where unknown
         self._numbers: list[int] = []  # per level: the number of that tile
         self._missing: list[Bundle] = []
@@ -30,6 +32,10 @@ class Climb:
     def missing_records(self) -> int:
         """How many records are not there."""
         return sum(min(WIDTH, self._head.size - bundle.number * WIDTH) for bundle in self._missing)
+
+    def _wrong(self, line: str, kind: Verdict = Verdict.DAMAGED, record: int | None = None) -> None:
+        self._explained = True
+        self._findings.wrong(line, kind, record)
 
     def take(self, checked: Checked) -> None:
         """Take the next stretch."""
@@ -77,7 +83,7 @@ class Climb:
         else:
             # A length that is wrong may swallow what follows: the first entry with another hash is where it began.
             place = next(iter(self._unequal(bundle)), bundle.number * WIDTH + len(bundle.hashes))
-            self._findings.wrong(f"{tile_path(None, bundle.number)}: damaged at record {place}: {bundle.entry_error}", record=place)
+            self._wrong(f"{tile_path(None, bundle.number)}: damaged at record {place}: {bundle.entry_error}", record=place)
         if bundle.tile_error:
             self._tile(bundle)
 
@@ -86,14 +92,14 @@ class Climb:
         path = tile_path(0, bundle.number)
         first = bundle.number * WIDTH
         if bundle.tile_error:
-            self._findings.wrong(f"{path}: {bundle.tile_error} (hashes of records from {first} on)", record=first)
+            self._wrong(f"{path}: {bundle.tile_error} (hashes of records from {first} on)", record=first)
             return
         for place in self._unequal(bundle):
-            self._findings.wrong(f"{path}: the hash of record {place} is damaged; the record itself is as it was signed", record=place)
+            self._wrong(f"{path}: the hash of record {place} is damaged; the record itself is as it was signed", record=place)
 
     def _differences(self, bundle: Bundle) -> None:
         for place in self._unequal(bundle):
-            self._findings.wrong(f"{tile_path(None, bundle.number)}: record {place} is not the one that was signed", record=place)
+            self._wrong(f"{tile_path(None, bundle.number)}: record {place} is not the one that was signed", record=place)
 
     def _unequal(self, bundle: Bundle) -> list[int]:
         want = split(bundle.tile)
@@ -121,16 +127,14 @@ class Climb:
         try:
             tile = split(read_tile(self._log.read, level, number, width))
         except (TileError, OSError) as error:
-            self._findings.wrong(
-                f"{path}: {error.strerror if isinstance(error, OSError) else error} (records from {first} on)", record=first
-            )
+            self._wrong(f"{path}: {error.strerror if isinstance(error, OSError) else error} (records from {first} on)", record=first)
             return row
         out = []
         for place, (ours, its) in enumerate(zip(row, tile, strict=True)):
             start = first + (place << (8 * level))
             if ours and ours != its:
                 stop = start + (1 << (8 * level)) - 1
-                self._findings.wrong(f"{path}: the hash over records {start} to {stop} is damaged", record=start)
+                self._wrong(f"{path}: the hash over records {start} to {stop} is damaged", record=start)
             out.append(ours or its)
         return out
 
@@ -149,8 +153,8 @@ class Climb:
             by_entry = _root([bad.hashes, *rows])
             self._edge_wrong(bad, by_entry == self._head.root)
             root = self._head.root if self._head.root in (by_tile, by_entry) else root
-        if root != self._head.root and not self._findings.errors:
-            self._findings.wrong(
+        if root != self._head.root and not self._explained:
+            self._wrong(
                 "records and tiles agree with each other but not with the root that was signed: they were made again", Verdict.FORKED
             )
         self._findings.facts.append(f"{self._tiles} hash tiles and {self._bundles} entry bundles compared")
@@ -174,11 +178,11 @@ class Climb:
         last = (self._head.size - 1) // WIDTH
         if lost and lost == list(range(lost[0], last + 1)):
             self._findings.kept = lost[0] * WIDTH
-            self._findings.wrong(f"records from {lost[0] * WIDTH} on are not there", Verdict.TRUNCATED)
+            self._wrong(f"records from {lost[0] * WIDTH} on are not there", Verdict.TRUNCATED)
             return
         for number in lost:
             first = number * WIDTH
-            self._findings.wrong(f"{tile_path(None, number)}: not there, and no tombstone covers records from {first} on", record=first)
+            self._wrong(f"{tile_path(None, number)}: not there, and no tombstone covers records from {first} on", record=first)
 
 
 def _root(rows: list[list[bytes]]) -> bytes:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
-from wardgate.custody.cosignature import COSIGNED, check_cosignatures
+from wardgate.custody.cosignature import COSIGNED, WitnessKey, check_cosignatures
 from wardgate.custody.files import read_file
-from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey
 from wardgate.custody.parse import RecordError, parse_record
 from wardgate.custody.proof import MAX_PROOF, check_proof
 from wardgate.custody.recover import Damaged
@@ -23,7 +23,7 @@ from wardtools.dicomfile import DicomFileError, read_meta
 from wardtools.findings import Findings, Verdict
 from wardtools.inhand import compare
 from wardtools.logdir import LogDirectory
-from wardtools.proving import cosigned_by, find_instance, last_store, make_proof, read_witnesses
+from wardtools.proving import KeyFileError, cosigned_by, find_instance, last_store, make_proof, read_key, read_witnesses, records_not_here
 from wardtools.verify import verify, verify_since
 from wardtools.words import describe, utc
 
@@ -63,6 +63,9 @@ def main(arguments: list[str]) -> int:
     except _TROUBLE as error:
         sys.stderr.write(f"wardtool custody {options.command}: {error}\n")
         return 3 if isinstance(error, OSError) else 1
+    except KeyFileError as error:
+        sys.stderr.write(f"wardtool custody {options.command}: {error}\n")
+        return 2
 
 
 def _verify_arguments(command: argparse.ArgumentParser) -> None:
@@ -78,34 +81,31 @@ def _verify_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="print only what is wrong")
 
 
-def _key(path: Path) -> VerifierKey:
-    return parse_key(path.read_text("utf-8"))
-
-
 def _verify(options: argparse.Namespace) -> int:
-    log, key = LogDirectory(options.log), _key(options.key)
+    log, key = LogDirectory(options.log), read_key(options.key)
     if options.dicom:
         return _in_hand(log, key, options)
+    witnesses = read_witnesses(options.witness)
+    findings = Findings()
     try:
         findings = verify(log, key, options.processes, options.strict)
         for path in options.checkpoint:
             verify_since(log, key, read_file(str(path), MAX_NOTE), findings)
-        _witnesses(log, key, options, findings)
+        _witnesses(log, key, witnesses, findings)
     except OSError as error:
-        findings = Findings()
         findings.wrong(str(error), Verdict.UNREADABLE)
     _print_findings(findings, options.quiet)
     return findings.verdict.value
 
 
-def _witnesses(log: LogDirectory, key: VerifierKey, options: argparse.Namespace, findings: Findings) -> None:
+def _witnesses(log: LogDirectory, key: VerifierKey, witnesses: list[WitnessKey], findings: Findings) -> None:
     """Say who outside has seen this log, and how far."""
-    if not options.witness:
+    if not witnesses:
         findings.note("no witness was named: that the owner of the log's key did not make it all again cannot be shown")
         return
     try:
         note = read_file(str(log.path / COSIGNED), MAX_NOTE)
-        seen = check_cosignatures(note, read_witnesses(options.witness))
+        seen = check_cosignatures(note, witnesses)
         size = open_checkpoint(note, key).size
     except FileNotFoundError:
         seen, note, size = [], b"", 0
@@ -122,15 +122,23 @@ def _witnesses(log: LogDirectory, key: VerifierKey, options: argparse.Namespace,
 
 def _in_hand(log: LogDirectory, key: VerifierKey, options: argparse.Namespace) -> int:
     open_checkpoint(log.note(), key)
+    gone = records_not_here(log)
     worst = 0
     for path in options.dicom:
         instance = read_meta(path).sop_instance
         if not instance:
             raise DicomFileError(f"{path}: no SOP Instance UID in the file meta group (0002,0003)")
-        found = compare(path, [(place, parse_record(entry)) for place, entry in find_instance(log, instance)])
-        if found.place is not None and found.place < open_checkpoint(log.note(), key).size:
-            make_proof(log, key, found.place)  # raises when that record is not under the signed root
+        records = [(place, parse_record(entry)) for place, entry in find_instance(log, instance)]
+        found = compare(path, records)
+        signed = open_checkpoint(log.note(), key).size
+        for place, _ in records if found.place is None else [(found.place, None)]:
+            if place < signed:
+                make_proof(log, key, place)  # raises when that record is not under the signed root
         print("\n".join(found.lines(str(path))))
+        if found.place is not None and found.place >= signed:
+            print(f"  record {found.place} is not signed yet: who can write the disk of the box can have made it")
+        elif gone and found.place is None:
+            print(f"  {gone} records are not in this directory, pruned or taken away (`verify` tells which): what they say is not known")
         worst = max(worst, found.answer.value)
     return worst
 
@@ -151,7 +159,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.uid or options.dicom:
         from wardtools.timeline import show
 
-        key = _key(options.key) if options.key else None
+        key = read_key(options.key) if options.key else None
         return show(log, options.uid, options.dicom, key, read_witnesses(options.witness), options.report)
     view = log.view()
     start = max(0, view.durable - options.last) if options.last else 0
@@ -171,7 +179,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _prove(options: argparse.Namespace) -> int:
-    log, key = LogDirectory(options.log), _key(options.key)
+    log, key = LogDirectory(options.log), read_key(options.key)
     open_checkpoint(log.note(), key)
     place = last_store(log, options.instance) if options.index is None else options.index
     sys.stdout.write(make_proof(log, key, place).decode())
@@ -181,7 +189,7 @@ def _prove(options: argparse.Namespace) -> int:
 def _check_proof(options: argparse.Namespace) -> int:
     with options.proof.open("rb") as file:
         data = file.read(MAX_PROOF + 1)
-    proven = check_proof(data, _key(options.key))
+    proven = check_proof(data, read_key(options.key))
     checkpoint: Checkpoint = proven.checkpoint
     record = parse_record(proven.entry)
     print(f"record {proven.place} of {checkpoint.size} in {checkpoint.origin}, at {record.time} ({record.quality})")

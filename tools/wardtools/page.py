@@ -57,6 +57,8 @@ def _life(life: Life, key: VerifierKey) -> list[str]:
     out.append("<table>")
     for one in life.moments:
         signed = '<span class="good">signed</span>' if one.is_signed else '<span class="warn">durable, not signed yet</span>'
+        if one.place in life.wrong:
+            signed = f'<span class="bad">NOT AS IT WAS SIGNED</span> ({escape(life.wrong[one.place])})'
         clock = f'<span class="{"good" if one.quality == "synchronised" else "warn"}">{escape(one.clock)}</span>'
         remarks = "".join(f"<li>{escape(remark)}</li>" for remark in one.remarks)
         when = f"{escape(one.time[:23].replace('T', ' '))}Z<br>record {one.place}, {signed}<br>{clock}"
@@ -66,7 +68,8 @@ def _life(life: Life, key: VerifierKey) -> list[str]:
         kind = "good" if found.answer.value == 0 else "warn"
         out.append(f'<p class="{kind}">{"<br>".join(escape(line) for line in found.lines(name))}</p>')
     if not life.proofs:
-        return [*out, f'<p class="warn">No proof: {escape(life.no_proof)}</p>']
+        why = life.no_proof or "no record of it is as it was signed"
+        return [*out, f'<p class="{"bad" if life.wrong else "warn"}">No proof: {escape(why)}</p>']
     for seen in life.seen:
         out.append(f'<p class="good">Witness {escape(seen.witness.name)} signed that checkpoint at {utc(seen.time_seconds)}.</p>')
     for place, proof in life.proofs.items():

@@ -7,12 +7,16 @@ from pathlib import Path
 from wardgate.custody.checkpoint import open_checkpoint
 from wardgate.custody.cosignature import COSIGNED, Cosignature, WitnessKey, check_cosignatures, parse_witness_key
 from wardgate.custody.files import read_file
-from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key
 from wardgate.custody.parse import parse_record
 from wardgate.custody.proof import check_proof, encode_proof
-from wardgate.custody.tiles import WIDTH, TileError, read_tile
+from wardgate.custody.tiles import WIDTH, TileError, read_tile, tile_path
 from wardgate.custody.tree import ProofError, inclusion_proof, leaf_hash
 from wardtools.logdir import LogDirectory
+
+
+class KeyFileError(Exception):
+    """A file that was named for its keys does not hold them."""
 
 
 def best_note(log: LogDirectory, key: VerifierKey, place: int) -> bytes:
@@ -53,7 +57,7 @@ def cosigned_by(proof: bytes, witnesses: list[WitnessKey]) -> list[Cosignature]:
 
 
 def find_instance(log: LogDirectory, instance: str) -> list[tuple[int, bytes]]:
-    """Return (index, entry) of every record that names a SOP Instance, in order: one pass over the bundles."""
+    """Return (index, entry) of every record in which a UID stands, in order: one pass over the bundles. Those not there are passed over."""
     view = log.view()
     needle = f'"{instance}"'.encode()
     found = []
@@ -70,14 +74,43 @@ def _holds(log: LogDirectory, size: int, number: int, needle: bytes) -> bool:
     return needle in read_tile(log.read, None, number, min(WIDTH, size - number * WIDTH))
 
 
+def records_not_here(log: LogDirectory) -> int:
+    """Return how many signed records have no bundle in this directory: pruned by a tombstone, or taken away; `verify` tells which."""
+    size = log.view().signed
+    count = 0
+    for number in range(-(-size // WIDTH)):
+        width = min(WIDTH, size - number * WIDTH)
+        if not any((log.path / tile_path(None, number, each)).exists() for each in {width, WIDTH}):
+            count += width
+    return count
+
+
 def last_store(log: LogDirectory, instance: str) -> int:
     """Return the index of the last store record of a SOP Instance. Raises `ProofError`."""
-    places = [place for place, entry in find_instance(log, instance) if parse_record(entry).type == "store"]
+    found = [(place, parse_record(entry)) for place, entry in find_instance(log, instance)]
+    places = [place for place, record in found if record.type == "store" and record.text("sop_instance") == instance]
     if not places:
         raise ProofError(f"no record of SOP Instance {instance} is in the log")
     return places[-1]
 
 
 def read_witnesses(paths: list[Path]) -> list[WitnessKey]:
-    """Return the keys of witnesses, one vkey a line. Raises `NoteError`, `OSError`."""
-    return [parse_witness_key(line) for path in paths for line in path.read_text("utf-8").split("\n") if line.strip()]
+    """Return the keys of witnesses, one vkey a line, at least one a file. Raises `KeyFileError`, `OSError`."""
+    found = []
+    for path in paths:
+        try:
+            keys = [parse_witness_key(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+        except (NoteError, UnicodeDecodeError) as error:
+            raise KeyFileError(f"{path}: {error}") from error
+        if not keys:  # else nobody would be asked for, and whoever asks would not know
+            raise KeyFileError(f"{path}: no vkey of a witness is in it")
+        found += keys
+    return found
+
+
+def read_key(path: Path) -> VerifierKey:
+    """Return the key of a log, of a file with its vkey. Raises `KeyFileError`, `OSError`."""
+    try:
+        return parse_key(path.read_text("utf-8"))
+    except (NoteError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{path}: {error}") from error

@@ -30,6 +30,7 @@ class Life:
     instance: str
     moments: list[Moment] = field(default_factory=list)
     proofs: dict[int, bytes] = field(default_factory=dict)  # index of the record -> tlog-proof
+    wrong: dict[int, str] = field(default_factory=dict)  # index of a record that is not as it was signed -> why
     no_proof: str = ""
     seen: list[Cosignature] = field(default_factory=list)
     in_hand: list[tuple[str, InHand]] = field(default_factory=list)
@@ -38,7 +39,10 @@ class Life:
 def show(
     log: LogDirectory, instances: list[str], files: list[Path], key: VerifierKey | None, witnesses: list[WitnessKey], report: Path | None
 ) -> int:
-    """Tell the life of `instances` and of those in `files`; with `report` as a page. Return 0, or 11 when the log knows none."""
+    """Tell the life of `instances` and of those in `files`; with `report` as a page.
+
+    Return 0; 1 when a record is not as it was signed, or the key given did not sign the log; 11 when the log knows none.
+    """
     named = dict.fromkeys(instances)
     by_instance: dict[str, list[Path]] = {}
     for path in _each(files):
@@ -64,6 +68,10 @@ def show(
     else:
         for life in lives:
             print("\n".join(lines(life)))
+        if key is None:
+            print("(not checked: without --key nothing here was compared with what was signed)")
+    if any(life.wrong or (life.no_proof and any(one.is_signed for one in life.moments)) for life in lives):
+        return 1
     return 0 if any(life.moments for life in lives) else 11
 
 
@@ -131,16 +139,21 @@ def _with(log: LogDirectory, view: View, needles: list[bytes]) -> Iterator[tuple
 
 
 def _prove(log: LogDirectory, key: VerifierKey, witnesses: list[WitnessKey], life: Life) -> None:
-    """Attach the proofs of the newest records that are signed."""
+    """See that all records of a life that are signed are as they were signed; attach the proofs of the newest."""
     places = [one.place for one in life.moments if one.is_signed]
     if not places:
         life.no_proof = "no record of it is signed yet" if life.moments else "no record"
         return
     try:
-        for place in places[-_MAX_PROOFS:]:
-            life.proofs[place] = make_proof(log, key, place)
-        life.seen = cosigned_by(life.proofs[places[-1]], witnesses)
-    except (ProofError, TileError, NoteError) as error:
+        for place in places:
+            try:
+                life.proofs[place] = make_proof(log, key, place)
+            except (ProofError, TileError) as error:
+                life.wrong[place] = str(error)
+        life.proofs = dict(list(life.proofs.items())[-_MAX_PROOFS:])
+        if life.proofs:
+            life.seen = cosigned_by(life.proofs[max(life.proofs)], witnesses)
+    except NoteError as error:
         life.no_proof = str(error)
 
 
@@ -151,6 +164,8 @@ def lines(life: Life) -> list[str]:
         out.append("  the log has no record of it")
     for one in life.moments:
         signed = "signed" if one.is_signed else "durable, not signed yet"
+        if one.place in life.wrong:
+            signed = f"NOT AS IT WAS SIGNED ({life.wrong[one.place]})"
         out.append(f"  {one.time[:23]}Z  {one.sentence}")
         out.append(f"      record {one.place}, {signed}; {one.clock}")
         out += [f"      {remark}" for remark in one.remarks]

@@ -85,9 +85,11 @@ def _verify(log: LogDirectory, key: VerifierKey, processes: int, strict: bool) -
     except NoteError as error:
         findings.wrong(f"the checkpoint: {error}")
         return findings, None
+    is_signed = False
     if view.head.origin:
         try:
             open_checkpoint(view.note, key)
+            is_signed = True
         except UnknownKey as error:
             findings.wrong(f"the checkpoint: {error}", Verdict.UNKNOWN_KEY)
         except NoteError as error:
@@ -96,7 +98,7 @@ def _verify(log: LogDirectory, key: VerifierKey, processes: int, strict: bool) -
             root = view.head.root.hex()
             findings.facts.append(f"checkpoint of {view.head.origin}: {view.head.size} records signed, root {root}")
     whole = Whole(findings)
-    climb = Climb(log, view.head, findings)
+    climb = Climb(log, view.head, findings, is_signed)
     if view.head.origin and not findings.kinds & {Verdict.UNKNOWN_KEY}:
         below = _below(log, view)
         whole.below = below

@@ -239,5 +239,7 @@ def _check_store(fields: dict[str, object]) -> None:
         if not isinstance(digest, dict) or tuple(digest) != ("alg", "scope", "value"):
             raise RecordError("a digest is not one")
         _match(_HEX, digest["value"], "digest")
+        if not isinstance(digest["alg"], str) or not isinstance(digest["scope"], str):
+            raise RecordError("a digest's algorithm or scope is no text")
         if ALGORITHMS.get(digest["alg"]) != len(digest["value"]) or digest["scope"] not in SCOPES:
             raise RecordError(f"digest of an unknown kind: {str(digest['alg'])[:20]!r} {str(digest['scope'])[:20]!r}")

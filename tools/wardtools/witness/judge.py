@@ -62,8 +62,11 @@ class Witness:
             return Answer(409, f"{head.size}\n", "text/x.tlog.size")
         problem = _contradiction(request, state)
         if problem:
-            place = self._states.keep_evidence(new.origin, request.note)
-            self._tell(f"ERROR {new.origin}: {problem}; the log signed two histories, or sent a wrong proof: kept in {place}")
+            try:
+                kept = f"kept in {self._states.keep_evidence(new.origin, request.note)}"
+            except OSError as error:
+                kept = f"it could not be kept ({error}): {request.note!r}"
+            self._tell(f"ERROR {new.origin}: {problem}; the log signed two histories, or sent a wrong proof: {kept}")
             return Answer(422, f"{problem}\n")
         try:
             if request.note != state.note:

@@ -100,6 +100,7 @@ class StateDirectory:
         name = f"{self._file(origin).stem}-{sha256(note).hexdigest()[:16]}"
         if len(os.listdir(place)) < 1000 and not (place / name).exists():
             write_durably(str(place / name), note)
+            sync_directory(str(place))
         return place / name
 
     def _file(self, origin: str) -> Path:
