@@ -8,7 +8,7 @@ PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export JOBS
 # Each test starts a box of several Python processes: without compiled modules on the disk each of them compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-export BUILDROOT_DIR KERNEL_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS UNPINNED STATE_ANCHORS
+export O BUILDROOT_DIR KERNEL_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS UNPINNED STATE_ANCHORS
 
 .PHONY: menu
 menu: ## print this menu
@@ -107,7 +107,7 @@ image-configs: setup ## write image/buildroot/configs from their parts
 	@PYTHONPATH=tools $(PY) -m imagecheck.assemble
 
 .PHONY: image
-image: setup ## build the image; BOARD= (about an hour); BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes
+image: setup ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes
 	@tools/image.sh "$(BOARD)"
 
 .PHONY: image-kernel

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Builds the image of a board with Buildroot: tools/image.sh BOARD. About an hour on two cores; the result lies in build/image/BOARD/images.
-# From the environment: BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
+# From the environment: O (the folder to build in; else build/image/BOARD), BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
 # that replaces ours; image/buildroot/toolchain-debian.sh makes one), EXTRA (a fragment behind ours, its words win), JOBS (packages at once,
 # with BR2_PER_PACKAGE_DIRECTORIES=y in EXTRA), UNPINNED=yes (the tree may be another than the pinned one: for trying, the image says so).
 # Boards with U-Boot: WARDGATE_FIT_KEY, as in image/common/fit.sh, and for a key in a token WARDGATE_FIT_CERTIFICATE; without them a development key.
 # UBOOT_DIR: U-Boot's source in place of the release that Buildroot has.
+# A folder that was built in before is built on: our own package, the overlay, the scripts, and packages whose folder in O/build was removed.
+# Other changed options of packages want a new folder: Buildroot does not see them.
 set -eu
 cd "$(dirname "$0")/.."
 board=$(printf %s "${1:-}" | tr - _)
@@ -36,17 +38,28 @@ if [ -z "$tree" ]; then
     fi
 fi
 PYTHONPATH=tools $python -m imagecheck "$tree" || fail "the check above must hold before a build"
+bootloader=$(sed -n 's/^bootloader = "\(.*\)"$/\1/p' "image/buildroot/board/$board/board.toml")
+# What the last step needs and Buildroot neither has nor asks for: better known before the hour than after it.
+wanted=openssl
+[ "$bootloader" != grub ] || wanted="openssl sbsign:sbsigntool objcopy:binutils"
+for pair in $wanted; do
+    command -v "${pair%:*}" >/dev/null || fail "${pair%:*} is needed at the end of the build (apt-get install ${pair#*:})"
+done
 
-out=$PWD/build/image/$board
+out=${O:-build/image/$board}
+case $out in
+*[[:space:]]*) fail "O=$out: Buildroot takes no folder with a space in its name" ;;
+esac
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAIN"} >"$out/defconfig"
 [ -z "${BR2_PRIMARY_SITE:-}" ] || printf 'BR2_PRIMARY_SITE="%s"\n' "$BR2_PRIMARY_SITE" >>"$out/defconfig"
 [ -z "${EXTRA:-}" ] || cat "$EXTRA" >>"$out/defconfig"
 [ -n "${BR2_DL_DIR:-}" ] || unset BR2_DL_DIR
 jobs=${JOBS:+-j$JOBS}
-unset BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS MAKEFLAGS
+unset O BUILDROOT_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS MAKEFLAGS MAKEOVERRIDES
 # A board with U-Boot: the key that its slots are signed by is compiled into the loader.
-if grep -q '^bootloader = "uboot"' "image/buildroot/board/$board/board.toml"; then
+if [ "$bootloader" = uboot ]; then
     if [ -z "${WARDGATE_FIT_KEY:-}" ]; then
         WARDGATE_FIT_KEY=$out/boot-key
         [ -f "$WARDGATE_FIT_KEY/boot.key" ] || {
@@ -61,7 +74,24 @@ if grep -q '^bootloader = "uboot"' "image/buildroot/board/$board/board.toml"; th
     rm -f "$out/local.mk"
     [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$(cd "$UBOOT_DIR" && pwd)" >"$out/local.mk"
 fi
-make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" defconfig
-# shellcheck disable=SC2086 # one word or none
-make -C "$tree" O="$out" $jobs
-ls -l "$out/images"
+buildroot() { make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" "$@"; }
+buildroot defconfig
+began=$(date +%s)
+# Buildroot takes a package's source once, and what is in its target folder stays there. Ours changes from build to build.
+if [ -d "$out/build/wardgate-local" ]; then
+    echo "image: $out was built in before and is built on"
+    buildroot wardgate-dirclean
+    rm -rf "$out"/target/usr/lib/python3*/site-packages/wardgate "$out"/target/usr/lib/python3*/site-packages/wardkeys
+    # With a folder a package the whole target folder is made of those again.
+    [ ! -d "$out/per-package" ] || rm -rf "$out/target"
+else
+    echo "image: the first build in $out: about an hour on two cores"
+fi
+buildroot ${jobs:+"$jobs"}
+seconds=$(($(date +%s) - began))
+printf 'image: built for %s in %d min %d s, in %s (%s)\n' "$board" $((seconds / 60)) $((seconds % 60)) "$out" "$(du -sh "$out" | cut -f1)"
+for name in wardgate.img root.img boot.vfat kernel; do
+    printf 'image: %8s  %s\n' "$(du -h --apparent-size "$out/images/$name" | cut -f1)" "$out/images/$name"
+done
+printf 'image: make flash IMAGE=%s DEVICE=    writes it to a disk\n' "$out/images/wardgate.img"
+printf 'image: make image-test IMAGE=%s    starts it in QEMU\n' "$out/images"

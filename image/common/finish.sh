@@ -33,6 +33,11 @@ done <"$common/masked"
 # udev's names and quirks of thousands of devices: nothing of ours asks for them.
 rm -f "$root/usr/lib/udev/hwdb.bin" "$root/etc/udev/hwdb.bin"
 
+# Debian has the module for cards in its architecture's folder: a box's keys.toml names it in the same place in both.
+for module in "$root"/usr/lib/*-linux-gnu/opensc-pkcs11.so; do
+    [ ! -e "$module" ] || ln -sfn "${module#"$root/usr/lib/"}" "$root/usr/lib/opensc-pkcs11.so"
+done
+
 # An empty file: systemd gives the box a machine id of its own, in memory.
 rm -f "$root/etc/machine-id"
 : >"$root/etc/machine-id"

@@ -18,7 +18,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support import datasets, imagekit, taps
+from support import boxwords, datasets, imagekit, taps
 from support.cablebox import KEY, OWN, OWN_PORT, CableBox
 from support.datasets import Sample
 from support.netns import Namespace, can
@@ -118,7 +118,7 @@ def _power_on(site: CableBox, made: Seen) -> None:
         program.stop()
     made.inside, made.outside = inside.log, outside.log
     made.units = box.ask("systemctl is-active wardgate wardgate-netd wardgate-management wardgate-firewall | tr '\\n' ' '")
-    made.accounts = box.ask("ps -eo user:16,args | grep -E '[n]etd|[s]shd -D|wardgate [r]un'")
+    made.accounts = box.ask(f"{boxwords.PROCESSES} | grep -E '[n]etd|[s]shd -D|wardgate [r]un'")
 
 
 def _capture(site: CableBox, place: Namespace, device: str) -> Program:

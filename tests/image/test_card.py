@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox
+from support import boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.card import CardFile
 from support.cardbench import LABEL
@@ -97,7 +97,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
             reader.insert()
             look(box, "present", samples[2])
             time.sleep(3)  # a checkpoint is signed
-            made.pcscd = box.run("ps -eo user:16,args | grep pcsc[d]")[1]
+            made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]
             made.checkpoint = box.run("head -c 4096 /var/lib/wardgate/custody/checkpoint")[1]
             made.journal = box.journal()
     finally:

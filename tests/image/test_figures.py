@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox, softtpm
+from support import boxwords, datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from wardtools.pki import Pki
 
@@ -20,7 +20,7 @@ MEMORY = "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo"
 PARTS = (
     "systemd-analyze --no-pager; systemd-analyze critical-chain --no-pager wardgate.service; systemd-analyze blame --no-pager | head -n 12"
 )
-PROCESSES = "ps -eo rss,user:12,args --sort=-rss | head -n 14 | cut -c 1-100"
+PROCESSES = f"{boxwords.PROCESSES} | head -n 14 | cut -c 1-100"
 
 
 def used(said: str) -> float:

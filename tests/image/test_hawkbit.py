@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import goose, imagekit, qemubox
+from support import boxwords, goose, imagekit, qemubox
 from support.boxsite import Site
 from support.goose import Goose
 from support.processes import free_port, until
@@ -115,8 +115,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             box.wait_shell(900)
             note(told, box)
             ends(server, box, "Registered", seconds=600)
-            told.process = box.ask("ps -eo user:16,args | grep rauc-hawkbit-update[r]")
-            told.marking = box.run("setpriv --reuid wardfetch --regid wardfetch --clear-groups rauc status mark-bad 2>&1")[1]
+            told.process = box.ask(f"{boxwords.PROCESSES} | grep rauc-hawkbit-update[r]")
+            told.marking = box.run(boxwords.as_account("wardfetch", "rauc status mark-bad 2>&1"))[1]
             wants(told, server, box, there[0], "Error", "Finished")
             server.assign(NAME, there[1])
             # DCMTK's PACS takes one association at a time: the look at what works has to be over.

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support import datasets, imagekit, qemubox
+from support import boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.imagekit import Image
 from support.qemubox import Frozen, QemuBox
@@ -29,7 +29,7 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(7200)]
 
-INSTALL = "setpriv --reuid wardgate --regid wardgate --init-groups wardgate update /run/stick/v2.0.0.raucb -c /etc/wardgate/wardgate.toml"
+INSTALL = boxwords.as_account("wardgate", "wardgate update /run/stick/v2.0.0.raucb -c /etc/wardgate/wardgate.toml")
 RESTART = "systemctl reboot --no-block"
 # As a slow eMMC writes: the slot takes its time, and each moment of it can be seen.
 WRITE_BYTES_PER_SECOND = 6_000_000

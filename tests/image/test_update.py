@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox
+from support import boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
@@ -64,9 +64,7 @@ def bring(box: QemuBox, site: Site, bundle: Path) -> str:
 
 def update(box: QemuBox, path: str) -> tuple[int, str]:
     """Install as a person would."""
-    return box.run(
-        f"setpriv --reuid wardgate --regid wardgate --init-groups wardgate update {path} -c /etc/wardgate/wardgate.toml", INSTALL_SECONDS
-    )
+    return box.run(boxwords.as_account("wardgate", f"wardgate update {path} -c /etc/wardgate/wardgate.toml"), INSTALL_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox, softtpm
+from support import boxwords, datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(2400)]
 
-INSTALL = "setpriv --reuid wardgate --regid wardgate --init-groups wardgate update /run/stick/v2.0.0.raucb -c /etc/wardgate/wardgate.toml"
+INSTALL = boxwords.as_account("wardgate", "wardgate update /run/stick/v2.0.0.raucb -c /etc/wardgate/wardgate.toml")
 STATUS = "wardgate update status -c /etc/wardgate/wardgate.toml"
 
 

@@ -26,7 +26,7 @@ allow_users = ["wardgate"]
 state_dir = "/var/lib/wardkeys"
 [[token]]
 name = "card"
-module = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+module = "/usr/lib/opensc-pkcs11.so"
 label = "{LABEL}"
 pin_file = "/var/lib/wardkeys/card.pin"
 """

@@ -1,0 +1,43 @@
+"""Lines of shell for a box, by what either image has: Buildroot's programs are busybox's, with fewer words; Python is the same in both."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+_PROCESSES: Final = """
+import glob, os, pwd
+rows = []
+for path in glob.glob("/proc/[0-9]*"):
+    try:
+        words = open(path + "/cmdline").read().replace(chr(0), " ").strip()
+        size = int(open(path + "/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+        rows.append((size, pwd.getpwuid(os.stat(path).st_uid).pw_name, words))
+    except OSError:  # it has ended
+        pass
+for size, name, words in sorted(rows, reverse=True):
+    if words:
+        print(name, size, words)
+"""
+_AS: Final = """
+import os, pwd, sys
+who = pwd.getpwnam(sys.argv[1])
+os.initgroups(who.pw_name, who.pw_gid)
+os.setgid(who.pw_gid)
+os.setuid(who.pw_uid)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def script(text: str) -> str:
+    """Return the words that run a Python program of many lines; its arguments may follow."""
+    return f'python3 -c \'exec(__import__("base64").b64decode("{base64.b64encode(text.encode()).decode()}"))\''
+
+
+# Account, resident KiB and words of each process that has words, the largest first.
+PROCESSES: Final = script(_PROCESSES)
+
+
+def as_account(name: str, command: str) -> str:
+    """Return the words that run a command as an account, with its groups and none of root's rights."""
+    return f"{script(_AS)} {name} {command}"
