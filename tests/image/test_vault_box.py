@@ -103,7 +103,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
             it.wait_shell()
             it.until("wardgate state show | grep -q WG945")
             it.until("systemctl is-active -q wardgate-ports && systemctl is-active -q wardgate-update")
-            it.run(f"mkdir /run/stick && mount -o ro /dev/vdb /run/stick && {UPDATE}")
+            it.run(f"mkdir /run/stick && mount -o ro /dev/vdb /run/stick && {UPDATE}", 300)
             made["closed"].sent = store(site, 2)
             made["closed"].said, made["closed"].console = looks(it), it.console
             it.ask(f"printf %s {key} >/run/key && systemd-cryptsetup attach vault {PARTITION} /run/key")
