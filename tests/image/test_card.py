@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -56,10 +55,8 @@ class Reader:
         )
         self.devices += ("-device", "ccid-card-passthru,chardev=card")
 
-    def insert(self) -> None:
-        channel = socket.socket(socket.AF_UNIX)
-        channel.connect(str(self._chardev))
-        self._front = Vscard(Card(self._card.store), channel)
+    def insert(self, box: QemuBox) -> None:
+        self._front = Vscard(Card(self._card.store), box.channel(self._chardev))
         threading.Thread(target=self._front.serve, daemon=True).start()
 
     def pull(self) -> None:
@@ -88,13 +85,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     site.open_pacs()
     try:
         with qemubox.powered(site.box(folder, site.disk(imagekit.build("1.0.0")), reader.devices)) as box:
-            reader.insert()
+            reader.insert(box)
             box.wait_shell()
             box.until("ss -H -ltn | grep -q ':104 '")
             look(box, "present", samples[0])
             reader.pull()
             look(box, "absent", samples[1])
-            reader.insert()
+            reader.insert(box)
             look(box, "present", samples[2])
             time.sleep(3)  # a checkpoint is signed
             made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]

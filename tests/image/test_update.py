@@ -58,8 +58,7 @@ def bring(box: QemuBox, site: Site, bundle: Path) -> str:
     """Bring a bundle into the box (through the port of the modality's network no file comes, so by a disk of its own)."""
     del site
     box.ask("mkdir -p /run/stick && (mountpoint -q /run/stick || mount -o ro /dev/vdb /run/stick)")
-    name = f"v{bundle.parent.name[1:].partition('-')[0]}.raucb" if bundle.name == "update.raucb" else bundle.name
-    return f"/run/stick/{name}"
+    return f"/run/stick/{imagekit.name_on_stick(bundle)}"
 
 
 def update(box: QemuBox, path: str) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -227,13 +228,19 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     return image
 
 
+def name_on_stick(bundle: Path) -> str:
+    """Return what a bundle is called on a stick: one that was built here, in whatever way, by its version."""
+    found = re.search(r"\bv([0-9.]+)-[0-9a-f]{16}$", bundle.parent.name)
+    return f"v{found[1]}.raucb" if found else bundle.name
+
+
 def stick(path: Path, files: list[Path]) -> Path:
     """Return the image of a disk with `files` on it, as if on a USB stick."""
     size = sum(file.stat().st_size for file in files) * 11 // 10 + (64 << 20)  # journal and tables of ext4
     folder = path.with_suffix(".d")
     folder.mkdir()
     for file in files:
-        place = folder / (f"v{file.parent.name[1:].partition('-')[0]}.raucb" if file.name == "update.raucb" else file.name)
+        place = folder / name_on_stick(file)
         os.link(file, place) if file.stat().st_dev == folder.stat().st_dev else shutil.copyfile(file, place)
         place.chmod(0o644)
     _run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", folder, path, f"{(size >> 20) + 1}M")

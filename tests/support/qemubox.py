@@ -188,6 +188,11 @@ class QemuBox:
         if frozen is not None:
             self._go_on()
 
+    def channel(self, path: Path) -> socket.socket:
+        """Return a connection to a socket that QEMU opens for one of `devices`."""
+        assert self._process is not None
+        return unix_connection(path, self._process)
+
     def _go_on(self) -> None:
         """Let a box run whose memory is being read: it was stopped when it was put away, and is again when all is read."""
         deadline = time.monotonic() + 120

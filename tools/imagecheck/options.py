@@ -8,7 +8,7 @@ from typing import Final
 
 from imagecheck.findings import EXTERNAL, Findings
 
-_SECONDS: Final = 120
+_SECONDS: Final = 900
 WANTED: Final[dict[str, tuple[str, ...]]] = {
     # Filters of system calls; a vault opened by TPM or token; the slots' programs.
     "SYSTEMD": (

@@ -12,7 +12,7 @@ from imagecheck import options
 from imagecheck.assemble import boards, target
 from imagecheck.findings import EXTERNAL, Findings
 
-_SECONDS = 300
+_SECONDS = 900
 
 
 def resolved(tree: Path, defconfig: Path, output: Path) -> dict[str, str]:
