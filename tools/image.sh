@@ -24,6 +24,19 @@ if [ -z "$board" ] || [ ! -f "image/buildroot/board/$board/board.config" ]; then
     for path in image/buildroot/board/*/board.config; do basename "$(dirname "$path")" >&2; done
     exit 2
 fi
+bootloader=$(sed -n 's/^bootloader = "\(.*\)"$/\1/p' "image/buildroot/board/$board/board.toml")
+# What the last step needs and Buildroot neither has nor asks for: better known before the hour than after it.
+wanted=openssl
+[ "$bootloader" != grub ] || wanted="openssl sbsign:sbsigntool objcopy:binutils"
+for pair in $wanted; do
+    command -v "${pair%:*}" >/dev/null || fail "${pair%:*} is needed at the end of the build (apt-get install ${pair#*:})"
+done
+
+out=${O:-build/image/$board}
+case $out in
+*[[:space:]]*) fail "O=$out: Buildroot takes no folder with a space in its name" ;;
+esac
+
 tree=${BUILDROOT_DIR:-}
 if [ -z "$tree" ]; then
     tree=build/buildroot-$(pinned version)
@@ -38,18 +51,6 @@ if [ -z "$tree" ]; then
     fi
 fi
 PYTHONPATH=tools $python -m imagecheck "$tree" || fail "the check above must hold before a build"
-bootloader=$(sed -n 's/^bootloader = "\(.*\)"$/\1/p' "image/buildroot/board/$board/board.toml")
-# What the last step needs and Buildroot neither has nor asks for: better known before the hour than after it.
-wanted=openssl
-[ "$bootloader" != grub ] || wanted="openssl sbsign:sbsigntool objcopy:binutils"
-for pair in $wanted; do
-    command -v "${pair%:*}" >/dev/null || fail "${pair%:*} is needed at the end of the build (apt-get install ${pair#*:})"
-done
-
-out=${O:-build/image/$board}
-case $out in
-*[[:space:]]*) fail "O=$out: Buildroot takes no folder with a space in its name" ;;
-esac
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAIN"} >"$out/defconfig"
