@@ -110,7 +110,7 @@ def _power_on(site: CableBox, made: Seen) -> None:
     box = site.box
     box.power_on()
     box.wait_shell()
-    box.until("systemctl is-active -q wardgate wardgate-netd wardgate-management")
+    box.until("systemctl is-active -q wardgate-netd && systemctl is-active -q wardgate-management && systemctl is-active -q wardgate")
     until(lambda: plant.echo().returncode == 0, "the modality reaches the PACS", SLOW)
     made.kernel = float(box.ask("awk '/^btime/ { print $2 }' /proc/stat"))
     made.ready = box.ask("journalctl -b --no-pager -o cat -u wardgate-netd | grep -c READY")
