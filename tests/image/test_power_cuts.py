@@ -156,7 +156,7 @@ def cut(bench: Bench, moment: Moment, name: str, disk: Path) -> str:
         spy = SlotSpy(disk, bench.new, before=bench.ready.disk)
         try:
             if moment in DURING_INSTALL:
-                box.monitor(f"block_set_io_throttle virtio0 0 0 {WRITE_BYTES_PER_SECOND} 0 0 0")
+                box.monitor(f"block_set_io_throttle disk 0 0 {WRITE_BYTES_PER_SECOND} 0 0 0")
             (bench.folder / name / "console.log").write_bytes(b"")
             box.send(INSTALL if moment in DURING_INSTALL else RESTART)
             deadline = time.monotonic() + SEEN_SECONDS

@@ -89,12 +89,12 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             status, said = update(box, bring(box, site, second.bundle))
             assert status == 0, f"{said}\n{box.journal()}"
             told.kept = box.ask("cat /state/update/trial.json")
-            box.run("sync; systemctl reboot --no-block")
+            box.send("systemctl reboot --no-block")
             box.wait_shell()
             note(told, box, site)
             status, said = update(box, bring(box, site, third.bundle))
             assert status == 0, f"{said}\n{box.journal()}"
-            box.run("sync; systemctl reboot --no-block")
+            box.send("systemctl reboot --no-block")
             box.wait_shell()  # 3.0.0 in slot A: its gateway does not start
             told.slots.append(box.slot())
             box.wait_shell(1200)  # the box started again by itself
@@ -102,7 +102,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             told.records = records(box)
             told.journal = box.journal(200)
             told.left = box.run("ls /state/update")[1]
-            box.run("sync; systemctl poweroff --force --no-block")
+            box.send("systemctl poweroff --no-block")
+            box.wait_off()
     finally:
         site.close_pacs()
     return told

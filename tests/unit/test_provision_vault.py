@@ -338,6 +338,9 @@ def test_a_program_finds_the_pin_in_its_environment_and_only_then() -> None:
     argv = ("sh", "-c", "printf %s ${PIN-none}")
     assert run_step(Step("open by pkcs11", argv, pin="648219"), -1) == "648219"
     assert run_step(Step("open by tpm2", argv), -1) == "none"
+    module = ("sh", "-c", "printf %s ${SYSTEMD_CRYPTSETUP_USE_TOKEN_MODULE-none}")
+    assert run_step(Step("open by pkcs11", module, pin="648219"), -1) == "0", "the module would take the PIN away from who needs it"
+    assert run_step(Step("open by tpm2", module), -1) == "none"
     with pytest.raises(PinRefused):
         run_step(
             Step("open by pkcs11", ("sh", "-c", "echo PIN for token is incorrect >&2; echo end >&2; echo end >&2; exit 1"), pin="1"), -1
@@ -358,3 +361,11 @@ def test_the_file_system_is_made_on_a_device_that_was_waited_for() -> None:
     (made,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[0] == "mkfs.ext4"]
     (opened,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[:2] == ("cryptsetup", "open")]
     assert opened.node and opened.node in made.argv
+
+
+def test_a_token_that_was_enrolled_by_its_uri_opens_by_what_the_vault_remembers() -> None:
+    policy = Policy((Unlock.PKCS11,), pkcs11_uri="pkcs11:token=ward")
+    (enrolled,) = [step for step in make_steps("/dev/v", policy, "/k") if step.word == "enrol the token"]
+    assert "--pkcs11-token-uri=pkcs11:token=ward" in enrolled.argv
+    (opened,) = open_steps("systemd-cryptsetup", "/dev/v", policy)
+    assert "pkcs11-uri=auto" in opened.argv[-1].split(",")

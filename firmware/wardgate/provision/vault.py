@@ -183,10 +183,13 @@ def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> lis
 
 
 def open_steps(program: str, device: str, policy: Policy, pin: str = "") -> list[Step]:
-    """Return the ways to open it, to be tried in this order until one works; never a passphrase that somebody types."""
+    """Return the ways to open it, to be tried in this order until one works; never a passphrase that somebody types.
+
+    The vault's own header names the token that it was enrolled to: with a URI in place of "auto" systemd wants the key in a file too.
+    """
     found = []
     for way in policy.unlock:
-        means = "tpm2-device=auto" if way is Unlock.TPM2 else f"pkcs11-uri={policy.pkcs11_uri},token-timeout=10s"
+        means = "tpm2-device=auto" if way is Unlock.TPM2 else "pkcs11-uri=auto,token-timeout=10s"
         words = f"luks,headless=true,{means}"
         found.append(Step(f"open by {way.value}", (program, "attach", MAPPED, device, "-", words), pin=pin if way is Unlock.PKCS11 else ""))
     return found

@@ -46,6 +46,9 @@ PIN: Final = "wardvault/pin"  # of the token; readable by root and this account 
 _STEP_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 60.0
 _NODE_SECONDS: Final = 30.0
+# systemd's programs take a token's PIN from their environment, and from nowhere else when nobody is there to be asked. They take it out
+# there: systemd-cryptsetup tries libcryptsetup's modules for tokens first, and asks the token itself afterwards without a PIN.
+_PIN_ONCE: Final = {"SYSTEMD_CRYPTSETUP_USE_TOKEN_MODULE": "0"}
 
 Run = Callable[[Step, int], str]
 
@@ -69,8 +72,7 @@ def run_step(step: Step, key: int) -> str:
             timeout=_STEP_SECONDS,
             check=False,
             pass_fds=(key,) if key >= 0 else (),
-            # systemd's programs take a token's PIN from there, and from nowhere else when nobody is there to be asked.
-            env={**os.environ, "PIN": step.pin} if step.pin else None,
+            env={**os.environ, "PIN": step.pin, **_PIN_ONCE} if step.pin else None,
         )
     except subprocess.TimeoutExpired as error:
         # With a PIN that was refused it waits for somebody to type another.
