@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 #   mmdebstrap: a Python with OpenSSL 3.5 for tests/openssl35
 #   openssh-server, openssh-client: management of the box, and who calls it
 #   squashfs-tools: also the guest in which the cable meets a distribution's kernel
-#   squashfs-tools, genimage, mtools, dosfstools, cpio, cryptsetup-bin (veritysetup): the Debian image
+#   squashfs-tools, genimage, mtools, dosfstools, cpio, zstd, cryptsetup-bin (veritysetup): the Debian image
 #   grub-common, grub-efi-amd64-bin, shim-unsigned, systemd-boot-efi (the stub), sbsigntool, binutils: how it boots, signed
 #   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      rauc: judges our bundles
 #   erofs-utils, u-boot-tools (mkimage): what Buildroot's hook makes of a root, also with IMAGE= and KERNEL=
@@ -24,7 +24,7 @@ cd "$(dirname "$0")/.."
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
 PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
-PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
+PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio zstd cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
 PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils"
 PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc erofs-utils u-boot-tools"
 PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv-tool"

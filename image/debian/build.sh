@@ -31,7 +31,7 @@ shim=$loaders/usr/lib/shim/shim$short.efi
 export OBJCOPY="${binutils}objcopy" OBJDUMP="${binutils}objdump"
 
 [ "$(id -u)" = 0 ] || fail "needs root"
-for tool in mmdebstrap mksquashfs systemd-sysusers cpio veritysetup sbsign "$OBJCOPY" genimage mcopy mkfs.vfat grub-mkimage; do
+for tool in mmdebstrap mksquashfs systemd-sysusers cpio zstd veritysetup sbsign "$OBJCOPY" genimage mcopy mkfs.vfat grub-mkimage; do
     command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 [ "$debian" != arm64 ] || [ "$(uname -m)" = aarch64 ] || grep -q ^enabled /proc/sys/fs/binfmt_misc/qemu-aarch64 2>/dev/null ||
