@@ -49,5 +49,5 @@ def test_what_a_root_lacks_is_named(tmp_path: Path, path: str) -> None:
 
 def test_every_program_that_makes_or_grows_the_vault_is_on_the_list() -> None:
     policy = Policy(unlock=(Unlock.TPM2, Unlock.PKCS11), pkcs11_uri="pkcs11:token=x", recovery=Recovery.CONSOLE)
-    steps = [*make_steps("/dev/vault", policy, "/run/key"), *grow_steps("/dev/sda", 7)]
+    steps = [*make_steps("systemd-cryptsetup", "/dev/vault", policy, "/run/key"), *grow_steps("/dev/sda", 7)]
     assert {step.argv[0] for step in steps} <= set(NEEDED)

@@ -125,7 +125,7 @@ def personalise(card: CardFile, pki: Pki, name: str, keys: Mapping[KeySlot, Algo
     made = {}
     for slot, algorithm in keys.items():
         public = public_key(algorithm, host.generate(slot, algorithm))
-        agrees = slot is KeySlot.KEY_MANAGEMENT  # OpenSC lets an EC key agree when its certificate says so
+        agrees = slot is KeySlot.KEY_MANAGEMENT  # OpenSC lets a key agree, or an RSA key decrypt, when its certificate says so
         made[slot] = pki.issue(f"{name}-{slot:02x}", public=public, agrees=agrees, **settings)  # type: ignore[arg-type]
         host.put_certificate(slot, made[slot].certificate.public_bytes(serialization.Encoding.DER))
     return made

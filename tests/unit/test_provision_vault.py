@@ -102,11 +102,12 @@ def test_a_mistake_in_the_policy_is_refused(text: str) -> None:
 
 
 def test_no_way_in_is_left_but_those_of_the_policy() -> None:
-    steps = make_steps("/dev/x", Policy((Unlock.TPM2, Unlock.PKCS11)), "/key")
-    assert [step.argv[0] for step in steps] == ["cryptsetup", "cryptsetup", "mkfs.ext4", "cryptsetup", *["systemd-cryptenroll"] * 4]
+    steps = make_steps("systemd-cryptsetup", "/dev/x", Policy((Unlock.TPM2, Unlock.PKCS11)), "/key")
+    enrol, prove = ["systemd-cryptenroll"] * 2, ["systemd-cryptsetup", "cryptsetup"] * 2
+    assert [step.argv[0] for step in steps] == ["cryptsetup", "cryptsetup", "mkfs.ext4", "cryptsetup", *enrol, *prove, *enrol]
     assert steps[-1].argv[-2:] == ("--wipe-slot=0", "/dev/x")  # the first key, last
     assert [step.is_secret for step in steps].count(True) == 1
-    without = make_steps("/dev/x", Policy(recovery=Recovery.NONE), "/key")
+    without = make_steps("systemd-cryptsetup", "/dev/x", Policy(recovery=Recovery.NONE), "/key")
     assert not any(step.is_secret for step in without)
 
 
@@ -289,10 +290,10 @@ def test_the_tokens_pin_reaches_the_steps_of_the_token_alone(stage: Stage) -> No
     stage.bring_pin("648219\n")
     assert stage.boot() == 0
     assert stage.ran.count("enrol the token") == 1 and stage.ran[-1] == "open by tpm2"
-    assert stage.pins == ["648219"]
+    assert stage.pins == ["648219"] * 2, "enrolled, and seen to open"
     stage.fails = "open by tpm2"
     assert stage.boot() == 0
-    assert stage.pins == ["648219", "648219"]
+    assert stage.pins == ["648219"] * 3
 
 
 def test_a_pin_that_the_token_refused_is_put_away_and_not_tried_again(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,7 +301,7 @@ def test_a_pin_that_the_token_refused_is_put_away_and_not_tried_again(stage: Sta
     assert stage.boot() == 0
     stage.refuses, stage.fails = True, "open by"
     assert [stage.boot() for _ in range(3)] == [1, 1, 1]
-    assert len(stage.pins) == 2, "once at the enrolment, once in vain"
+    assert len(stage.pins) == 3, "twice while it was made, once in vain"
     said = capsys.readouterr().err
     assert str(Code.VAULT_PIN_REFUSED) in said and "648219" not in said
     stage.bring_pin("111111")
@@ -358,14 +359,26 @@ def test_a_step_that_makes_a_device_ends_when_its_name_is_there(tmp_path: Path, 
 
 
 def test_the_file_system_is_made_on_a_device_that_was_waited_for() -> None:
-    (made,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[0] == "mkfs.ext4"]
-    (opened,) = [step for step in make_steps("/dev/v", Policy(), "/k") if step.argv[:2] == ("cryptsetup", "open")]
+    (made,) = [step for step in make_steps("systemd-cryptsetup", "/dev/v", Policy(), "/k") if step.argv[0] == "mkfs.ext4"]
+    (opened,) = [step for step in make_steps("systemd-cryptsetup", "/dev/v", Policy(), "/k") if step.argv[:2] == ("cryptsetup", "open")]
     assert opened.node and opened.node in made.argv
 
 
 def test_a_token_that_was_enrolled_by_its_uri_opens_by_what_the_vault_remembers() -> None:
     policy = Policy((Unlock.PKCS11,), pkcs11_uri="pkcs11:token=ward")
-    (enrolled,) = [step for step in make_steps("/dev/v", policy, "/k") if step.word == "enrol the token"]
+    (enrolled,) = [step for step in make_steps("systemd-cryptsetup", "/dev/v", policy, "/k") if step.word == "enrol the token"]
     assert "--pkcs11-token-uri=pkcs11:token=ward" in enrolled.argv
     (opened,) = open_steps("systemd-cryptsetup", "/dev/v", policy)
     assert "pkcs11-uri=auto" in opened.argv[-1].split(",")
+
+
+@pytest.mark.parametrize("way", ["tpm2", "pkcs11"])
+def test_a_way_that_was_enrolled_and_does_not_open_leaves_no_vault_behind(stage: Stage, way: str) -> None:
+    stage.bring_pin("648219")
+    stage.fails = f"prove it: open by {way}"
+    assert stage.boot() == 1
+    assert "throw the first key away" not in stage.ran and "make the recovery key" not in stage.ran
+    assert stage.verdict["good"] is False and way in str(stage.verdict["why"]) and not stage.console.exists()
+    stage.fails = ""
+    assert stage.boot() == 0
+    assert stage.ran[0] == "make the vault"

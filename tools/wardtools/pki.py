@@ -129,7 +129,7 @@ class Pki:
     ) -> Leaf:
         """Issue certificate `name` (by the issuing CA unless `authority` says otherwise) and write its files.
 
-        With `public`, the key of a card or token, there is no key file.
+        With `public`, the key of a card or token, there is no key file. `agrees`: a key that makes or opens others' keys and signs nothing.
         """
         authority = authority or self.issuing_ca
         if key is None and public is None:
@@ -140,7 +140,9 @@ class Pki:
             self._builder(name, authority.certificate.subject, key.public_key() if key else public, start, end)
             .issuer_name(authority.certificate.subject)
             .add_extension(x509.BasicConstraints(False, None), True)
-            .add_extension(_key_usage(authority=False, agrees=agrees), True)
+            .add_extension(
+                _key_usage(authority=False, agrees=agrees, is_rsa=isinstance(key.public_key() if key else public, rsa.RSAPublicKey)), True
+            )
             .add_extension(x509.ExtendedKeyUsage(usages), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), False)
         )
@@ -287,9 +289,10 @@ def _subject(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION), x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _key_usage(*, authority: bool, agrees: bool = False) -> x509.KeyUsage:
-    # keyEncipherment is left out: no profile that we serve transports keys under RSA.
-    return x509.KeyUsage(not authority and not agrees, False, False, False, agrees, authority, authority, False, False)
+def _key_usage(*, authority: bool, agrees: bool = False, is_rsa: bool = False) -> x509.KeyUsage:
+    # A key for TLS has no keyEncipherment: no profile that we serve transports keys under RSA.
+    signs, opens = not authority and not agrees, agrees and is_rsa
+    return x509.KeyUsage(signs, False, opens, False, agrees and not is_rsa, authority, authority, False, False)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -156,10 +156,12 @@ def grow_steps(disk: str, number: int) -> list[Step]:
     ]
 
 
-def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> list[Step]:
-    """Return what makes the vault. `key_file`: `KEY_BYTES` random bytes, in memory; its slot is gone at the end.
+def make_steps(program: str, device: str, policy: Policy, key_file: str, pin: str = "") -> list[Step]:
+    """Return what makes it. `program`: systemd-cryptsetup; `key_file`: `KEY_BYTES` random bytes, in memory, whose slot is gone at the end.
 
-    The key is random, so no time is spent to slow down guessing (pbkdf2 with the least iterations; argon2 would need the box's memory).
+    Before that each way is seen to open it: for the enrolment a card's public key is enough, and a card whose certificate allows no
+    decryption would never open. The key is random, so no time is spent to slow down guessing (pbkdf2 with the least iterations; argon2
+    would need the box's memory).
     """
     secret = ("--batch-mode", "--key-file", key_file)
     format_words = ("--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--label", "wardgate-vault")
@@ -177,12 +179,14 @@ def make_steps(device: str, policy: Policy, key_file: str, pin: str = "") -> lis
             steps.append(Step("enrol the TPM", (*enroll, "--tpm2-device=auto", f"--tpm2-pcrs={pcrs}", device)))
         else:
             steps.append(Step("enrol the token", (*enroll, f"--pkcs11-token-uri={policy.pkcs11_uri}", device), pin=pin))
+    for step in open_steps(program, device, policy, pin, f"{MAPPED}-new"):
+        steps += [step._replace(word=f"prove it: {step.word}"), Step("close it", ("cryptsetup", "close", f"{MAPPED}-new"))]
     if policy.recovery is not Recovery.NONE:
         steps.append(Step("make the recovery key", (*enroll, "--recovery-key", device), is_secret=True))
     return [*steps, Step("throw the first key away", ("systemd-cryptenroll", f"--unlock-key-file={key_file}", "--wipe-slot=0", device))]
 
 
-def open_steps(program: str, device: str, policy: Policy, pin: str = "") -> list[Step]:
+def open_steps(program: str, device: str, policy: Policy, pin: str = "", name: str = MAPPED) -> list[Step]:
     """Return the ways to open it, to be tried in this order until one works; never a passphrase that somebody types.
 
     The vault's own header names the token that it was enrolled to: with a URI in place of "auto" systemd wants the key in a file too.
@@ -191,5 +195,6 @@ def open_steps(program: str, device: str, policy: Policy, pin: str = "") -> list
     for way in policy.unlock:
         means = "tpm2-device=auto" if way is Unlock.TPM2 else "pkcs11-uri=auto,token-timeout=10s"
         words = f"luks,headless=true,{means}"
-        found.append(Step(f"open by {way.value}", (program, "attach", MAPPED, device, "-", words), pin=pin if way is Unlock.PKCS11 else ""))
+        argv = (program, "attach", name, device, "-", words)
+        found.append(Step(f"open by {way.value}", argv, pin=pin if way is Unlock.PKCS11 else ""))
     return found

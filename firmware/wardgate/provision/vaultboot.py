@@ -193,7 +193,7 @@ class VaultBoot:
 
     def _make_on(self, policy: Policy, key: int, pin: str) -> None:
         os.write(key, os.getrandom(KEY_BYTES))
-        for step in make_steps(self._device, policy, f"/proc/self/fd/{key}", pin):
+        for step in make_steps(_program(), self._device, policy, f"/proc/self/fd/{key}", pin):
             said = self._run(step, key)
             if step.is_secret:
                 self._show(said.strip())
