@@ -109,6 +109,14 @@ def test_no_more_than_the_bound_are_kept_and_the_lost_ones_are_counted(state: Pa
     assert "3 events found no room" in "".join(path.read_text() for path in (state / "kept").iterdir())
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"[" * 2048, b"\xff" * 100])
+def test_one_that_cannot_be_read_is_recorded_as_lost_and_keeps_nobody_up(state: Path, damage: bytes) -> None:
+    Path(keep(state, BoxEvent.CARD_REMOVED)).write_bytes(damage)
+    keep(state, BoxEvent.VAULT_CLOSED)
+    found = kept.waiting(state, "box", 0, Quality.UNKNOWN)
+    assert [one.event for one in found] == [BoxEvent.EVENTS_LOST, BoxEvent.VAULT_CLOSED]
+
+
 @pytest.mark.parametrize("word", ["--code=X", "--code=WG99", "nonsense"])
 def test_a_wrong_event_is_refused(state: Path, word: str) -> None:
     words = [word] if not word.startswith("-") else ["card-removed", word]

@@ -8,12 +8,15 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from wardgate.custody.event import bypass_record
 from wardgate.custody.parse import RecordError, parse_record
 from wardgate.custody.record import MAX_RECORD, Quality
+from wardgate.plant import requests, wire
 from wardgate.plant.acts import Button, Card
 from wardgate.plant.bypass import MAX_ENTRIES, Journal
 
@@ -55,6 +58,21 @@ def test_what_the_disk_does_not_take_waits_in_memory_and_is_written_later(tmp_pa
     (tmp_path / "gone").mkdir()
     journal.retry()
     assert not journal.problem and _entries(Journal(tmp_path / "gone" / "bypass.jsonl")) == [("begin", "01")]
+
+
+def test_the_longest_entries_and_flows_fit_an_answer_of_netd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that did not fit closed the connection: the entries would never have been recorded, the report never been had."""
+    journal = Journal(tmp_path / "bypass.jsonl")
+    longest = "\N{BELL}" * 300
+    for number in range(50):
+        journal.add("begin", "ab" * 8, number, "command" * 9, longest, longest, "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535," * 9, 1440)
+    flow = ("seen_from_modality6", ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8:ffff:ffff:ffff:ffff:ffff:fffe", "ipv6-icmp", 65535))
+    monkeypatch.setattr(requests, "read", lambda: ({}, [flow] * 4096))
+    box = SimpleNamespace(bypass=SimpleNamespace(journal=journal), plant=SimpleNamespace(enforce=True), log=None)
+    asked = requests.Requests(cast(Any, box), lambda: None)
+    for words in ({"op": "bypass"}, {"op": "seen"}):
+        answer, _ = asked.answer(words, requests.Asker(0, True))
+        assert answer["ok"] and wire.encode(answer)
 
 
 def test_a_damaged_journal_is_said_and_no_end_of_netd(tmp_path: Path) -> None:

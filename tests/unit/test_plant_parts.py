@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tomllib
@@ -184,6 +185,23 @@ def test_a_message_brings_its_descriptor_along() -> None:
         assert message == {"ok": True} and fd is not None
         with socket.socket(fileno=fd) as got:
             assert not got.get_inheritable() and os.fstat(fd).st_ino == os.fstat(given.fileno()).st_ino
+
+
+@pytest.mark.parametrize(("data", "given"), [(b"{}", 2), (b"{}", 3), (b"{", 1), (b"[]", 2), (b"", 1)])
+def test_descriptors_that_nobody_wants_are_closed(data: bytes, given: int) -> None:
+    """A worker that was taken over must not be able to fill `netd` with them."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    with one, other:
+        socket.send_fds(one, [data], [writer] * given)
+        os.close(writer)
+        fd = None
+        with contextlib.suppress(wire.WireError, EOFError):
+            _, fd = wire.receive(other)
+        if fd is not None:
+            os.close(fd)
+        assert os.read(reader, 1) == b"", "nobody has the other end any more"
+    os.close(reader)
 
 
 @pytest.mark.parametrize("data", [b"[]", b"{", b'"x"', b"\xff", b"[" * 5000])

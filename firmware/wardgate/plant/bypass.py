@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 MAX_ENTRIES: Final = 4096  # each has at most some KiB
-MAX_AT_ONCE: Final = 32
+MAX_AT_ONCE: Final = 8  # so many of the longest go into one answer of `netd`
 _TEXT: Final = 200
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pwd import getpwuid
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from wardgate.codes import Code
 from wardgate.plant.box import Box
@@ -18,6 +18,7 @@ from wardgate.plant.rulekeeper import read
 from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.plant import Act, Side
 
+MAX_FLOWS: Final = 400  # so many go into one answer, with the longest IPv6 addresses
 Answer = tuple[dict[str, Any], socket.socket | None]
 
 
@@ -103,7 +104,8 @@ class Requests:
 
     def _seen(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         flows = [[name, *flow] for name, flow in read()[1]]
-        return {"ok": True, "enforce": self._box.plant.enforce, "flows": flows[:600], "more": max(0, len(flows) - 600)}, None
+        more = max(0, len(flows) - MAX_FLOWS)
+        return {"ok": True, "enforce": self._box.plant.enforce, "flows": flows[:MAX_FLOWS], "more": more}, None
 
     def _confirm(self, _request: dict[str, Any], _asker: Asker) -> Answer:
         self._box.rules.confirm()

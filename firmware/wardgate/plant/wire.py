@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import socket
 
 TYPE_CHECKING = False
@@ -56,16 +57,22 @@ def send(sock: socket.socket, message: dict[str, Any], fd: int | None = None) ->
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], int | None]:
     """Return a message and the descriptor that came with it. Raises `OSError`, `WireError`, `EOFError` at the end."""
-    data, ancillary, _flags, _ = sock.recvmsg(MAX_BYTES + 1, socket.CMSG_SPACE(array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC)
+    # CMSG_LEN: with the padding of CMSG_SPACE there is room for two, and nobody would close the second.
+    data, ancillary, _flags, _ = sock.recvmsg(MAX_BYTES + 1, socket.CMSG_LEN(array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC)
     fd = None
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(value) >= array.array("i").itemsize:
             fds = array.array("i")
             fds.frombytes(value[: fds.itemsize])
             fd = fds[0]
-    if not data:
-        raise EOFError
-    return decode(data), fd
+    try:
+        if not data:
+            raise EOFError
+        return decode(data), fd
+    except (EOFError, WireError):
+        if fd is not None:
+            os.close(fd)
+        raise
 
 
 def ask(path: str, message: dict[str, Any], seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], int | None]:

@@ -103,7 +103,7 @@ def waiting(state: str | os.PathLike[str], box: str, now_ns: int, quality: Quali
         path, ident = os.path.join(folder, name), bytes.fromhex(name[21:53])
         try:
             fields = _fields(read_file(path, _MAX_FILE))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             fields = {"event": BoxEvent.EVENTS_LOST.value, "happened": stamp(0), "happened_quality": Quality.UNKNOWN.value}
             fields |= {"code": "", "detail": f"one cannot be read: {type(error).__name__}"}
         record = event_record(BOX, now_ns, quality, {"box": box[:96], "id": ident.hex(), **fields})
