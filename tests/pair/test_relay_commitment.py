@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from support.command_sets import command_set, element, us
-from support.relaykit import Pair, Relay, pdv, silent, until
+from support.datasets import CT_IMAGE
+from support.relaykit import Pair, Relay, pdv, response, silent, store, until
 from support.wire import IMPLICIT_LITTLE, status_of
 from wardgate.custody.wire import Op, Status
 from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.policy.model import Role
 
 CONTEXTS = ((1, SOP_CLASS, (IMPLICIT_LITTLE,)),)
+WITH_IMAGES = (*CONTEXTS, (3, CT_IMAGE, (IMPLICIT_LITTLE,)))
 CLASS = SOP_CLASS.encode()
 INSTANCE = b"1.2.840.10008.1.20.1.1"
 
@@ -28,23 +30,23 @@ def relay(folder: Path) -> Iterator[Relay]:
         yield made
 
 
-def data_set(failed: bool = False) -> bytes:
+def data_set(failed: bool = False, instances: int = 2) -> bytes:
     def plain(number: int, value: bytes) -> bytes:
         return struct.pack("<HHI", 8, number, len(value)) + value
 
     reason = plain(0x1197, b"\x12\x01") if failed else b""
     items = b""
-    for number in (b"1", b"2"):
-        content = plain(0x1150, b"1.2.840.1.") + plain(0x1155, b"1.2.3." + number + b"\0") + reason
+    for number in range(1, instances + 1):
+        content = plain(0x1150, b"1.2.840.1.") + plain(0x1155, b"1.2.3.%d" % number + b"\0" * (number < 10 or number > 99)) + reason
         items += struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
     return plain(0x1195, b"1.2.77") + plain(0x1198 if failed else 0x1199, items)
 
 
-def report(message: int = 5, failed: bool = False) -> list[bytes]:
+def report(message: int = 5, failed: bool = False, instances: int = 2) -> list[bytes]:
     command = command_set(
         element(2, CLASS), us(0x0100, 0x0100), us(0x0110, message), us(0x0800, 1), element(0x1000, INSTANCE), us(0x1002, 2 if failed else 1)
     )
-    return [pdv(1, 3, command), pdv(1, 2, data_set(failed))]
+    return [pdv(1, 3, command), pdv(1, 2, data_set(failed, instances))]
 
 
 def answer(message: int = 5) -> bytes:
@@ -52,8 +54,8 @@ def answer(message: int = 5) -> bytes:
     return pdv(1, 3, command_set(element(2, CLASS), *fields, element(0x1000, INSTANCE), us(0x1002, 1)))
 
 
-def associate(relay: Relay, caller: Role) -> Pair:
-    return relay.associate(caller, contexts=CONTEXTS)
+def associate(relay: Relay, caller: Role, contexts: tuple[Any, ...] = CONTEXTS) -> Pair:
+    return relay.associate(caller, contexts=contexts)
 
 
 def commitments(relay: Relay) -> list[dict[str, Any]]:
@@ -111,6 +113,24 @@ def test_a_report_that_comes_twice_is_recorded_twice_and_passes_twice(relay: Rel
             pair.pass_on(answer(message), back=True)
         pair.release()
     assert len(commitments(relay)) == 4
+
+
+@pytest.mark.parametrize("space", [Status.OK, Status.NO_SPACE])
+def test_a_long_report_takes_no_log_space_of_the_stores_that_follow_it(relay: Relay, space: Status) -> None:
+    """A study of some hundred images, reported on the association on which the modality goes on to store."""
+    with associate(relay, Role.MODALITY, WITH_IMAGES) as pair:
+        relay.writer.answers[Op.RESERVE] = space
+        pair.pass_on(*report(instances=150), back=True)
+        pair.pass_on(answer())
+        pair.near.send(*store(7))
+        kind = pair.far.read()[0]
+        if space is Status.OK:
+            assert (kind, pair.far.read()[0]) == (4, 4)
+            pair.pass_on(response(7), back=True)
+            pair.release()
+        else:
+            assert kind == 7, "no record can be promised"
+    assert len(commitments(relay)) == 150 + (space is Status.OK)
 
 
 def test_a_report_that_cannot_be_read_passes_and_is_named(relay: Relay) -> None:

@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 RESERVE_RECORDS: Final = 64
 RETRY_SECONDS: Final = 1.0
+ASIDE_RECORDS: Final = 64  # of commitment reports, which have thousands: they have space of their own and take none of the stores'
+_ASIDE_BYTES: Final = 192  # beside the first of them: a frame of the writer's, and longer UIDs
 _U32: Final = struct.Struct(">I")
 
 
 class Ledger:
     """The custody side of one association. `begin` first, `end` last."""
 
-    __slots__ = ("_ask_again", "_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "stores")
+    __slots__ = ("_aside", "_ask_again", "_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "stores")
 
     def __init__(self, gate: Gate, scope: Scope) -> None:
         self._gate = gate
         self._scope = scope
         self._seq = 0
         self._left = 0  # records that the space held would still take
+        self._aside = 0  # and those of commitment reports
         self._topping = False
         self.begun = False
         self._ask_again = 0.0
@@ -95,12 +98,15 @@ class Ledger:
 
     def commitment(self, transaction: str, reference: Reference, flow: Flow, done: Callable[[bool], None]) -> None:
         """Write the record of what a storage commitment report says of one instance; `done(durable)`."""
-        self._left -= 1
         self._seq += 1
         time_ns, quality = self._gate.clock.now()
         record = self._scope.commitment(
             time_ns, quality, self._seq, transaction, reference.sop_class, reference.sop_instance, reference.reason, flow
         )
+        if not self._aside:
+            self._aside = ASIDE_RECORDS
+            self._submit(Op.RESERVE, _U32.pack(ASIDE_RECORDS * (len(record) + _ASIDE_BYTES)), self._set_aside)
+        self._aside -= 1
 
         def answered(status: Status, _index: int) -> None:
             done(status is Status.OK)
@@ -119,6 +125,10 @@ class Ledger:
             self._left += RESERVE_RECORDS
         else:
             self._ask_again = self._gate.loop.now + RETRY_SECONDS
+
+    def _set_aside(self, status: Status, _index: int) -> None:
+        if status is not Status.OK:  # they take what was held for stores
+            self._left = max(0, self._left - ASIDE_RECORDS)
 
     def _submit(self, op: Op, payload: bytes, answer: Callable[[Status, int], None]) -> None:
         if op is Op.CLOSE:
