@@ -133,6 +133,21 @@ def test_a_long_report_takes_no_log_space_of_the_stores_that_follow_it(relay: Re
     assert len(commitments(relay)) == 150 + (space is Status.OK)
 
 
+def test_an_answer_that_comes_before_its_report_is_whole_says_0110_and_holds_nothing_up(relay: Relay) -> None:
+    """The rest of the report may never come: what waits for it would wait, and be kept, for ever."""
+    with associate(relay, Role.PEER) as pair:
+        command, _ = report()
+        whole = data_set()
+        pair.pass_on(command, pdv(1, 0, whole[:10]))
+        pair.far.send(answer())
+        kind, body = pair.near.read()
+        assert kind == 4 and status_of(body) == 0x0110
+        pair.pass_on(pdv(1, 2, whole[10:]))
+        until(lambda: len(commitments(relay)) == 2, "what was reported is recorded all the same")
+        pair.release()
+    assert "COMMITMENT_NOT_RECORDED" in relay.codes()
+
+
 def test_a_report_that_cannot_be_read_passes_and_is_named(relay: Relay) -> None:
     with associate(relay, Role.PEER) as pair:
         command, _ = report()

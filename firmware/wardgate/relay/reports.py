@@ -66,7 +66,13 @@ class PassingReport:
         self._tell()
 
     def ask(self, then: Callable[[bool], None]) -> None:
-        """Call `then(durable)` when all records are written, which may be now."""
+        """Call `then(durable)` when all records are written, which may be now.
+
+        An answer that comes before its report is whole waits for nothing: there is no record, and the rest may never come.
+        """
+        if not self._whole:
+            then(False)
+            return
         self.then = then
         self._tell()
 
