@@ -19,26 +19,32 @@ class Knock:
         self._loop, self._path = loop, path
         self._socket: socket.socket | None = None
         self._since = 0.0
+        self._refused = False  # the last question found no room
 
     def ask(self, now: float) -> float:
-        """Ask, unless a question is out; return for how many seconds the one that is out has had no answer."""
+        """Ask, unless a question is out; return for how many seconds the one that is out, or found no room, has had no answer."""
         if self._socket is None:
-            self._since = now
+            if not self._refused:
+                self._since = now
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             try:
                 sock.connect(self._path)
                 sock.send(encode_item(Op.PING, 1, NO_ASSOCIATION, 0, b""))
             except BrokenPipeError:
                 sock.close()  # it took the connection and closed it again: its loop turned
+                self._refused = False
                 return 0.0
             except OSError:
-                pass  # its queue is full, or it is going: what is silent here stays silent
+                sock.close()  # its queue is full, or it is going. Watched, such a socket would say at once that it hung up
+                self._refused = True
+                return now - self._since
             self._socket = sock
             self._loop.watch(sock.fileno(), IN, lambda _events: self.forget())
         return now - self._since
 
     def forget(self) -> None:
         """It answered, or ended: the next question is a new one."""
+        self._refused = False
         if self._socket is not None:
             self._loop.forget(self._socket.fileno())
             self._socket.close()
