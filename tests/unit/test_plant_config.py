@@ -81,6 +81,25 @@ def test_a_plant_that_does_not_enforce_is_shown_as_unsafe() -> None:
     assert any("enforce = false" in text for text in config.unsafe)
 
 
+HOLD = """
+[hold]
+directory = "queue"
+key = "pkcs11:token=ward-ct1;object=hold"
+"""
+HOLDING = GATEWAY.replace('name = "ct1"', 'name = "ct1"\ndelivery = "relay-then-hold"') + HOLD
+REACHED = PLANT.replace('["192.0.2.1:123"]', '["192.0.2.1:123", "192.0.2.20:2762"]')
+
+
+def test_a_link_holds_in_the_bridge_only_where_the_box_may_call_the_peer_itself() -> None:
+    """The forwarder has no caller in whose name it could: what it may not send was answered with success and held for ever."""
+    named = HOLDING.replace('"*:2762"', '"192.0.2.20:2762"')
+    assert _load(named + REACHED).holds
+    wrong = ("link[0].peer[0].connect", Code.CONFIG_CONTRADICTION)
+    for text in (HOLDING + REACHED, named + PLANT, named + REACHED.replace('side = "hospital"', 'side = "modality"')):
+        assert wrong in [(m.place, m.code) for m in _mistakes(text)]
+    assert _load(named).holds, "without a plant the host's own addresses do"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place", "code"),
     [
@@ -98,6 +117,7 @@ def test_a_plant_that_does_not_enforce_is_shown_as_unsafe() -> None:
         ("06:00-18:30", "18:30-06:00", "plant.allow[1].hours", Code.CONFIG_VALUE),
         ('"192.0.2.9/24"', '"192.0.2.9"', "plant.management.address", Code.CONFIG_VALUE),
         ('address = "192.0.2.9/24"\n', "", "plant.management.address", Code.CONFIG_MISSING),
+        ('side = "hospital"', 'side = "off"', "plant.management.reach", Code.CONFIG_CONTRADICTION),
         ('gateway = "192.0.2.1"', 'gateway = "10.0.0.1"', "plant.management.gateway", Code.CONFIG_CONTRADICTION),
         ('addresses = ["192.0.2.20:104"]\n', "", "plant.break_glass.addresses", Code.CONFIG_MISSING),
         ('acts = ["button"]\n', "", "plant.break_glass.acts", Code.CONFIG_MISSING),

@@ -43,6 +43,18 @@ def check_plant(data: dict[str, Any], mistakes: list[Mistake]) -> None:
                 _add(mistakes, f"plant.router.{word}", "an address of the box on that port", "nothing", Code.CONFIG_MISSING)
     for index, link in enumerate(data.get("link", [])):
         _link(link, f"link[{index}]", bridge, mistakes)
+        if bridge and link.get("delivery", "relay") != "relay":
+            _holding(link, f"link[{index}]", plant.get("management", {}), mistakes)
+
+
+def _holding(link: dict[str, Any], place: str, management: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """What is held leaves later, when the modality may be off: in the bridge from the box's own address, or never."""
+    outward = management.get("side") == "hospital"
+    reach = [parse_endpoint(text) for text in management.get("reach", [])] if outward else []
+    for number, peer in enumerate(link.get("peer", [])):
+        if peer.get("connect") and parse_endpoint(peer["connect"]) not in reach:
+            expected = "an endpoint of plant.management.reach, on the hospital side, because the link holds: from there the box sends later"
+            _add(mistakes, f"{place}.peer[{number}].connect", expected, peer["connect"], Code.CONFIG_CONTRADICTION)
 
 
 def _ports(plant: dict[str, Any], mistakes: list[Mistake]) -> None:
@@ -86,6 +98,9 @@ def _allow(entry: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
 def _management(plant: dict[str, Any], mistakes: list[Mistake]) -> None:
     management = plant.get("management", {})
     if management.get("side", "off") == "off":
+        if management.get("reach"):
+            found = ", ".join(management["reach"])
+            _add(mistakes, "plant.management.reach", 'nothing, because side is "off": from no address', found, Code.CONFIG_CONTRADICTION)
         return
     if not management.get("address"):
         _add(mistakes, "plant.management.address", "the box's own address", "nothing", Code.CONFIG_MISSING)
