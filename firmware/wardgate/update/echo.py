@@ -17,7 +17,7 @@ from wardgate.transport.context import TlsContexts
 from wardgate.transport.crl import CrlStore
 from wardgate.transport.errors import TlsFailure
 from wardgate.transport.peer import PeerChecker
-from wardgate.transport.sockets import sockets_for
+from wardgate.transport.sockets import PlainSockets
 from wardgate.upperlayer.items import PresentationContextRQ
 from wardgate.upperlayer.pdata import PDV, PDataTF
 from wardgate.upperlayer.pdu import AssociateAC, AssociateRQ, ReleaseRQ, accepted_contexts, decode
@@ -38,7 +38,8 @@ class NoEcho(Exception):
 def echo(config: Config, link: Link, peer: Party, seconds: float) -> None:
     """Send one C-ECHO and see it succeed. Raises `NoEcho`, and what sockets and TLS raise."""
     assert peer.connect is not None
-    sock = sockets_for(config.plant.ports, str(config.plant.socket)).connect(peer.connect)
+    # From the box's own address, also in the bridge: there is no caller in whose name `netd` could give a socket.
+    sock = PlainSockets().connect(peer.connect)
     channel = BlockingChannel(sock, time.monotonic() + seconds)
     tls = peer.tls
     try:

@@ -35,7 +35,7 @@ def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
     records = _custody(str(config.custody.log), checks)
     for link in config.links:
         for peer in link.peers:
-            if peer.connect is not None and peer.transport is not Transport.ISCL:
+            if peer.connect is not None and peer.transport in (Transport.PLAIN, Transport.TLS):
                 name = _name("peer", f"{link.name}/{peer.name}")
                 try:
                     echo(config, link, peer, echo_seconds)
