@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from support.imagekit import COMPATIBLE, Authority, authority
@@ -18,6 +19,7 @@ from support.keyservice import KeyService
 from support.softhsm import SoftHsm
 from wardtools.release import bundle
 from wardtools.release.cli import main
+from wardtools.release.cms import signed_data
 from wardtools.release.verity import BLOCK, blocks_of, tree_of
 
 KEPT = Path(__file__).parents[1] / "image" / "bundles"
@@ -164,3 +166,63 @@ def test_what_is_no_bundle_is_refused(folder: Path) -> None:
         (folder / "x").write_bytes(content)
         with pytest.raises(bundle.BundleError):
             bundle.read(folder / "x")
+
+
+def _chain(folder: Path) -> tuple[Path, dict[str, tuple[x509.Certificate, ec.EllipticCurvePrivateKey]]]:
+    """Return an anchor, and by name: a signer of code, one of its anchor's servers, a CA between, and a signer of code below that."""
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "code", "server", "between", "below")}
+
+    def issue(name: str, issuer: str, usage: x509.ObjectIdentifier | None, text: str) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, texts[issuer])]))
+            .public_key(keys[name].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=365))
+            .add_extension(x509.BasicConstraints(usage is None, None), critical=True)
+        )
+        if usage is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        return builder.sign(keys[issuer], hashes.SHA256())
+
+    # In a SET OF (X.690 11.6) the shorter certificate comes first, whoever signed.
+    texts = {"root": "TEST ONLY root", "code": "c", "server": "server" * 9, "between": "b", "below": "below" * 9}
+    made = {
+        "code": issue("code", "root", ExtendedKeyUsageOID.CODE_SIGNING, texts["code"]),
+        "server": issue("server", "root", ExtendedKeyUsageOID.SERVER_AUTH, texts["server"]),
+        "between": issue("between", "root", None, texts["between"]),
+        "below": issue("below", "between", ExtendedKeyUsageOID.CODE_SIGNING, texts["below"]),
+    }
+    anchor = folder / "anchor.pem"
+    anchor.write_bytes(issue("root", "root", None, texts["root"]).public_bytes(serialization.Encoding.PEM))
+    return anchor, {name: (certificate, keys[name]) for name, certificate in made.items()}
+
+
+@pytest.mark.parametrize(("signer", "beside", "wanted"), [("server", "code", 1), ("below", "between", 0)])
+def test_it_is_the_signers_certificate_that_must_be_for_code_and_not_the_first_in_the_bundle(
+    folder: Path, signer: str, beside: str, wanted: int
+) -> None:
+    if shutil.which("mksquashfs") is None:
+        pytest.skip("mksquashfs is not installed (apt-get install squashfs-tools)")
+    anchor, made = _chain(folder)
+    certificate, key = made[signer]
+    out = folder / "update.raucb"
+    bundle.make(
+        images(folder), out, COMPATIBLE, "1.2.3", [certificate, made[beside][0]],
+        lambda _scheme, digest: key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256()))),
+    )  # fmt: skip
+    assert main(["verify", str(out), "--anchors", str(anchor)]) == wanted
+
+
+@pytest.mark.parametrize(("year", "wanted"), [(2049, b"\x17\x0d490101000000Z"), (2050, b"\x18\x0f20500101000000Z")])
+def test_a_signing_time_from_2050_on_has_four_digits_of_the_year(folder: Path, year: int, wanted: bytes) -> None:
+    """RFC 5652 11.3: else OpenSSL takes it for 1950."""
+    certificate, key = _chain(folder)[1]["code"]
+    when = datetime(year, 1, 1, tzinfo=UTC).timestamp()
+    cms = signed_data(b"x", [certificate], lambda _scheme, digest: key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256()))), when)
+    assert wanted in cms
+    said = subprocess.run(["openssl", "cms", "-cmsout", "-print", "-inform", "DER"], input=cms, capture_output=True, check=True).stdout
+    assert f"Jan  1 00:00:00 {year} GMT".encode() in said

@@ -81,7 +81,7 @@ def _must_sign_code(certificate: x509.Certificate) -> None:
 
 def _show(options: argparse.Namespace) -> int:
     parts = bundle.read(options.bundle)
-    text = _opened(parts.cms, ["-noverify"])
+    text, _ = _opened(parts.cms, ["-noverify"])
     for certificate in load_der_pkcs7_certificates(parts.cms):
         sys.stdout.write(f"certificate: {certificate.subject.rfc4514_string()}\n")
     sys.stdout.write("not checked against an anchor: wardtool release verify does\n" + text.decode("utf-8", "replace"))
@@ -90,25 +90,29 @@ def _show(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     parts = bundle.read(options.bundle)
-    text = _opened(parts.cms, ["-CAfile", str(options.anchors), "-no-CApath", "-purpose", "any"])
+    text, signers = _opened(parts.cms, ["-CAfile", str(options.anchors), "-no-CApath", "-purpose", "any"])
     told = bundle.manifest(text)
     bundle.check_payload(options.bundle, parts, told)
-    for certificate in load_der_pkcs7_certificates(parts.cms)[:1]:
-        _must_sign_code(certificate)
+    for certificate in signers:
+        try:
+            _must_sign_code(certificate)
+        except ValueError as error:
+            raise bundle.BundleError(f"{certificate.subject.rfc4514_string()} signed it: {error}") from error
     sys.stdout.write(f"{told['update']['compatible']} {told['update']['version']}: signature and payload are good\n")
     return 0
 
 
-def _opened(cms: bytes, words: list[str]) -> bytes:
-    """Return the content of a CMS as OpenSSL, which did not make it, finds it good. Raises `BundleError`."""
+def _opened(cms: bytes, words: list[str]) -> tuple[bytes, list[x509.Certificate]]:
+    """Return the content of a CMS as OpenSSL, which did not make it, finds it good, and who signed it: their certificates may lie anywhere
+    among those beside it. Raises `BundleError`."""
     with tempfile.TemporaryDirectory() as work:
-        out = Path(work, "content")
-        argv = ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-out", str(out), *words]
+        out, signers = Path(work, "content"), Path(work, "signers.pem")
+        argv = ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-out", str(out), "-signer", str(signers), *words]
         done = subprocess.run(argv, input=cms, capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise bundle.BundleError(f"the signature is not good: {said[-1][-160:] if said else 'openssl says nothing'}")
-        return out.read_bytes()
+        return out.read_bytes(), x509.load_pem_x509_certificates(signers.read_bytes())
 
 
 def _parser() -> argparse.ArgumentParser:

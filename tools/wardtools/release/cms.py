@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from wardkeys.der import NULL, OCTET_STRING, SEQUENCE, integer, tlv
 
 SET: Final = 0x31
-_UTC_TIME: Final = 0x17
+_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 # Object identifiers with tag and length: RFC 5652 4, 5.1, 11.1 to 11.3; RFC 5754 2.2, 3.2, 3.3.
 _DATA: Final = bytes.fromhex("06092a864886f70d010701")
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
@@ -46,7 +46,7 @@ def signed_data(content: bytes, certificates: list[x509.Certificate], sign: Sign
         sorted(
             (
                 _attribute(_CONTENT_TYPE, _DATA),
-                _attribute(_SIGNING_TIME, tlv(_UTC_TIME, time.strftime("%y%m%d%H%M%SZ", time.gmtime(signing_time)).encode())),
+                _attribute(_SIGNING_TIME, _time(signing_time)),
                 _attribute(_MESSAGE_DIGEST, tlv(OCTET_STRING, hashlib.sha256(content).digest())),
             )
         )
@@ -74,6 +74,12 @@ def signed_data(content: bytes, certificates: list[x509.Certificate], sign: Sign
 
 def _attribute(kind: bytes, value: bytes) -> bytes:
     return tlv(SEQUENCE, kind + tlv(SET, value))
+
+
+def _time(seconds: float) -> bytes:
+    """RFC 5652 11.3: UTCTime has two digits of the year and ends with 2049."""
+    text = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(seconds)).encode()
+    return tlv(_UTC_TIME, text[2:]) if text < b"2050" else tlv(_GENERALIZED_TIME, text)
 
 
 def _bytes(number: int) -> bytes:
