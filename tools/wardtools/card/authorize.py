@@ -24,7 +24,8 @@ def authorize(work: Work, options: argparse.Namespace) -> int:
     if held is None:
         raise CardError(Code.CARD_EMPTY, f"slot {options.slot} has no certificate")
     text = desk.read(options.statement, MAX_BYTES).decode("ascii")
-    if not text.startswith(FIRST_LINE + "\n"):
+    # A control character could have the terminal show the person something else than what is signed.
+    if not text.startswith(FIRST_LINE + "\n") or not all(line.isprintable() for line in text.split("\n")):
         raise ValueError(f"{options.statement}: not a statement of wardgate custody authorize")
     with work.aside():
         sys.stderr.write(f"{text}to be signed as {held.subject.rfc4514_string()}\n")
