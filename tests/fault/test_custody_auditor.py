@@ -12,8 +12,9 @@ import pytest
 from support.custody import ORIGIN
 from support.logmaker import MadeLog, make_log
 from wardgate.custody import frames
+from wardgate.custody.event import event_record, tombstone_record
 from wardgate.custody.frames import Kind
-from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
+from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope, TokenEvent, TokenNews, token_record
 from wardgate.custody.state import State
 from wardgate.custody.tiles import tile_path
 from wardgate.custody.wal import wal_path
@@ -193,3 +194,32 @@ def test_a_witness_that_cannot_keep_evidence_answers_and_tells(made: MadeLog, tm
     assert one.add_checkpoint(encode_request(COUNT, [], (again.path / "checkpoint").read_bytes())).status == 422
     said = capfd.readouterr().err
     assert f"ERROR {ORIGIN}: " in said and "two histories" in said
+
+
+def test_nothing_that_a_log_says_reaches_the_terminal_as_anything_but_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = "\x1b[8m\rOK: The log is intact.\n\udcff"
+    now, sync = time.time_ns(), Quality.SYNCHRONISED
+    leg = Leg(hidden, hidden)
+    scope = Scope(hidden, hidden, "to-hospital", uuid.uuid4().bytes, leg, leg)
+    digest = [("sha256", "dataset", hashlib.sha256(DATA_SET).hexdigest())]
+    entries = [
+        scope.open(now, sync),
+        scope.store(now, sync, 1, "1.2", UID, "1.2", 1, digest, 0, Outcome.STATUS, Flow.ACCEPTOR),
+        scope.close(now, sync, 1, "released"),
+        token_record(now, sync, TokenNews(TokenEvent.SIGNING_STOPPED, hidden, hidden, code=hidden[:4]), True, 0),
+        event_record(f"later{hidden}", now, sync, {"note": hidden}),
+        tombstone_record(now, sync, 256, hidden),
+    ]
+    made = make_log(tmp_path / "log", len(entries), entries=entries)
+    proof = tmp_path / "x.tlog-proof"
+    assert run(made, "verify") == 0
+    assert main(["show", str(made.path)]) == 0
+    assert run(made, "show", UID) == 0
+    said = capsys.readouterr().out
+    for index in range(len(entries)):
+        assert run(made, "prove", "--index", str(index)) == 0
+        proof.write_text(capsys.readouterr().out)
+        assert main(["check-proof", str(proof), "--key", str(made.path / "vkey")]) == 0
+        said += capsys.readouterr().out
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert said.count("\nOK: The log is intact.") == 1

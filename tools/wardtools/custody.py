@@ -25,7 +25,7 @@ from wardtools.inhand import compare
 from wardtools.logdir import LogDirectory
 from wardtools.proving import KeyFileError, cosigned_by, find_instance, last_store, make_proof, read_key, read_witnesses, records_not_here
 from wardtools.verify import verify, verify_since
-from wardtools.words import describe, utc
+from wardtools.words import describe, plain, say, utc
 
 _TROUBLE = (NoteError, TileError, ProofError, RecordError, Damaged, DicomFileError, OSError)
 
@@ -61,10 +61,10 @@ def main(arguments: list[str]) -> int:
     try:
         return run(options)
     except _TROUBLE as error:
-        sys.stderr.write(f"wardtool custody {options.command}: {error}\n")
+        sys.stderr.write(f"wardtool custody {options.command}: {plain(str(error))}\n")
         return 3 if isinstance(error, OSError) else 1
     except KeyFileError as error:
-        sys.stderr.write(f"wardtool custody {options.command}: {error}\n")
+        sys.stderr.write(f"wardtool custody {options.command}: {plain(str(error))}\n")
         return 2
 
 
@@ -134,11 +134,11 @@ def _in_hand(log: LogDirectory, key: VerifierKey, options: argparse.Namespace) -
         for place, _ in records if found.place is None else [(found.place, None)]:
             if place < signed:
                 make_proof(log, key, place)  # raises when that record is not under the signed root
-        print("\n".join(found.lines(str(path))))
+        say(*found.lines(str(path)))
         if found.place is not None and found.place >= signed:
-            print(f"  record {found.place} is not signed yet: who can write the disk of the box can have made it")
+            say(f"  record {found.place} is not signed yet: who can write the disk of the box can have made it")
         elif gone and found.place is None:
-            print(f"  {gone} records are not in this directory, pruned or taken away (`verify` tells which): what they say is not known")
+            say(f"  {gone} records are not in this directory, pruned or taken away (`verify` tells which): what they say is not known")
         worst = max(worst, found.answer.value)
     return worst
 
@@ -146,12 +146,12 @@ def _in_hand(log: LogDirectory, key: VerifierKey, options: argparse.Namespace) -
 def _print_findings(findings: Findings, quiet: bool) -> None:
     if not quiet:
         for line in findings.facts:
-            print(f"      {line}")
+            say(f"      {line}")
         for line in findings.notes:
-            print(f"note  {line}")
+            say(f"note  {line}")
     for line in findings.errors:
-        print(f"WRONG {line}")
-    print(f"{'FAILED' if findings.errors else 'OK'}: {findings.sentence}")
+        say(f"WRONG {line}")
+    say(f"{'FAILED' if findings.errors else 'OK'}: {findings.sentence}")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -164,7 +164,7 @@ def _show(options: argparse.Namespace) -> int:
     view = log.view()
     start = max(0, view.durable - options.last) if options.last else 0
     links: dict[str, str] = {}
-    print(f"{'index':>8} {'':1} {'time (UTC)':23} {'link':12} {'type':5} what")
+    say(f"{'index':>8} {'':1} {'time (UTC)':23} {'link':12} {'type':5} what")
     for place, entry in log.records(view, start):
         record = parse_record(entry)
         if record.type == "open":
@@ -173,8 +173,8 @@ def _show(options: argparse.Namespace) -> int:
             link = links.pop(record.association, "")
         link = record.text("link") or (link if record.type == "close" else "")
         mark = " " if place < view.signed else "+"
-        print(f"{place:8} {mark} {record.time[:23]:23} {link:12.12} {record.type:5} {describe(record)}")
-    print(f"{view.durable} records durable, {view.signed} signed (+: durable, not yet signed)")
+        say(f"{place:8} {mark} {record.time[:23]:23} {link:12.12} {record.type:5} {describe(record)}")
+    say(f"{view.durable} records durable, {view.signed} signed (+: durable, not yet signed)")
     return 0
 
 
@@ -192,19 +192,19 @@ def _check_proof(options: argparse.Namespace) -> int:
     proven = check_proof(data, read_key(options.key))
     checkpoint: Checkpoint = proven.checkpoint
     record = parse_record(proven.entry)
-    print(f"record {proven.place} of {checkpoint.size} in {checkpoint.origin}, at {record.time} ({record.quality})")
-    print(f"{record.type}: {describe(record)}")
+    say(f"record {proven.place} of {checkpoint.size} in {checkpoint.origin}, at {record.time} ({record.quality})")
+    say(f"{record.type}: {describe(record)}")
     witnesses = read_witnesses(options.witness)
     seen = cosigned_by(data, witnesses)
     for cosignature in seen:
-        print(f"witness {cosignature.witness.name} signed that checkpoint at {utc(cosignature.time_seconds)}")
+        say(f"witness {cosignature.witness.name} signed that checkpoint at {utc(cosignature.time_seconds)}")
     for witness in witnesses:
         if witness not in [cosignature.witness for cosignature in seen]:
             raise ProofError(f"no cosignature of witness {witness.name}")
     if options.dicom is not None:
         found = compare(options.dicom, [(proven.place, record)])
-        print("\n".join(found.lines(str(options.dicom))))
+        say(*found.lines(str(options.dicom)))
         if found.answer.value:
             return found.answer.value
-    print("OK")
+    say("OK")
     return 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import time
 from base64 import b64encode
-from html import escape
 
 from wardgate.custody.note import VerifierKey
 from wardgate.custody.proof import check_proof
 from wardtools.logdir import View
 from wardtools.timeline import Life
-from wardtools.words import utc
+from wardtools.words import plain, utc
 
 _STYLE = """
 body { font: 11pt/1.45 Georgia, serif; color: #1b1b1b; max-width: 46em;
@@ -78,5 +78,10 @@ def _life(life: Life, key: VerifierKey) -> list[str]:
         link = f"data:text/plain;base64,{b64encode(proof).decode()}"
         save = f'<a download="{escape(life.instance)}-{place}.tlog-proof" href="{link}">Save this proof as a file</a>'
         out.append(f'<p class="good">{sentence} {save}</p>')
-        out.append(f"<pre>{escape(proof.decode('utf-8', 'replace'))}</pre>")
+        out.append(f"<pre>{html.escape(proof.decode('utf-8', 'replace'))}</pre>")
     return out
+
+
+def escape(text: str) -> str:
+    """Return one line of text as HTML has it."""
+    return html.escape(plain(text))

@@ -17,7 +17,7 @@ from wardtools.inhand import InHand, compare
 from wardtools.life import Context, Moment, moment
 from wardtools.logdir import LogDirectory, View
 from wardtools.proving import cosigned_by, make_proof
-from wardtools.words import utc
+from wardtools.words import say, utc
 
 _MAX_FILES = 100_000
 _MAX_PROOFS = 20  # of one instance
@@ -64,12 +64,12 @@ def show(
         if key is None:
             raise ProofError("--report needs --key: a page without checked proofs would only look like one")
         report.write_text(page(lives, view, key), "utf-8")
-        print(f"{report}: {len(lives)} instances, {sum(1 for life in lives if life.proofs)} with a proof")
+        say(f"{report}: {len(lives)} instances, {sum(1 for life in lives if life.proofs)} with a proof")
     else:
         for life in lives:
-            print("\n".join(lines(life)))
+            say(*lines(life))
         if key is None:
-            print("(not checked: without --key nothing here was compared with what was signed)")
+            say("(not checked: without --key nothing here was compared with what was signed)")
     if any(life.wrong or (life.no_proof and any(one.is_signed for one in life.moments)) for life in lives):
         return 1
     return 0 if any(life.moments for life in lives) else 11

@@ -48,6 +48,19 @@ def describe(record: Record) -> str:
     return (", ".join(pairs) or f"{len(record.fields)} fields")[:160]
 
 
+def plain(text: str) -> str:
+    """Return `text` with all that is not printable written out: what peers and cards call themselves may not move a terminal's cursor."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def say(*lines: str) -> None:
+    """Print lines, each `plain`."""
+    for line in lines:
+        print(plain(line))
+
+
 def utc(seconds: float) -> str:
     """Return Unix seconds as UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds)) if seconds < 1 << 38 else "a time far away"
