@@ -14,7 +14,7 @@ from support.logmaker import MadeLog, entries_of, make_log
 from support.processes import until
 from wardgate.custody import pruning
 from wardgate.custody.event import append, tombstone_record
-from wardgate.custody.export import ExportError, export
+from wardgate.custody.export import ExportError, check, export
 from wardgate.custody.record import Quality
 from wardgate.custody.tiles import tile_path
 from wardgate.log import Log
@@ -191,6 +191,19 @@ def test_export_of_a_damaged_log_is_refused(tmp_path: Path) -> None:
             export(str(made.path), str(target))
         assert not (target / "checkpoint").exists()
         (made.path / path).write_bytes(data)
+
+
+def test_records_that_were_taken_away_are_not_exported_as_pruned(tmp_path: Path) -> None:
+    writer, made = box(tmp_path)
+    assert pruning.prune(custody(made, retention_days=5), str(writer.socket), Log("t"), quality=in_sync) == 0
+    assert writer.stop() == 0
+    assert check(str(made.path)).pruned == 768
+    (made.path / tile_path(None, 3)).unlink()  # one more than the tombstone is over
+    with pytest.raises(ExportError, match="records before 1024 are missing, and no tombstone"):
+        check(str(made.path))
+    with pytest.raises(ExportError, match="no tombstone"):
+        export(str(made.path), str(tmp_path / "copy"))
+    assert not (tmp_path / "copy" / "checkpoint").exists()
 
 
 def test_wardgate_custody_export_says_what_it_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

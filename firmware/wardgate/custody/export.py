@@ -14,6 +14,7 @@ from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
 from wardgate.custody.cosignature import COSIGNED
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.note import MAX_NOTE, NoteError, parse_key
+from wardgate.custody.parse import RecordError, parse_record
 from wardgate.custody.tiles import HASH, MAX_BUNDLE, WIDTH, TileError, TileTree, decode_bundle, read_tile, tile_path, tiles_at
 from wardgate.custody.tree import EMPTY_ROOT, leaf_hash, node_hash, range_root
 
@@ -24,6 +25,9 @@ A custody log, copied whole at {size} records. To verify it, with the public key
 
 Files: checkpoint (signed head), vkey (public key, to compare), cosigned (what witnesses signed), tile/ (C2SP tlog-tiles).
 """
+
+
+_TOMBSTONE: Final = b'{"v":1,"type":"tombstone"'
 
 
 class ExportError(Exception):
@@ -69,6 +73,8 @@ def _walk(copy: _Copy, head: Checkpoint) -> int:
             pruned += copy.bundle(number, width, tile, pruned == number * WIDTH)
         else:
             copy.compare_below(level, number, tile)
+    if pruned > copy.buried:
+        raise ExportError(f"records before {pruned} are missing, and no tombstone is over all of them")
     root = range_root(TileTree(copy.read_copy, head.size).subtree, 0, head.size) if head.size else EMPTY_ROOT
     if root != head.root:
         raise ExportError("the tiles do not give the root that was signed")
@@ -92,6 +98,7 @@ class _Copy:
         self.log = log
         self.target = target
         self.bytes = 0
+        self.buried = 0  # records below this index may be missing, says a tombstone that was signed
 
     def read(self, path: str) -> bytes:
         return read_file(os.path.join(self.log, path), MAX_BUNDLE)
@@ -118,6 +125,8 @@ class _Copy:
         for place, entry in enumerate(entries):
             if leaf_hash(entry) != tile[place * HASH : (place + 1) * HASH]:
                 raise ExportError(f"record {number * WIDTH + place} is not the one that was signed")
+            if entry.startswith(_TOMBSTONE):
+                self.buried = max(self.buried, _below(entry))
         self.put(tile_path(None, number, width), data[: sum(2 + len(entry) for entry in entries)])
         return 0
 
@@ -130,6 +139,13 @@ class _Copy:
                 hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
             if hashes[0] != tile[place * HASH : (place + 1) * HASH]:
                 raise ExportError(f"{tile_path(level, number)} does not hold the hash of the tile below it")
+
+
+def _below(entry: bytes) -> int:
+    try:
+        return parse_record(entry).number("below") or 0
+    except RecordError:
+        return 0
 
 
 class _Look(_Copy):
