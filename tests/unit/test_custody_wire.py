@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from wardgate.custody import frames, wire
 from wardgate.custody.frames import Frame, Kind
 from wardgate.custody.options import UsageError, parse_options
+from wardgate.custody.recover import Damaged, read_frames
 from wardgate.custody.state import KEPT_CLOSED, State, StateError, decode_state
 from wardgate.custody.wire import ANSWER, Op, Status, WireError
 
@@ -138,3 +142,32 @@ def test_command_line_that_is_wrong_is_refused(extra: list[str]) -> None:
         parse_options([*good, *extra])
     with pytest.raises(UsageError):
         parse_options(good[2:])
+
+
+LAID_OUT = 16 << 20
+
+
+def test_a_file_laid_out_for_much_more_than_was_written_is_read_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "wal-000000000001"
+    with path.open("wb") as file:
+        file.write(frames.encode(0, 0, Kind.STATE, bytes(16), 0, State(0).encode()))
+        file.truncate(LAID_OUT)
+    tracemalloc.start()
+    try:
+        assert len(list(read_frames(str(path)))) == 1
+        assert tracemalloc.get_traced_memory()[1] < LAID_OUT / 8  # pieces of it, and never all
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("far", [0, 1, 3, 128 * 1024 - 5, 128 * 1024 + 1, 1 << 20])
+@pytest.mark.parametrize("bad", [b"\0", frames.MAGIC + bytes(40), frames.MAGIC[:2], frames.MAGIC * 3])
+def test_damage_is_found_by_a_good_frame_however_far_behind_it(tmp_path: Path, far: int, bad: bytes) -> None:
+    path = tmp_path / "wal-000000000001"
+    head = frames.encode(0, 0, Kind.STATE, bytes(16), 0, State(0).encode())
+    before = head + bad + bytes(far)
+    path.write_bytes(before + frames.encode(len(head), 1, Kind.STORE, bytes(16), 2, b"y"))
+    assert len(list(read_frames(str(path)))) == 1, "what was not known to be on the disk may be torn"
+    path.write_bytes(before + frames.encode(len(head) + 1, 1, Kind.STORE, bytes(16), 2, b"y"))
+    with pytest.raises(Damaged):
+        list(read_frames(str(path)))

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAGIC: Final = b"\xf7WG\x01"
 _REST: Final = struct.Struct("!IIQB16sI")
@@ -20,6 +23,7 @@ _HEAD: Final = struct.Struct("!4sI")
 OVERHEAD: Final = _HEAD.size + _REST.size
 MAX_PAYLOAD: Final = 16 * 1024 * 1024  # a state frame of very many open entries
 _CRC_FROM: Final = _HEAD.size
+_MORE: Final = 128 * 1024
 
 
 class Kind(IntEnum):
@@ -72,15 +76,39 @@ def decode(data: bytes, offset: int) -> Frame | None:
     return Frame(index, kind, association, seq, data[start:end], base, end)
 
 
-def acknowledged_after(data: bytes, offset: int, start: int) -> bool:
+def is_cut(data: bytes, offset: int) -> bool:
+    """Could what lies at `offset`, which is no good frame, be the beginning of one that goes on behind the end of `data`?"""
+    if not MAGIC.startswith(data[offset : offset + len(MAGIC)]):
+        return False
+    if offset + OVERHEAD > len(data):
+        return True
+    length: int = _REST.unpack_from(data, offset + _CRC_FROM)[0]
+    return length <= MAX_PAYLOAD and offset + OVERHEAD + length > len(data)
+
+
+def _nothing(_size: int) -> bytes:
+    return b""
+
+
+def acknowledged_after(data: bytes, offset: int, start: int, more: Callable[[int], bytes] = _nothing) -> bool:
     """Was what lies at `offset` of `data` once on disk for sure? True when a good frame after it says so in its `base`.
 
-    `start`: where in the file `data` begins.
+    `start`: where in the file `data` begins. `more(size)` gives at least one of the `size` bytes that come next, none at the end: so of a
+    file that was laid out for much more than was written no more is held than one frame may have.
     """
-    at = data.find(MAGIC, offset + 1)
-    while at >= 0:
-        frame = decode(data, at)
-        if frame is not None and frame.base > start + offset:
-            return True
-        at = data.find(MAGIC, at + 1 if frame is None else frame.end)
-    return False
+    bad_at = start + offset
+    rest, at, ended = data[offset:], 1, False
+    while True:
+        found = rest.find(MAGIC, at)
+        if found < 0 and ended:
+            return False
+        if found >= 0:
+            frame = decode(rest, found)
+            if frame is not None and frame.base > bad_at:
+                return True
+            if frame is not None or ended or not is_cut(rest, found):
+                at = found + 1 if frame is None else frame.end
+                continue
+        keep = found if found >= 0 else max(at, len(rest) - len(MAGIC) + 1)
+        chunk = more(max(_MORE, len(rest) - keep))
+        rest, at, ended = rest[keep:] + chunk, 0, not chunk

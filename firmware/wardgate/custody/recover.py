@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from wardgate.custody import wire
-from wardgate.custody.frames import RECORD_KINDS, Frame, Kind, acknowledged_after, decode
+from wardgate.custody.frames import RECORD_KINDS, Frame, Kind, acknowledged_after, decode, is_cut
 from wardgate.custody.state import State, StateError, decode_state
 from wardgate.custody.wal import wal_numbers, wal_path
 
@@ -55,11 +55,13 @@ def read_frames(path: str) -> Iterator[Frame]:
                 place = frame.place + (frame.kind in RECORD_KINDS)
                 yield frame._replace(end=start + frame.end)
                 continue
-            chunk = file.read(_READ)
+            if offset < len(buffer) and not is_cut(buffer, offset):
+                break
+            chunk = file.read(max(_READ, len(buffer) - offset))
             if not chunk:
                 break
             buffer, start, offset = buffer[offset:] + chunk, start + offset, 0
-        if acknowledged_after(buffer, offset, start):
+        if acknowledged_after(buffer, offset, start, file.read):
             where = "" if place is None else f" (record {place})"
             raise Damaged(f"{path}: bad frame at byte {start + offset}{where}, and later frames show that it was once on disk", place)
 
