@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from support.relaykit import RELEASE_RQ_PDU, Pair, Relay, abort_of, response, silent, store, until
 from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdv
 from wardgate.policy.model import Role
+from wardgate.relay import parting
 
 # --- deadlines
 
@@ -179,3 +181,18 @@ def test_all_associations_are_capped(folder: Path) -> None:
         relay.settled()
         with relay.associate(Role.PEER) as third:
             third.release()
+
+
+def test_those_who_never_close_after_an_abort_do_not_use_up_the_descriptors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are out of all counts by then."""
+    monkeypatch.setattr(parting, "MAX_AT_ONCE", 8)
+    with Relay(folder) as relay:
+        before = len(os.listdir("/proc/self/fd"))
+        callers = []
+        for _ in range(60):
+            callers.append(relay.dial())
+            callers[-1].send(RELEASE_RQ_PDU)
+            assert abort_of(callers[-1]) == (0, 2)
+        until(lambda: len(os.listdir("/proc/self/fd")) <= before + len(callers) + 8, "all but eight are closed", 2)
+        for caller in callers:
+            caller.sock.close()

@@ -39,6 +39,7 @@ class Loop:
         self._running = True
         self.now = time.monotonic()  # seconds, of the start of this turn
         self.ready = 0  # events of this turn
+        self.parting: dict[Callable[[], None], None] = {}  # what ends the legs that wait for their peer to close, longest first
 
     def register(self, fd: int, handler: Handler, events: int) -> None:
         """Call `handler(events)` when one of `events` is there on `fd`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wardgate.transport.channel import Channel
 
 SECONDS: Final = 5.0  # for the peer to close
+MAX_AT_ONCE: Final = 256  # of a worker; then the longest closes. Nobody counts them any more, and who never closes could fill it with them
 
 
 class Parting:
@@ -34,11 +35,20 @@ class Parting:
     ) -> None:
         """`waiting`: what was said and has not left yet. Begins at once."""
         self._loop, self._buffers, self._sock, self._channel = loop, buffers, sock, channel
-        self._waiting, self._over = waiting, over
+        self._waiting, self._close = waiting, over
         self._listen()
-        loop.at(SECONDS, over)
+        loop.at(SECONDS, self._over)
+        loop.parting[self._over] = None
+        if len(loop.parting) > MAX_AT_ONCE:
+            next(iter(loop.parting))()
         if not waiting and not takes_leave(channel):
             self._shut()
+
+    def _over(self) -> None:
+        """The peer has closed, its time is over, or others need the room; it may have ended before."""
+        self._loop.parting.pop(self._over, None)
+        self._channel = None  # the timer still holds us
+        self._close()
 
     def ready(self, events: int) -> None:
         """Handle `epoll` events: read and forget; over when the peer has closed."""
