@@ -31,6 +31,18 @@ def test_the_open_entry_is_durable_before_the_associate_request_leaves(folder: P
         assert (opened["type"], opened["acceptor"]["ae_title"], opened["requestor"]["ae_title"]) == ("open", "CT1", "PACS")
 
 
+def test_an_abort_before_the_associate_request_left_only_closes_the_called_side(folder: Path) -> None:
+    with Relay(folder, prepare=lambda writer: writer.hold(Op.OPEN)) as relay, relay.dial() as near:
+        near.send(associate_rq("CT1", "PACS"))
+        with relay.accept() as far:
+            until(lambda: relay.writer.waiting() == 1, "the open entry is with the writer")
+            assert silent(far)
+            near.send(pdu(7, bytes(4)))
+            assert far.read() == (0, b"")
+        relay.writer.release()
+        relay.settled()
+
+
 @pytest.mark.parametrize("status", [Status.NO_SPACE, Status.IO_ERROR])
 def test_without_log_space_the_association_is_rejected_and_nothing_reaches_the_called_side(folder: Path, status: Status) -> None:
     with Relay(folder, prepare=lambda writer: writer.answers.update({Op.OPEN: status})) as relay, relay.dial() as near:

@@ -376,7 +376,8 @@ class Association:
         )
         leg.finish(close_notify=True)
         other = self.requestor if leg is self.acceptor else self.acceptor
-        if other is not None and other.state is State.OPEN:
+        # PS3.8 9.2, AA-2: before the A-ASSOCIATE-RQ there is no association to abort there (Sta4), and `over` closes the connection.
+        if other is not None and other.state is State.OPEN and self.machines[other.side].state is not Sta.Sta4:
             self._send_abort(other, pdu)
         self._opened()
         self.over(str(Code.PEER_ABORTED))
