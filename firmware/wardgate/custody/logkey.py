@@ -6,12 +6,12 @@ The private key is never in this process. A log keeps the verifier key that it b
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wardgate.codes import Code
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.note import NoteError, VerifierKey, add_signature, key_from_spki
+from wardgate.custody.sha import sha256
 from wardgate.signer import Scheme
 from wardgate.token.naming import is_uri
 

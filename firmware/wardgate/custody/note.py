@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from enum import Enum
-from hashlib import sha256
 from typing import Final, NamedTuple
+
+from wardgate.custody.sha import sha256
 
 MAX_NOTE: Final = 64 * 1024
 MAX_SIGNATURES: Final = 100

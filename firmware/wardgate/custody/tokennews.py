@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from hashlib import sha256
 from typing import Any, Final
 
 from wardgate.codes import Code
@@ -19,6 +18,7 @@ from wardgate.custody.background import Background
 from wardgate.custody.journal import NO_BOUND, Journal
 from wardgate.custody.options import Options
 from wardgate.custody.record import TokenEvent, TokenNews
+from wardgate.custody.sha import sha256
 from wardgate.log import Log
 
 _MAX_WAITING: Final = 1024

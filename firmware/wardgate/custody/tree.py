@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from typing import Final
+
+from wardgate.custody.sha import sha256
 
 EMPTY_ROOT: Final = sha256(b"").digest()
 Subtree = Callable[[int, int], bytes]  # (level, n) -> hash of entries n * 2**level up to (n + 1) * 2**level, a complete subtree

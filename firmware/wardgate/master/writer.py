@@ -83,7 +83,9 @@ class Writer:
         self._started = time.monotonic()
         try:
             argv = (*self._argv, *options(self._config, theirs.fileno()))
-            self.pid = self._children.start(argv, self._exited, (theirs.fileno(),))
+            # One heap for its threads too: what makes checkpoints would have one of its own.
+            environment = {"MALLOC_ARENA_MAX": "1", **os.environ}
+            self.pid = self._children.start(argv, self._exited, (theirs.fileno(),), environment)
         except OSError as error:
             ours.close()
             self._events.event(Code.START_FAILED, what="writer", detail=error.strerror)
