@@ -59,6 +59,7 @@ class Writer:
         self._repair_at = 0.0  # when to try again while the journal is broken
         self._reclaim_at = NEVER
         self._stop_at = NEVER
+        self._work_at = 0.0  # when something is due in the background, as the end of a turn sees it
         self._leaving = False
         self._yielded: Connection | None = None
         self._master_gone = False
@@ -271,12 +272,18 @@ class Writer:
         self._background.collect()
 
     def _timeout(self) -> float:
-        due = min(self._background.due(), self._stop_at)
+        due = self._work_at
+        if self._stop_at < due:
+            due = self._stop_at
         if not self._journal.broken:
-            due = min(due, self._reclaim_at)
-        elif not self._background.busy:
-            due = min(due, self._repair_at)
-        return -1 if due == NEVER else max(0.0, due - time.monotonic())
+            if self._reclaim_at < due:
+                due = self._reclaim_at
+        elif not self._background.busy and self._repair_at < due:
+            due = self._repair_at
+        if due == NEVER:
+            return -1
+        wait = due - time.monotonic()
+        return wait if wait > 0.0 else 0.0
 
     def _timers(self) -> None:
         now = time.monotonic()
@@ -285,8 +292,10 @@ class Writer:
         if self._reclaim_at <= now and not self._journal.broken:
             self._reclaim_at = NEVER
             self._give_up_orphans("writer-restarted")
-        if self._background.due() <= now:
+        self._work_at = self._background.due()
+        if self._work_at <= now:
             self._background.work()
+            self._work_at = self._background.due()
         if self._stop_at <= now:
             self._leaving = True
 

@@ -319,6 +319,7 @@ class Association:
             self.gate.keeper.passed(self.link, self.direction, self.callee, self.request, ac)
         pdu = answer(pdu, self.request, self.left_out)
         assert self.back is not None
+        self.out.asynchronous = self.back.asynchronous = read.asynchronous
         self.out.walker.announced(read.maximum_length)
         self.back.walker.announced(self.request_length)
         if self.link.sop_instance_status is not StatusRule.PASS:

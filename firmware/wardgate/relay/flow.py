@@ -24,6 +24,8 @@ MAX_DEFERRED: Final = 1 << 20
 _STORE_RQ: Final = int(CommandField.C_STORE_RQ)
 _STORE_RSP: Final = int(CommandField.C_STORE_RSP)
 _REPORT_RQ: Final = int(CommandField.N_EVENT_REPORT_RQ)
+RESPONSE: Final = 0x8000  # PS3.7 E.1: this bit of the Command Field
+PENDING: Final = 0xFF00  # PS3.7 C.1.1: FF00 and FF01, sub-operations or matches are continuing
 _REPORT: Final = (_REPORT_RQ, int(CommandField.N_EVENT_REPORT_RSP))
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.14: who reported does it again
 MAX_UNDER_WAY: Final = 16  # reports without an answer
@@ -34,10 +36,12 @@ class Flow:
 
     __slots__ = (
         "_deferred",
+        "_pending",
         "_reporting",
         "_waits",
         "_whole",
         "association",
+        "asynchronous",
         "back",
         "reframer",
         "reports",
@@ -60,6 +64,8 @@ class Flow:
         source.walker = self.walker
         self._deferred = bytearray()
         self._waits = 0
+        self.asynchronous = True  # messages may follow that wait for no answer, until the called side has said that they may not
+        self._pending = True  # as in `asynchronous`, or what passes now is a response with others to come
         self._whole = True  # what went to `sink` ended with a whole PDU
 
     @property
@@ -110,9 +116,11 @@ class Flow:
         association = self.association
         transfer_syntax = association.admit(context, self.source)
         parsed = parse(command)
-        self.walker.expects_data = parsed.has_data_set
+        self.walker.expects_data = has_data = parsed.has_data_set
         self.stores.current = None
         field = parsed.command_field
+        self._pending = pending = self.asynchronous or (field >= RESPONSE and parsed.status & 0xFF00 == PENDING)
+        self.source.waits = not has_data and not pending
         if field == _STORE_RQ:
             store = Store(parsed, context, transfer_syntax, Digest(association.buffers))
             if self.reframer is not None and parsed.has_data_set:
@@ -134,6 +142,7 @@ class Flow:
 
     def data_set(self, context: int, length: int) -> None:
         """The data set under way is whole."""
+        self.source.waits = not self._pending
         self.stores.data_set(length)
         if self._reporting is not None:
             report, self._reporting = self._reporting, None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final = socket.TCP_QUICKACK
 _RECV_WHILE_SHAKING: Final = 65536
-_SHORT: Final = 63  # bytes: longer than what brings a release, and shorter than any DIMSE message
+_SHORT: Final = 65535  # bytes: what is longer has more behind it, mostly, and is acknowledged before it is looked at
 _NOWHERE: Final = memoryview(bytearray())
 _CLOSED: Final = State.CLOSED  # looked up once: members of an Enum are slow to reach, and these are asked for every read
 _HANDSHAKE: Final = State.HANDSHAKE
@@ -60,6 +60,7 @@ class Leg:
         "sock",
         "state",
         "truncated",
+        "waits",
         "walker",
     )  # fmt: skip
 
@@ -88,6 +89,7 @@ class Leg:
         self.truncated = False  # the connection ended without TLS close_notify
         self._events = 0
         self.listens = False  # the peer has nothing to say until we answer: then the answer acknowledges what it said
+        self.waits = False  # the same after what it said last, a whole message: set by the flow
 
     def watch(self, state: State) -> None:
         """Begin: wait for the connection, or for bytes."""
@@ -247,7 +249,8 @@ class Leg:
 
     def send_wire(self, wire: bytes | bytearray | memoryview | list[bytes], flags: int = 0) -> None:
         """Send bytes as they are on the wire; `flags` of send(2)."""
-        if self.state is _CLOSED or self.state is _PARTING:
+        state = self.state
+        if state is _CLOSED or state is _PARTING:
             return
         if self._held:
             wire = b"".join((self._held, *wire)) if isinstance(wire, list) else self._held + wire
@@ -255,16 +258,18 @@ class Leg:
         if self._waiting:
             self._keep(wire, 0)
             return
-        pieces = wire.__class__ is list
         try:
-            sent = self.sock.sendmsg(wire) if pieces else self.sock.send(wire, flags)  # type: ignore[arg-type]
+            if wire.__class__ is list:
+                sent, size = self.sock.sendmsg(wire), sum(map(len, wire))  # type: ignore[arg-type]
+            else:
+                sent, size = self.sock.send(wire, flags), len(wire)  # type: ignore[arg-type]
         except BlockingIOError:
-            sent = 0
+            sent, size = 0, 1
         except OSError as error:
             self._fail(error)
             return
         self.sent += sent
-        if sent < (sum(map(len, wire)) if pieces else len(wire)):  # type: ignore[arg-type]
+        if sent < size:
             self._keep(wire, sent)
             if self.other is not None:
                 self.other.pause(Pause.OTHER_FULL)
@@ -379,7 +384,7 @@ class Leg:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
-        answers = listens or self.listens or (self.answers_itself and self._pause)
+        answers = listens or self.listens or self.waits or (self.answers_itself and self._pause)
         if later and self.state is State.OPEN and (not answers or self._in_pdu):
             self.acknowledge()
         return True

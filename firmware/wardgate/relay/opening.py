@@ -201,7 +201,7 @@ class Opening:
         holds = self._choices is not None
         target = self._target(a.callee.connect)
         requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
-        self._scope = Scope(gate.config.box.name, a.link.name, a.direction.value, os.urandom(16), acceptor, requestor)
+        self._scope = Scope(gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
         a.ledger = Ledger(gate, self._scope)
         a.ledger.begin(self._entry_answered)
         a.enter(Phase.OPENING, gate.limits.record_seconds if holds else gate.limits.connect_seconds)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from wardgate.policy.decide import Decision, decide_association
 from wardgate.upperlayer.identity import UserIdentityAC, UserIdentityRQ
 from wardgate.upperlayer.pdu import PDU, AssociateAC, AssociateRQ, Limits, accepted_contexts, decode
+from wardgate.upperlayer.subitems import AsynchronousOperationsWindow
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Direction, Link, Party
@@ -23,13 +24,14 @@ MAX_BYTES: Final = 8192  # of one; longer ones are read each time
 class Read:
     """One PDU and what follows from it. The fields after `value` are those of an A-ASSOCIATE-RQ or -AC."""
 
-    __slots__ = ("_agreed", "_agreed_with", "_decided", "called", "calling", "contexts", "kept", "maximum_length", "value")
+    __slots__ = ("_agreed", "_agreed_with", "_decided", "asynchronous", "called", "calling", "contexts", "kept", "maximum_length", "value")
 
     def __init__(self, value: PDU) -> None:
         self.value = value
         self.calling = self.called = ""
         self.contexts: tuple[tuple[int, str], ...] = ()  # proposed: ID, abstract syntax
         self.maximum_length = 0
+        self.asynchronous = False  # several operations may be under way (PS3.7 D.3.3.3)
         self.kept = True
         self._agreed: dict[int, tuple[str, str]] = {}
         self._agreed_with: AssociateRQ | None = None
@@ -37,6 +39,8 @@ class Read:
         if isinstance(value, AssociateRQ | AssociateAC):
             user = value.user_information
             self.maximum_length = user.maximum_length
+            window = user.first(AsynchronousOperationsWindow)
+            self.asynchronous = window is not None and (window.invoked, window.performed) != (1, 1)
             self.kept = user.first(UserIdentityRQ) is None and user.first(UserIdentityAC) is None
             if isinstance(value, AssociateRQ):
                 self.calling, self.called = value.calling_ae, value.called_ae

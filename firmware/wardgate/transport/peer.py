@@ -142,7 +142,7 @@ class PeerChecker:
         return known
 
     def _judge_usage(self, leaf: Facts, role: TlsRole | None) -> None:
-        if role is not None and leaf.usages is not None and role.value not in leaf.usages and _ANY_USAGE not in leaf.usages:
+        if role is not None and leaf.usages is not None and role._value_ not in leaf.usages and _ANY_USAGE not in leaf.usages:
             raise PeerRefused(Code.CERTIFICATE_WRONG_USAGE, f"{leaf.who}: needs {role.name.lower()} authentication")
 
     def _judge_names(self, identity: PeerIdentity) -> None:

@@ -80,20 +80,21 @@ _STEPS: Final[dict[tuple[Event, State], Step]] = {
 _ASKS: Final = frozenset({(Event.RQ_PDU, State.Sta2), (Event.RELEASE_RQ_PDU, State.Sta7)}) | {
     (Event.ABORT_PDU, state) for state, action in TABLE[Event.ABORT_PDU].items() if action == "AA-3"
 }
-# All three in one place: what is done, who alone may begin so, does the action ask?
-_CELLS: Final[dict[tuple[Event, State], tuple[Step, Role | None, bool]]] = {
-    cell: (step, _BEGINS.get(cell[0]), cell in _ASKS) for cell, step in _STEPS.items()
+# What each role may do and without a question: nearly all that happens.
+_PLAIN: Final[dict[Role, dict[tuple[Event, State], Step]]] = {
+    role: {cell: step for cell, step in _STEPS.items() if cell not in _ASKS and _BEGINS.get(cell[0], role) is role} for role in Role
 }
 
 
 class UpperLayer:
     """One end of one association. `role`: did we open it, or were we called?"""
 
-    __slots__ = ("role", "state")
+    __slots__ = ("_plain", "role", "state")
 
     def __init__(self, role: Role, state: State = State.Sta1) -> None:
         self.role = role
         self.state = state
+        self._plain = _PLAIN[role]
 
     def handle(
         self, event: Event, verdict: Verdict = Verdict.ACCEPTABLE, abort_source: AbortSource = AbortSource.USER
@@ -102,12 +103,12 @@ class UpperLayer:
 
         `verdict` goes with `RQ_PDU`, `abort_source` with `ABORT_PDU`. Raises `EmptyCell`, and then nothing has changed.
         """
-        found = _CELLS.get((event, self.state))
-        if found is None or (found[1] is not None and found[1] is not self.role):
-            raise EmptyCell(event, self.state, self.role)
-        step, _begins, asks = found
-        if asks:
-            step = self._answered(event, verdict, abort_source, step)
+        cell = (event, self.state)
+        step = self._plain.get(cell)
+        if step is None:
+            if cell not in _ASKS:
+                raise EmptyCell(event, self.state, self.role)
+            step = self._answered(event, verdict, abort_source, _STEPS[cell])
         effects, self.state = step
         return effects
 
