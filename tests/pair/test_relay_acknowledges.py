@@ -16,6 +16,8 @@ from wardgate.relay.association import Association
 from wardgate.relay.leg import Leg
 
 ECHOES = 40
+MOST_ECHOES = 2000
+DELAYED_SECONDS = 0.03  # after 40 ms the kernel acknowledges by itself: on a busy machine that is not ours
 PENDING = 0xFF00
 # tcp_info, tcp(7): segments that came, and those of them with data.
 _SEGS_IN, _DATA_SEGS_IN = 140, 152
@@ -45,14 +47,19 @@ def _with_window(ac: bytes, invoked: int, performed: int) -> bytes:
 
 
 def test_an_echo_is_acknowledged_by_the_request_and_the_response_that_pass(folder: Path) -> None:
+    quick: list[int] = []
     with Relay(folder) as relay, relay.associate() as pair:
-        before = _bare_acknowledgements(pair.near), _bare_acknowledgements(pair.far)
-        for number in range(1, ECHOES + 1):
+        for number in range(1, MOST_ECHOES):
+            before, began = [_bare_acknowledgements(peer) for peer in (pair.near, pair.far)], time.monotonic()
             pair.pass_on(pdv(1, 3, echo_rq(number)))
             pair.pass_on(pdv(1, 3, echo_rsp(number)), back=True)
-        after = _bare_acknowledgements(pair.near), _bare_acknowledgements(pair.far)
-        assert max(after[0] - before[0], after[1] - before[1]) < ECHOES // 2  # some: the kernel's own, when a round took 40 ms
+            after = [_bare_acknowledgements(peer) for peer in (pair.near, pair.far)]
+            if time.monotonic() - began < DELAYED_SECONDS:
+                quick.append(sum(after) - sum(before))
+            if len(quick) == ECHOES:
+                break
         pair.release()
+    assert sum(quick) < len(quick) // 2
 
 
 def test_a_part_of_a_store_is_acknowledged_at_once_and_its_end_by_the_response(folder: Path) -> None:
