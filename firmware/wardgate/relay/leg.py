@@ -260,7 +260,7 @@ class Leg:
             return
         try:
             if wire.__class__ is list:
-                sent, size = self.sock.sendmsg(wire), sum(map(len, wire))  # type: ignore[arg-type]
+                sent, size = self.sock.sendmsg(wire), sum(map(len, wire))
             else:
                 sent, size = self.sock.send(wire, flags), len(wire)  # type: ignore[arg-type]
         except BlockingIOError:
