@@ -82,7 +82,9 @@ class Request:
         return self.connection.waiting.get(self.number) is self
 
     def _claim(self) -> bool:
-        return self.connection.waiting.pop(self.number, None) is self
+        """Be the one who answers. After a deadline another request may have the same number: it is not taken away."""
+        with self.connection.lock:
+            return self.waits and self.connection.waiting.pop(self.number, None) is self
 
     def answer(self, fields: list[bytes]) -> None:
         """Answer with success, unless somebody has answered."""

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from support.processes import until
+from wardgate.codes import Code
 from wardgate.log import Log
 from wardkeys import wire
 from wardkeys.config import parse
 from wardkeys.gather import Gather
-from wardkeys.request import Request
+from wardkeys.request import Connection, Request
 from wardkeys.service import Service
 from wardkeys.token import TokenThread
 from wardkeys.wire import Op
@@ -136,3 +137,20 @@ def test_a_mistake_while_pin_files_are_looked_at_does_not_end_the_token(folder: 
     finally:
         token.stop()
         token.join(20)
+
+
+def test_an_answer_that_comes_too_late_does_not_take_the_next_question_of_that_number_with_it() -> None:
+    """The TLS provider asks every question of a connection under the number 1."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        caller = Connection(theirs)
+        late, next_one = (Request(caller, Op.SIGN, 1, [], 0.0) for _ in range(2))
+        caller.waiting[1] = late
+        late.fail(Code.KEYS_TIMEOUT, "no answer in time")
+        caller.waiting[1] = next_one
+        late.answer([b"late"])
+        assert next_one.waits
+        next_one.answer([b"signature"])
+        assert wire.decode_response(ours.recv(65536))[2] == Code.KEYS_TIMEOUT.value.number
+        assert wire.decode_response(ours.recv(65536))[3] == [b"signature"]
+        caller.close()
