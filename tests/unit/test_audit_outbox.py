@@ -217,3 +217,18 @@ def test_a_packet_that_is_no_event_ends_its_connection_and_no_other(folder: Path
         put(outbox, "a")
         settle(outbox, lambda: outbox.waiting == 0)
         assert len(one.kept) == 1 and ask(str(folder / NAME), {"do": "status"}) == {"ok": True}
+
+
+def test_a_disk_that_is_full_while_the_sender_ends_ends_it_in_order(folder: Path) -> None:
+    one = Desk(folder)
+    outboxes = [box(folder), box(folder)]
+    for outbox in outboxes:
+        outbox.turn()  # connects
+        one.intake._called(0)
+    first, second = one.intake._emitters
+    put(outboxes[1], "waits for its sync")
+    one.intake._read(second, 1)
+    put(outboxes[0], "full")
+    assert first < second  # as they are asked
+    one.intake.finish()
+    assert one.intake.emitters == 0 and [getattr(failure, "errno", 0) for failure in one.failures] == [errno.ENOSPC]

@@ -53,7 +53,8 @@ class Intake:
     def finish(self) -> None:
         """Take what emitters have said until now, then listen no more. Raises nothing."""
         for fd in list(self._emitters):
-            self._read(fd, 1 << 16)
+            if fd in self._emitters:  # not closed meanwhile, because nothing could be written
+                self._read(fd, 1 << 16)
         self._settle()
         if self._listener is not None:
             self._loop.forget(self._listener.fileno())
