@@ -119,6 +119,14 @@ def test_what_is_no_plain_small_file_is_refused(signed: Signed, kind: str) -> No
     assert signed.sign() == 1
 
 
+@pytest.mark.parametrize("name", ["wardgate", "network"])
+def test_a_signed_folder_that_is_elsewhere_is_refused_whatever_is_in_it_now(signed: Signed, name: str) -> None:
+    """What a link leads to may be written by an account of the box after it was looked at."""
+    (signed.root / name).rename(signed.root / "kept" / name)
+    (signed.root / name).symlink_to(f"kept/{name}")
+    assert signed.refused().code is Code.STATE_UNREADABLE
+
+
 def test_anchors_that_cannot_be_read_are_not_none(tmp_path: Path) -> None:
     assert read_anchors(tmp_path / "absent") == []
     for text in ("", "# nobody\n", "not a vkey\n"):
