@@ -36,6 +36,7 @@ class Box:
         self._told: set[tuple[str, tuple[str, str, str, int]]] = set()
         self._guarded: dict[str, int] = {}
         self._asked = 0.0
+        self._confirmed: Config | None = None  # while another waits to be confirmed
         self._take(config)
         self.learner = self._learner()
         self.bypass = Bypassing(config, log, self.apply)
@@ -84,18 +85,26 @@ class Box:
             if getattr(plant, word) != getattr(self.plant, word):
                 raise ValueError(f"plant.{word} needs a restart of netd")
         before, learner = self.config, self.learner
-        self._take(config)
-        self.learner = self._learner()
-        self.learner.remember(learner.stations, learner.hosts)
+        self._change(config)
         managed = Side.OFF not in (before.plant.management.side, plant.management.side)
+        waited = self.rules.waiting
         try:
             self.apply(confirm=managed and before.plant.management != plant.management)
         except ProgramError:
             self._take(before)
             self.learner = learner
             raise
+        if self.rules.waiting and not waited:
+            self._confirmed = before
         self.bypass.take(config)
         self.log.event(Code.PLANT_RULES_APPLIED, waits_for_confirm=self.rules.waiting)
+
+    def _change(self, config: Config) -> None:
+        """Take a configuration in place of another: what was learned is kept as far as the new one names it."""
+        learner = self.learner
+        self._take(config)
+        self.learner = self._learner()
+        self.learner.remember(learner.stations, learner.hosts)
 
     def _remember(self) -> None:
         """Take over what a `netd` before this one had learned: sets of the rule set, neighbour entries."""
@@ -152,6 +161,10 @@ class Box:
         """Tell of refused flows and spoofed frames, put back what was not confirmed, end the break-glass. Raises `ProgramError`."""
         if self.rules.restore_if_late(now):
             self.log.event(Code.PLANT_RULES_RESTORED)
+            if self._confirmed is not None:  # or the next rule set, for an address that was learned, would be the unconfirmed one
+                self._change(self._confirmed)
+                self.bypass.take(self._confirmed)
+                self._confirmed = None
         self.bypass.look(now)
 
     def look_at_refused(self) -> None:

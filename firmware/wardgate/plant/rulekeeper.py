@@ -65,8 +65,8 @@ class RuleKeeper:
         """Put the one before back when nobody has confirmed in time; tell whether that happened. Raises `ProgramError`."""
         if not self._before or now < self._until:
             return False
-        before, self._before = self._before, ""
-        self.apply(before)
+        self.apply(self._before)  # raises: it waits still, and is put back at the next look
+        self._before = ""
         return True
 
     def read(self) -> tuple[dict[str, int], list[Noted]]:

@@ -1,0 +1,91 @@
+"""A rule set that nobody confirms goes back, and stays back."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from support import plantconfig
+from wardgate.codes import Code
+from wardgate.plant import rulekeeper
+from wardgate.plant.box import Box
+from wardgate.plant.features import Features
+from wardgate.plant.programs import ProgramError
+from wardgate.policy.model import Config
+
+THERE = Features(*[True] * len(Features._fields))
+
+
+class Kernel:
+    """Stands in for nft: what was applied last."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.text = ""
+        self.fails = False
+        monkeypatch.setattr(rulekeeper, "nft_check", self._check)
+        monkeypatch.setattr(rulekeeper, "nft_apply", self._apply)
+        monkeypatch.setattr(rulekeeper, "nft_json", lambda *_words: [])
+
+    def _check(self, _text: str) -> None:
+        if self.fails:
+            raise ProgramError("nft: too slow")
+
+    def _apply(self, text: str) -> None:
+        self.text = text
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    return Kernel(monkeypatch)
+
+
+def config(folder: Path, keeper: str) -> Config:
+    made = plantconfig.plant_config()
+    management = made.plant.management._replace(sources=(ip_network(keeper),))
+    return made._replace(plant=made.plant._replace(state_dir=folder, management=management))
+
+
+def late() -> float:
+    return time.monotonic() + 100_000
+
+
+def begun(folder: Path) -> tuple[Box, list[Code]]:
+    told: list[Code] = []
+    made = Box(config(folder, "198.51.100.7"), THERE, cast(Any, SimpleNamespace(event=lambda code, *_peer, **_fields: told.append(code))))
+    made.apply()
+    return made, told
+
+
+def test_what_was_not_confirmed_does_not_come_back_with_the_next_address_that_is_learned(kernel: Kernel, tmp_path: Path) -> None:
+    box, told = begun(tmp_path)
+    box.reload(config(tmp_path, "203.0.113.66"))
+    assert "203.0.113.66" in kernel.text and box.rules.waiting
+    box.look(late())
+    assert told[-1] is Code.PLANT_RULES_RESTORED and "198.51.100.7" in kernel.text
+    box.apply()  # a MAC was learned, break-glass began
+    assert "198.51.100.7" in kernel.text and "203.0.113.66" not in kernel.text
+
+
+def test_what_was_confirmed_stays(kernel: Kernel, tmp_path: Path) -> None:
+    box, _told = begun(tmp_path)
+    box.reload(config(tmp_path, "203.0.113.66"))
+    box.rules.confirm()
+    box.look(late())
+    box.apply()
+    assert "203.0.113.66" in kernel.text and "198.51.100.7" not in kernel.text
+
+
+def test_a_rule_set_that_could_not_be_put_back_is_put_back_at_the_next_look(kernel: Kernel, tmp_path: Path) -> None:
+    box, told = begun(tmp_path)
+    box.reload(config(tmp_path, "203.0.113.66"))
+    kernel.fails = True
+    with pytest.raises(ProgramError):
+        box.look(late())
+    kernel.fails = False
+    box.look(late())
+    assert told[-1] is Code.PLANT_RULES_RESTORED and "198.51.100.7" in kernel.text
