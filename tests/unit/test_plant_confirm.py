@@ -1,4 +1,4 @@
-"""A rule set that nobody confirms goes back, and stays back."""
+"""A rule set that nobody confirms goes back, and stays back; what was learned gets into the kernel in the end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pytest
 
 from support import plantconfig
 from wardgate.codes import Code
-from wardgate.plant import rulekeeper
+from wardgate.plant import links, rulekeeper
 from wardgate.plant.box import Box
 from wardgate.plant.features import Features
+from wardgate.plant.frames import Seen
 from wardgate.plant.programs import ProgramError
 from wardgate.policy.model import Config
+from wardgate.policy.plant import Side
 
 THERE = Features(*[True] * len(Features._fields))
 
@@ -89,3 +91,26 @@ def test_a_rule_set_that_could_not_be_put_back_is_put_back_at_the_next_look(kern
     kernel.fails = False
     box.look(late())
     assert told[-1] is Code.PLANT_RULES_RESTORED and "198.51.100.7" in kernel.text
+
+
+def test_a_modality_that_was_learned_while_nft_failed_is_let_in_at_the_next_look(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries: list[dict[str, str]] = []
+    monkeypatch.setattr(links, "neighbours", lambda hosts: entries.append(dict(hosts)))
+    monkeypatch.setattr(links, "forget_neighbours", lambda _hosts: None)
+    monkeypatch.setattr(links, "fix_station", lambda _macs, _port: None)
+    box, _told = begun(tmp_path)
+    frames = [Seen("02:00:00:00:00:10", "02:00:00:00:00:20", "192.0.2.10", "192.0.2.20", opens=True)]
+    port = SimpleNamespace(frames=lambda: frames, side=Side.MODALITY, kind=None)
+    kernel.fails = True
+    with pytest.raises(ProgramError):
+        box.hear(cast(Any, port))
+    with pytest.raises(ProgramError):
+        box.look(time.monotonic())
+    kernel.fails = False
+    box.look(time.monotonic())
+    assert "02:00:00:00:00:10" in kernel.text
+    assert [(hosts["192.0.2.10"], hosts["192.0.2.20"]) for hosts in entries] == [("02:00:00:00:00:10", "02:00:00:00:00:20")]
+    box.look(time.monotonic())
+    assert len(entries) == 1

@@ -36,6 +36,8 @@ class Box:
         self._told: set[tuple[str, tuple[str, str, str, int]]] = set()
         self._guarded: dict[str, int] = {}
         self._asked = 0.0
+        self._neighbours: set[str] = set()  # the addresses of which the kernel has entries
+        self._unapplied = False  # something was learned that the kernel has not been told
         self._confirmed: Config | None = None  # while another waits to be confirmed
         self._take(config)
         self.learner = self._learner()
@@ -66,6 +68,7 @@ class Box:
             devices = ((self.plant.inside, Side.MODALITY), (self.plant.outside, Side.HOSPITAL))
             self.ports = [Port(device, side, kind) for device, side in devices for kind in Kind]
             links.neighbours(self.learner.hosts)
+            self._neighbours = set(self.learner.hosts)
             links.fix_station(self.learner.stations, self.plant.inside)
 
     def apply(self, confirm: bool = False) -> None:
@@ -120,7 +123,6 @@ class Box:
         """Learn from the frames that wait at a port; tell whether there are more than are taken at once."""
         now = time.monotonic()
         changed = False
-        before = set(self.learner.hosts)
         heard = port.frames()
         for seen in heard:
             for news in self.learner.frame(port.side, seen, now):
@@ -133,12 +135,20 @@ class Box:
                 self._asked = now
                 self.seek(seen.destination, seen.source, Side.MODALITY)
         if changed:
-            # The rules first: a packet that waits for its neighbour entry leaves the moment that it is there.
-            self.apply()
-            links.forget_neighbours(before - set(self.learner.hosts))
-            links.neighbours(self.learner.hosts)
-            links.fix_station(self.learner.stations, self.plant.inside)
+            self._unapplied = True
+            self._apply_learned()
         return len(heard) >= FRAMES_AT_ONCE
+
+    def _apply_learned(self) -> None:
+        """Tell the kernel what was learned. Raises `ProgramError`: then it is told again at the next look, for nobody learns it twice."""
+        # The rules first: a packet that waits for its neighbour entry leaves the moment that it is there.
+        self.apply()
+        hosts = dict(self.learner.hosts)
+        links.forget_neighbours(self._neighbours - hosts.keys())
+        links.neighbours(hosts)
+        self._neighbours = set(hosts)
+        links.fix_station(self.learner.stations, self.plant.inside)
+        self._unapplied = False
 
     def _tell(self, news: Change) -> None:
         if not news.address:
@@ -166,6 +176,8 @@ class Box:
                 self.bypass.take(self._confirmed)
                 self._confirmed = None
         self.bypass.look(now)
+        if self._unapplied:
+            self._apply_learned()
 
     def look_at_refused(self) -> None:
         """Log what the rule set has noted since the last look."""
