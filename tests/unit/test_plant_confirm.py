@@ -18,7 +18,7 @@ from wardgate.plant.features import Features
 from wardgate.plant.frames import Seen
 from wardgate.plant.programs import ProgramError
 from wardgate.policy.model import Config
-from wardgate.policy.plant import Side
+from wardgate.policy.plant import Act, Side
 
 THERE = Features(*[True] * len(Features._fields))
 
@@ -49,7 +49,8 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 def config(folder: Path, keeper: str) -> Config:
     made = plantconfig.plant_config()
     management = made.plant.management._replace(sources=(ip_network(keeper),))
-    return made._replace(plant=made.plant._replace(state_dir=folder, management=management))
+    glass = made.plant.break_glass._replace(allow=True, acts=(Act.COMMAND,))
+    return made._replace(plant=made.plant._replace(state_dir=folder, management=management, break_glass=glass))
 
 
 def late() -> float:
@@ -114,3 +115,32 @@ def test_a_modality_that_was_learned_while_nft_failed_is_let_in_at_the_next_look
     assert [(hosts["192.0.2.10"], hosts["192.0.2.20"]) for hosts in entries] == [("02:00:00:00:00:10", "02:00:00:00:00:20")]
     box.look(time.monotonic())
     assert len(entries) == 1
+
+
+def test_a_bypass_whose_end_nft_did_not_take_is_shown_and_ended_at_the_next_look(kernel: Kernel, tmp_path: Path) -> None:
+    box, told = begun(tmp_path)
+    closed = kernel.text
+    box.bypass.start(Act.COMMAND, "root", "the card is lost")
+    assert kernel.text != closed
+    kernel.fails = True
+    for _ in range(2):
+        with pytest.raises(ProgramError):
+            box.look(late())
+        assert box.bypass.shown(late())["lasts"] and Code.BREAK_GLASS_ENDED not in told
+    kernel.fails = False
+    box.look(late())
+    assert kernel.text == closed and not box.bypass.shown(late())["lasts"]
+    assert told.count(Code.BREAK_GLASS_ENDED) == 1
+    assert [entry.event for entry in box.bypass.journal.entries] == ["begin", "end"]
+
+
+def test_a_bypass_that_was_begun_anew_and_refused_is_not_left_open(kernel: Kernel, tmp_path: Path) -> None:
+    box, _told = begun(tmp_path)
+    closed = kernel.text
+    box.bypass.start(Act.COMMAND, "root", "the card is lost")
+    kernel.fails = True
+    with pytest.raises(ProgramError):
+        box.bypass.start(Act.COMMAND, "root", "still")
+    kernel.fails = False
+    box.look(time.monotonic())
+    assert kernel.text == closed

@@ -169,13 +169,13 @@ class Box:
 
     def look(self, now: float) -> None:
         """Tell of refused flows and spoofed frames, put back what was not confirmed, end the break-glass. Raises `ProgramError`."""
+        self.bypass.look(now)  # first: nothing else that fails may make it longer
         if self.rules.restore_if_late(now):
             self.log.event(Code.PLANT_RULES_RESTORED)
             if self._confirmed is not None:  # or the next rule set, for an address that was learned, would be the unconfirmed one
                 self._change(self._confirmed)
                 self.bypass.take(self._confirmed)
                 self._confirmed = None
-        self.bypass.look(now)
         if self._unapplied:
             self._apply_learned()
 

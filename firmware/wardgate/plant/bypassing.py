@@ -32,6 +32,7 @@ class Bypassing:
         self.glass = Glass(folder / _STATE)
         self.journal = Journal(folder / _JOURNAL)
         self._told = ""
+        self._ended: tuple[str, str] | None = None  # why and by whom, while the rule set may still let it through
         self._tried = 0.0
         self._acts_told: dict[str, str] = {}
         self.acts: list[Button | Card] = []
@@ -76,22 +77,31 @@ class Bypassing:
         except ProgramError:
             self._keep("end", "netd", "netd", "the rule set was refused")
             self.glass.end()
+            self._ended = ("the rule set was refused", "netd")  # an earlier one may be in force
             raise
+        self._ended = None
         self._log.event(
             Code.BREAK_GLASS_STARTED, targets=self._targets(), minutes=policy.minutes, act=act, who=who, reason=reason, id=self.glass.id
         )
 
     def end(self, how: str, who: str, why: str) -> None:
-        """End it. Raises `ProgramError`."""
+        """End it. Raises `ProgramError`: it is tried again at each look until the rule set is in force."""
         if not self.glass.lasts:
             return
         self._keep("end", how, who, why)
         self.glass.end()
-        self._apply()
-        self._log.event(Code.BREAK_GLASS_ENDED, why=why, who=who)
+        self._ended = (why, who)
+        self._close()
+
+    def _close(self) -> None:
+        if self._ended is not None:
+            self._apply()
+            (why, who), self._ended = self._ended, None
+            self._log.event(Code.BREAK_GLASS_ENDED, why=why, who=who)
 
     def look(self, now: float) -> None:
         """End it in time, remind of it, watch the button, open what is not open. Raises `ProgramError`."""
+        self._close()
         glass = self.glass
         if glass.lasts and now >= glass.until:
             self.end("time", "netd", "its time is over")
@@ -149,7 +159,7 @@ class Bypassing:
         """Return what the status shows."""
         glass = self.glass
         return {
-            "lasts": glass.lasts,
+            "lasts": glass.lasts or self._ended is not None,
             "left_seconds": glass.left(now),
             "reason": glass.reason,
             "act": glass.how,
