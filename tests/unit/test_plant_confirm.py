@@ -17,6 +17,7 @@ from wardgate.plant.box import Box
 from wardgate.plant.features import Features
 from wardgate.plant.frames import Seen
 from wardgate.plant.programs import ProgramError
+from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.model import Config
 from wardgate.policy.plant import Act, Side
 
@@ -144,3 +145,20 @@ def test_a_bypass_that_was_begun_anew_and_refused_is_not_left_open(kernel: Kerne
     kernel.fails = False
     box.look(time.monotonic())
     assert kernel.text == closed
+
+
+@pytest.mark.parametrize(
+    ("change", "lasts"),
+    [({"allow": False}, False), ({"addresses": (parse_endpoint("192.0.2.21:104"),)}, False), ({"acts": (Act.BUTTON,)}, True), ({}, True)],
+)
+def test_a_bypass_that_the_new_policy_does_not_allow_ends_with_the_old_one(
+    kernel: Kernel, tmp_path: Path, change: dict[str, Any], lasts: bool
+) -> None:
+    box, told = begun(tmp_path)
+    box.bypass.start(Act.COMMAND, "root", "the card is lost")
+    new = config(tmp_path, "198.51.100.7")
+    new = new._replace(plant=new.plant._replace(break_glass=new.plant.break_glass._replace(**change)))
+    box.reload(new)
+    assert box.bypass.shown(0.0)["lasts"] is lasts
+    assert (Code.BREAK_GLASS_ENDED in told) is not lasts
+    assert ('counter name "break_glass" accept' in kernel.text) is lasts

@@ -87,6 +87,7 @@ class Box:
         for word in ("ports", "modality_port", "hospital_port", "socket", "vlan", "mtu"):
             if getattr(plant, word) != getattr(self.plant, word):
                 raise ValueError(f"plant.{word} needs a restart of netd")
+        self.bypass.end_unless(plant.break_glass)
         before, learner = self.config, self.learner
         self._change(config)
         managed = Side.OFF not in (before.plant.management.side, plant.management.side)

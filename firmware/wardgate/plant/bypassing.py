@@ -93,6 +93,13 @@ class Bypassing:
         self._ended = (why, who)
         self._close()
 
+    def end_unless(self, policy: BreakGlass) -> None:
+        """End it unless `policy` would have begun the same one. Raises `ProgramError`."""
+        if not policy.allow:
+            self.end("netd", "netd", "policy allows it no more")
+        elif policy.addresses != self._policy.addresses:  # the record of its beginning names what it opened
+            self.end("netd", "netd", "policy names other addresses")
+
     def _close(self) -> None:
         if self._ended is not None:
             self._apply()
