@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from support.custody import Study, WriterProcess, answers, connect, make_key
+from support.logmaker import put
+from support.processes import until
 from wardgate.custody import wire
 from wardgate.custody.note import key_from_spki
 from wardgate.custody.record import Flow, Outcome, Quality
-from wardgate.custody.tiles import decode_bundle, encode_entry
+from wardgate.custody.tiles import TileBuilder, decode_bundle, encode_entry
 from wardgate.custody.wire import Op
 from wardgate.signer import FileSigner
 from wardtools.custody import main
+from wardtools.logdir import LogDirectory
 
 DATA_SET = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 192" + bytes(range(256)) * 10
 
@@ -164,6 +167,37 @@ def test_writer_that_finds_tiles_changed_signs_nothing_more(made: Path, tmp_path
     client.close()
     writer.stop()
     assert (tmp_path / "log/checkpoint").read_bytes() == before
+
+
+def make_again(log: Path, entries: list[bytes]) -> None:
+    """Write a whole other history with tiles that fit, and its root into the checkpoint, without the key."""
+    builder = TileBuilder()
+    for entry in entries:
+        put(log, builder.append(entry))
+    put(log, builder.partial())
+    lines = (log / "checkpoint").read_text().split("\n")
+    lines[1:3] = [str(len(entries)), b64encode(builder.root()).decode()]
+    (log / "checkpoint").write_text("\n".join(lines))
+
+
+def test_a_history_made_again_without_the_key_is_not_signed_by_the_writer(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "log", tmp_path / "log")
+    shutil.copy(made / "custody.pem", tmp_path)
+    log = LogDirectory(tmp_path / "log")
+    entries = [entry for _, entry in log.records(log.view(), 0)][:306]
+    make_again(tmp_path / "log", [entry.replace(b'"length":524288', b'"length":524289') for entry in entries])
+    before = (tmp_path / "log/checkpoint").read_bytes()
+    writer = WriterProcess(tmp_path, "--checkpoint-seconds", "0.1", "--fresh")
+    client = connect(writer.socket)
+    study = Study(client)
+    request = study.open()
+    assert answers(client, 1)[request][0] is wire.Status.OK
+    until(lambda: "WG613" in writer.text() or (tmp_path / "log/checkpoint").read_bytes() != before, "it signs, or says why not", 20)
+    client.close()
+    writer.stop()
+    assert (tmp_path / "log/checkpoint").read_bytes() == before
+    assert "the signature of" in writer.text()
+    assert check(tmp_path / "log") == 1
 
 
 def test_writer_with_another_key_refuses_the_log(made: Path, tmp_path: Path) -> None:

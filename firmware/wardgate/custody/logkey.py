@@ -110,11 +110,15 @@ class LogKey:
         self._claimed = key
         return key
 
+    def verifier(self) -> VerifierKey:
+        """Return the verifier key, asked for once. Raises as `claim`."""
+        return self._claimed or self.claim()
+
     def forget(self) -> None:
         """Ask for the public key again before the next signature: another token may be there now."""
         self._claimed = None
 
     def note(self, text: str) -> str:
         """Return `text` as a note with our signature. Raises `NoteError`, `SignerAway`, `ValueError`."""
-        key = self._claimed or self.claim()
+        key = self.verifier()
         return add_signature(text, key, self._signer.sign(text.encode(), Scheme(key.kind.scheme)))

@@ -1,7 +1,7 @@
 """Makes a checkpoint: records from the write-ahead files become tiles, the tree head is signed. Runs in a thread beside the loop.
 
 Order on disk: tiles and their directories, then the checkpoint under its name, then only are the write-ahead files removed.
-Each run begins from the tiles of the last checkpoint and refuses to go on when they do not give its root.
+Each run begins from the tiles of the last checkpoint and refuses to go on when our key did not sign it, or they do not give its root.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from typing import Final
 
-from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
+from wardgate.custody.checkpoint import Checkpoint, open_checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.logkey import LogKey
 from wardgate.custody.note import MAX_NOTE, NoteError
@@ -40,13 +40,14 @@ class Sealer:
     def __init__(self, directory: str, key: LogKey) -> None:
         self._directory = directory
         self._key = key
+        self._trusted = b""  # the checkpoint that was made here, or whose signature was found good
 
     def seal(self, segments: list[Segment], paced: bool = True) -> int:
         """Cover all records of `segments` by a new checkpoint, remove the files; return its size.
 
         Raises `OSError`, `SignerAway` (nothing is lost, try again), `Damaged`, `TileError`, `NoteError` (the log contradicts itself).
         """
-        before = read_checkpoint(self._directory) or Checkpoint(self._key.origin, 0, b"")
+        before = self._last()
         builder = TileBuilder.load(self._read, before.size)
         if before.size and (builder.root() != before.root or before.origin != self._key.origin):
             raise Damaged(f"the tiles do not give the root of the checkpoint of {before.size} records of {before.origin}")
@@ -58,6 +59,22 @@ class Sealer:
                 os.unlink(segment.path)
         sync_directory(self._directory)
         return size
+
+    def _last(self) -> Checkpoint:
+        """Return the last checkpoint, which our own key signed: who can write the disk could else have us sign another history for him.
+
+        Raises `NoteError`, `SignerAway`, `OSError`.
+        """
+        try:
+            note = read_file(os.path.join(self._directory, "checkpoint"), MAX_NOTE)
+        except FileNotFoundError:
+            return Checkpoint(self._key.origin, 0, b"")
+        if note != self._trusted:
+            from wardgate.custody.verifying import check_signature
+
+            open_checkpoint(note, self._key.verifier(), check_signature)
+            self._trusted = note
+        return peek_checkpoint(note)
 
     def _write(self, builder: TileBuilder, segments: list[Segment], size: int, paced: bool) -> None:
         directories: set[str] = set()
@@ -73,8 +90,10 @@ class Sealer:
         for directory in sorted(directories):
             sync_directory(directory)
         text = Checkpoint(self._key.origin, size, builder.root()).text
-        write_durably(os.path.join(self._directory, "checkpoint"), self._key.note(text).encode())
+        note = self._key.note(text).encode()
+        write_durably(os.path.join(self._directory, "checkpoint"), note)
         sync_directory(self._directory)
+        self._trusted = note
         for path in filled:  # a full tile takes the place of its partial ones (tlog-tiles, Partial Tiles)
             _remove_tree(os.path.join(self._directory, path + ".p"))
 

@@ -68,7 +68,7 @@ def _files(root: str) -> Iterator[str]:
         if len(folders) > MAX_FILES:
             raise StateRefused(Code.STATE_UNREADABLE, f"more than {MAX_FILES} folders")
         try:
-            if not stat.S_ISDIR(os.lstat(os.path.join(root, folder)).st_mode):  # what a link leads to is not below the signature's roof
+            if not stat.S_ISDIR(os.lstat(os.path.join(root, folder)).st_mode):  # what a link leads to, an account of the box may write
                 raise StateRefused(Code.STATE_UNREADABLE, f"{folder} is no folder")
             entries = sorted(os.listdir(os.path.join(root, folder)))
         except FileNotFoundError:
