@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.custody import ROOT, Study, WriterProcess, answers, connect, drain, reconnect
+from support.custody import ORIGIN, ROOT, Study, WriterProcess, answers, connect, drain, make_key, reconnect
 from wardgate.custody import wire
 from wardgate.custody.client import ask
 from wardgate.custody.parse import Record, parse_record
@@ -34,6 +34,24 @@ def wait_for(writer: WriterProcess, count: int) -> None:
     while len(writer.entries()) < count:
         assert time.monotonic() < deadline, writer.text()
         time.sleep(0.05)
+
+
+def test_a_writer_that_can_be_reached_can_be_told_to_go(tmp_path: Path) -> None:
+    """Between its first connection and its first turn a SIGTERM must not be what ends a process that has no handler."""
+    make_key(tmp_path / "custody.pem")
+    spy = """
+import signal, sys
+from wardgate.custody import writer
+def listen(path):
+    print(callable(signal.getsignal(signal.SIGTERM)))
+    sys.exit()
+writer.listen = listen
+writer.main(sys.argv[1:])
+"""
+    words = ["--log", str(tmp_path / "log"), "--socket", str(tmp_path / "s"), "--origin", ORIGIN, "--key", str(tmp_path / "custody.pem")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
+    said = subprocess.run([sys.executable, "-c", spy, *words], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
 
 
 def test_entries_of_a_lost_worker_are_closed_as_unknown_and_those_of_others_stay(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ _YIELD_SECONDS: Final = 10.0
 class Writer:
     """The loop. Owns the lock, the journal, the listening socket; the sealer works in a thread beside it."""
 
-    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey, listener: socket.socket) -> None:
+    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey) -> None:
         self._options = options
         self._log = log
         self._journal = journal
-        self._listener = listener
+        self._listener: socket.socket | None = None
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._dirty: list[Connection] = []  # have answers
@@ -68,13 +68,17 @@ class Writer:
     def run(self) -> None:
         """Serve until told to go; returns with everything synced."""
         epoll = self._epoll
-        epoll.register(self._listener.fileno(), select.EPOLLIN)
         epoll.register(self._wake_read, select.EPOLLIN)
         if self._options.control_fd >= 0:
             epoll.register(self._options.control_fd, select.EPOLLIN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._listener = listen(self._options.socket)  # from here on it is there, and may be told to go
+        epoll.register(self._listener.fileno(), select.EPOLLIN)
+        self._log.event(
+            Code.CUSTODY_STARTED, durable=self._journal.durable, signed=self._journal.signed, open_entries=len(self._journal.state.open)
+        )
         if self._journal.state.open:
             self._reclaim_at = time.monotonic() + (0.0 if self._options.fresh else self._options.reclaim_seconds)
         self._background.prepare()
@@ -88,7 +92,8 @@ class Writer:
             self._journal.close()
         for connection in self._connections.values():
             connection.socket.close()
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         self._epoll.close()
 
     def _turn(self, events: list[tuple[int, int]]) -> None:
@@ -103,8 +108,8 @@ class Writer:
                     self._read(connection)
             elif fd == self._wake_read:
                 self._woken()
-            elif fd == self._listener.fileno():
-                self._accept()
+            elif self._listener is not None and fd == self._listener.fileno():
+                self._accept(self._listener)
             else:
                 self._control(fd)
         self._tokens.write()
@@ -218,9 +223,9 @@ class Writer:
 
     # --- sockets ---------------------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = listener.accept()
         except OSError:
             return
         if not is_allowed(sock, self._options.uid) or len(self._connections) >= _MAX_CONNECTIONS:
@@ -408,8 +413,7 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_WAL_MISSING, signed=journal.signed)
     if options.durable == "none":
         log.event(Code.CUSTODY_NOT_DURABLE)
-    writer = Writer(options, log, journal, sealer, key, listen(options.socket))
-    log.event(Code.CUSTODY_STARTED, durable=journal.durable, signed=journal.signed, open_entries=len(journal.state.open))
+    writer = Writer(options, log, journal, sealer, key)
     try:
         writer.run()
     finally:
