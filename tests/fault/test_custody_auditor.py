@@ -223,3 +223,9 @@ def test_nothing_that_a_log_says_reaches_the_terminal_as_anything_but_text(tmp_p
         said += capsys.readouterr().out
     assert all(line.isprintable() for line in said.split("\n"))
     assert said.count("\nOK: The log is intact.") == 1
+
+
+@pytest.mark.parametrize("index", ["-1", str(COUNT), "99999999999"])
+def test_a_record_that_never_was_is_not_called_pruned(made: MadeLog, index: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", str(made.path), f"--index={index}", "--key", str(made.path / "vkey")]) == 1
+    assert "not in the log" in capsys.readouterr().err

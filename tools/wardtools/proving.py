@@ -21,6 +21,8 @@ class KeyFileError(Exception):
 
 def best_note(log: LogDirectory, key: VerifierKey, place: int) -> bytes:
     """Return the checkpoint to prove record `place` under: the cosigned one when it covers it, else the newest. Raises `ProofError`."""
+    if place < 0:
+        raise ProofError(f"record {place} is not in the log")
     try:
         note = read_file(str(log.path / COSIGNED), MAX_NOTE)
         if open_checkpoint(note, key).size > place:
