@@ -14,6 +14,7 @@ from support.relaykit import RELEASE_RQ_PDU, Pair, Relay, abort_of, response, si
 from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdv
 from wardgate.policy.model import Role
 from wardgate.relay import parting
+from wardgate.relay.association import Association
 
 # --- deadlines
 
@@ -23,6 +24,26 @@ def test_a_silent_caller_is_closed_in_time(folder: Path) -> None:
         assert near.read() == (0, b"")
         relay.settled()
         assert "SILENT_CLIENT" in relay.codes()
+
+
+def test_a_defect_in_the_deadline_of_one_association_ends_it_and_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came behind it would have had no deadlines any more, and a drain no end."""
+    judged = Association.tick
+
+    def tick(self: Association, now: float) -> None:
+        if self is broken:
+            raise RuntimeError("a defect")
+        judged(self, now)
+
+    with Relay(folder, associate_seconds=1) as relay:
+        callers = [relay.dial() for _ in range(3)]
+        until(lambda: len(relay.gate.associations) == 3, "all are there")
+        broken = next(iter(relay.gate.associations))
+        monkeypatch.setattr(Association, "tick", tick)
+        relay.settled()
+        assert {"WORKER_DEFECT", "SILENT_CLIENT"} <= set(relay.codes())
+        for caller in callers:
+            caller.sock.close()
 
 
 @pytest.mark.alone

@@ -161,7 +161,11 @@ class Worker:
     def _tick(self) -> None:
         now = self._loop.now
         for association in list(self.gate.associations):
-            association.tick(now)
+            try:
+                association.tick(now)
+            except Exception as error:  # the deadlines of all behind it, and the end of a drain, must not wait for one
+                kind, where = type(error).__name__, traceback_of(error)
+                association.fail(Code.WORKER_DEFECT, None, detail=str(error), kind=kind, where=where)
         if self.gate.ended or now > self._collect_at:
             self.gate.ended = 0
             self._collect_at = now + COLLECT_SECONDS
