@@ -797,6 +797,20 @@ class Code(Enum):
         645, Side.BOX, Level.ERROR, "the checkpoint cannot be shown to witnesses", "run wardtool custody verify on the log"
     )
     WITNESS_NOT_KEPT = _row(646, Side.BOX, Level.WARN, "what a witness signed cannot be kept", "check space under custody.log")
+    CUSTODY_CAUGHT_UP = _row(
+        619,
+        Side.BOX,
+        Level.WARN,
+        "records that instances in hold carried were missing in the log after a crash; they are in it now",
+        "nothing; find why the box or a worker ended",
+    )
+    CUSTODY_CANNOT_CATCH_UP = _row(
+        647,
+        Side.BOX,
+        Level.ERROR,
+        "what instances in hold carry for the log cannot be read or put into it; their associations stay open, and it is tried again",
+        "look at the disk of the queue and of the log",
+    )
     CUSTODY_PRUNED = _row(650, Side.BOX, Level.INFO, "old records were pruned as configured; their hashes stay", "nothing")
     CUSTODY_PRUNE_FAILED = _row(
         651, Side.BOX, Level.WARN, "old records could not be pruned; it is tried again", "read the detail: writer, space, rights"
@@ -1342,6 +1356,28 @@ class Code(Enum):
         Level.WARN,
         "the disk of the queue has less free than is to be kept free: every instance will be answered A700",
         "make hold.keep_free_bytes smaller, or the disk larger",
+    )
+    HOLD_LOG_BEHIND = _row(
+        895,
+        Side.BOX,
+        Level.ERROR,
+        "the record of an acknowledged instance is durable with it, but the custody log does not take it; new instances are answered A700",
+        "look at the custody writer and its disk; the record is tried again",
+    )
+    HOLD_LOG_UP = _row(896, Side.BOX, Level.INFO, "the custody log has taken what instances in hold carried", "nothing")
+    HOLD_NO_RECORD = _row(
+        897,
+        Side.BOX,
+        Level.ERROR,
+        "an instance in hold has no record in the custody log, and its association is closed: it is in quarantine",
+        "look what ended the association; wardgate hold retry sends it all the same",
+    )
+    HOLD_NOT_LOGGED = _row(
+        898,
+        Side.BOX,
+        Level.WARN,
+        "it is not known that the custody log has the record of this instance",
+        "wait a moment, start the gateway if it does not run; --unlogged exports it all the same",
     )
     # 83x to 86x the plant: ports, rule set, netd, break-glass
     NETD_STARTED = _row(830, Side.BOX, Level.INFO, "netd is ready: the rules hold and the ports are up", "nothing")

@@ -18,6 +18,7 @@ from support.isclsocket import box_table
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
 from wardgate.custody.wire import Op, Status
+from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.seal import CHUNK_BYTES
 from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
@@ -93,11 +94,11 @@ def test_success_comes_only_after_the_record_and_the_instance_is_on_the_disk_by_
 def test_without_a_record_the_sender_gets_a700_and_the_instance_is_removed(relay: Relay, folder: Path) -> None:
     near = associate(relay)
     relay.writer.answers[Op.STORE] = Status.NO_SPACE
-    near.send(*store(1))
+    near.send(*store(1, bytes(POT_BYTES)))
     assert status(near) == 0xA700
     until(lambda: not waiting(folder), "it is removed")
     relay.writer.answers.clear()
-    near.send(*store(2))
+    near.send(*store(2, bytes(POT_BYTES)))
     assert status(near) == 0
     assert len(waiting(folder)) == 1
     assert "RECORD_FAILED" in relay.codes()

@@ -35,7 +35,7 @@ def make_key(path: Path) -> Path:
 
 
 class WriterProcess:
-    """`python -m wardgate.custody.writer` on a log directory below `place`."""
+    """`python -m wardgate.hold.writer` on a log directory below `place`."""
 
     def __init__(self, place: Path, *arguments: str, log: Path | None = None, pass_fds: tuple[int, ...] = (), key: str = "") -> None:
         """`key`: the URI of one in a token; else one is made in a file."""
@@ -48,7 +48,7 @@ class WriterProcess:
                 make_key(Path(key))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
         self.output = (place / "writer.txt").open("ab")
-        command = [sys.executable, "-m", "wardgate.custody.writer", "--log", str(self.log), "--socket", str(self.socket)]
+        command = [sys.executable, "-m", "wardgate.hold.writer", "--log", str(self.log), "--socket", str(self.socket)]
         command += ["--origin", ORIGIN, "--key", key, *arguments]
         self.process = subprocess.Popen(command, env=environment, stderr=self.output, pass_fds=pass_fds)
 

@@ -125,7 +125,7 @@ class Gateway:
 
     def writer(self) -> int:
         """The process id of the custody writer."""
-        return next(pid for pid in self.family() if b"wardgate.custody.writer" in _words(pid))
+        return next(pid for pid in self.family() if b"wardgate.hold.writer" in _words(pid))
 
     def forwarder(self) -> int:
         """The process id of the hold forwarder."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from wardgate.custody import wire
@@ -182,6 +182,21 @@ class CustodyClient:
             self._socket.close()
             self._socket = None
         self._blocked = False
+
+
+def has(path: str | os.PathLike[str], records: Sequence[tuple[bytes, int]], seconds: float) -> list[Status]:
+    """Return for each (association, seq) what the writer says to HAS. Blocks, at most `seconds` for an answer. Raises `WriterGone`."""
+    found: list[Status] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(seconds)
+        try:
+            sock.connect(os.fspath(path))
+            for association, seq in records:
+                sock.send(wire.encode_item(Op.HAS, 1, association, seq, b""))
+                found += [status for _, status, _ in wire.decode_answers(sock.recv(MAX_PACKET))]
+        except (OSError, wire.WireError) as error:
+            raise WriterGone(f"no answer from the custody writer at {os.fspath(path)}: {error}") from error
+    return found
 
 
 def ask(path: str | os.PathLike[str], op: Op, seconds: float) -> bytes:

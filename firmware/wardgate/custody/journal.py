@@ -100,17 +100,22 @@ class Journal:
             entry.stores += is_store
         elif need > entry.reserved and not self._more(entry, need - entry.reserved):
             return _NO_SPACE
+        index = self._store(entry, kind, seq, payload)
+        if kind == _CLOSE:
+            state.end(entry)
+            self.closed += 1
+        return _OK, index
+
+    def _store(self, entry: Entry, kind: int, seq: int, payload: bytes) -> int:
+        state, need = self.state, len(payload) + OVERHEAD
         index = state.next_index
         state.next_index = index + 1
         entry.reserved -= need
         state.reserved -= need
         entry.note(seq, index)
-        self._batch.append(encode(self.wal.synced, index, kind, association, seq, payload))
+        self._batch.append(encode(self.wal.synced, index, kind, entry.association, seq, payload))
         self._batch_bytes += need
-        if kind == _CLOSE:
-            state.end(entry)
-            self.closed += 1
-        return _OK, index
+        return index
 
     def begin(self, owner: object, association: bytes, seq: int, payload: bytes) -> tuple[int, int]:
         """Put an OPEN into the batch and reserve its space: (status, index)."""
@@ -161,6 +166,29 @@ class Journal:
         self._batch.append(encode(self.wal.synced, state.next_index, _EVENT, association, 0, payload))
         self._batch_bytes += need
         return _OK, state.event(association).opened
+
+    def has(self, association: bytes, seq: int) -> int:
+        """Is that record in the log, once `commit` has returned? REFUSED: its association was closed without it.
+
+        An association that is not remembered ended long ago, with all that it had.
+        """
+        entry = self.state.open.get(association) or self.state.closed.get(association)
+        if entry is None or seq <= entry.last_seq:
+            return _OK
+        return int(Status.NOT_YET if association in self.state.open else Status.REFUSED)
+
+    def catch_up(self, association: bytes, seq: int, payload: bytes) -> bool | None:
+        """Put the record of an instance that was acknowledged with it into the batch: by whom it was sent does not matter, nor what is
+        signed. False: it is there, or is no such record; None: there is no room."""
+        entry = self.state.open.get(association)
+        if entry is None or seq <= entry.last_seq or not payload.startswith(_BEGINS[_STORE]) or len(payload) > MAX_RECORD:
+            return False
+        need = len(payload) + OVERHEAD + CLOSE_ROOM
+        if need > entry.reserved and not self._more(entry, need - entry.reserved):
+            return None
+        self._store(entry, _STORE, seq, payload)
+        entry.stores += 1
+        return True
 
     def give_up(self, entry: Entry, why: str) -> None:
         """Close an entry whose worker is gone: instances after its last record have an unknown outcome."""

@@ -13,7 +13,7 @@ MAX_UNSIGNED = 10_000_000
 USAGE = (
     "python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE|URI [--keys-socket PATH]"
     " [--durable group|none] [--checkpoint-seconds N] [--checkpoint-records N] [--unsigned-records N] [--reclaim-seconds N]"
-    " [--control-fd N] [--uid N] [--fresh]"
+    " [--control-fd N] [--uid N] [--queue DIR] [--fresh]"
 )
 
 
@@ -37,6 +37,7 @@ class Options(NamedTuple):
     fresh: bool = False
     keys_socket: str = ""
     unsigned_records: int = 100_000
+    queue: str = ""  # of instances in hold, which may carry records that are not here
 
 
 _NUMBERS = {

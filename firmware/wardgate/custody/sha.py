@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final, Protocol
 
-_LEAN: Final = frozenset({"wardgate.custody.writer"})  # programs that need OpenSSL for nothing else
+_LEAN: Final = frozenset({"wardgate.custody.writer", "wardgate.hold.writer"})  # programs that need OpenSSL for nothing else
 
 
 class Hash(Protocol):

@@ -41,6 +41,7 @@ class Op(IntEnum):
     STAT = 7
     EVENT = 8
     PING = 9  # does the loop turn? answered at once, nothing is written
+    HAS = 10  # is the record `seq` of that association in the log? nothing is written
 
 
 class Status(IntEnum):
@@ -51,6 +52,7 @@ class Status(IntEnum):
     IO_ERROR = 2
     REFUSED = 3
     UNSIGNED = 4  # as many records are unsigned as may be
+    NOT_YET = 5  # to HAS: it is not, and may come
 
 
 STATUSES: Final = tuple(Status)

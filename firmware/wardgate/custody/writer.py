@@ -2,6 +2,7 @@
 
 `python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE ...` (see `options`).
 A worker that goes leaves its open entries closed as "outcome unknown"; a writer that comes waits for its workers to reclaim theirs.
+Before it closes an entry it puts in what instances in hold carry of it: they were acknowledged with the text of their records.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 from wardgate.codes import Code
 from wardgate.custody import wire
 from wardgate.custody.background import NEVER, RETRY_SECONDS, Background
+from wardgate.custody.catchup import Find, catch_up
 from wardgate.custody.connection import Connection, is_allowed
 from wardgate.custody.files import lock
 from wardgate.custody.journal import Journal
@@ -27,6 +30,7 @@ from wardgate.custody.note import NoteError
 from wardgate.custody.options import Options, UsageError, parse_options
 from wardgate.custody.recover import Damaged
 from wardgate.custody.seal import Sealer, read_checkpoint
+from wardgate.custody.state import Entry
 from wardgate.custody.tokennews import TokenBook
 from wardgate.custody.wire import ANSWER, NO_INDEX, Op, Status
 from wardgate.log import Log
@@ -34,19 +38,26 @@ from wardgate.log import Log
 _OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.EVENT))
 _HELLO, _YIELD = int(Op.HELLO), int(Op.YIELD)
 _OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFUSED)
-_RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT)
+_HAS: Final = int(Op.HAS)
+_RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT, _HAS)
 _MAX_CONNECTIONS: Final = 256
 MAX_EVENTS: Final = 64  # of one turn
 _CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
+QUEUE_IS: Final = b"queue\0"  # on the control socket, before a path: there is a queue now
 _YIELD_SECONDS: Final = 10.0
 
 
 class Writer:
     """The loop. Owns the lock, the journal, the listening socket; the sealer works in a thread beside it."""
 
-    def __init__(self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey) -> None:
+    def __init__(
+        self, options: Options, log: Log, journal: Journal, sealer: Sealer, key: LogKey, queue_at: Callable[[str], Find] | None = None
+    ) -> None:
+        """`queue_at` gives who looks into a queue of instances in hold."""
         self._options = options
+        self._queue_at = queue_at
+        self._queue = options.queue
         self._log = log
         self._journal = journal
         self._listener: socket.socket | None = None
@@ -81,6 +92,8 @@ class Writer:
         )
         if self._journal.state.open:
             self._reclaim_at = time.monotonic() + (0.0 if self._options.fresh else self._options.reclaim_seconds)
+            self._catch_up(list(self._journal.state.open.values()))
+            self._commit()
         self._background.prepare()
         while not self._leaving:
             self._turn(epoll.poll(self._timeout(), MAX_EVENTS))
@@ -151,6 +164,8 @@ class Writer:
                     status, index = journal.begin(connection, association, seq, payload)
                 elif op == _RESERVE:
                     status, index = journal.extend(connection, association, payload)
+                elif op == _HAS:
+                    status, index = journal.has(association, seq), NO_INDEX
                 elif op == _EVENT:
                     status, index = journal.event(association, payload)
                 else:
@@ -207,8 +222,11 @@ class Writer:
         if entries:
             self._log.event(Code.CUSTODY_WORKER_LOST, connection.name, open_entries=len(entries))
         if not self._journal.broken:
-            for entry in entries:
-                self._journal.give_up(entry, "worker-lost")
+            if self._catch_up(entries):
+                for entry in entries:
+                    self._journal.give_up(entry, "worker-lost")
+            else:
+                self._reclaim_at = min(self._reclaim_at, time.monotonic() + RETRY_SECONDS)
         if self._master_gone and not self._has_workers():
             self._stop_at = time.monotonic()
 
@@ -216,10 +234,26 @@ class Writer:
         alive = set(self._connections.values())
         entries = [entry for entry in self._journal.state.open.values() if entry.owner not in alive]
         if entries:
+            if not self._catch_up(entries):
+                self._reclaim_at = time.monotonic() + RETRY_SECONDS
+                return
             self._log.event(Code.CUSTODY_UNCLAIMED, open_entries=len(entries))
             for entry in entries:
                 self._journal.give_up(entry, why)
             self._commit()
+
+    def _catch_up(self, entries: list[Entry]) -> bool:
+        """Put into the batch what instances in hold carry for these entries; false: not now, so they stay open."""
+        if not entries or not self._queue or self._queue_at is None:
+            return True
+        try:
+            added = catch_up(self._journal, entries, self._queue_at(self._queue))
+        except OSError as error:
+            self._log.event(Code.CUSTODY_CANNOT_CATCH_UP, self._queue, detail=error, open_entries=len(entries))
+            return False
+        if added:
+            self._log.event(Code.CUSTODY_CAUGHT_UP, records=added)
+        return True
 
     # --- sockets ---------------------------------------------------------------------------------------------------
 
@@ -257,6 +291,9 @@ class Writer:
             return
         except OSError:
             data = b""
+        if data.startswith(QUEUE_IS):
+            self._queue = os.fsdecode(data[len(QUEUE_IS) :])
+            return
         if data:
             self._tokens.told(data)
             return
@@ -376,7 +413,7 @@ def listen(path: str) -> socket.socket:
     return sock
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], queue_at: Callable[[str], Find] | None = None) -> int:
     """Run the writer. Exit status: 0 asked to go, 2 usage, 3 cannot begin, 4 the log contradicts itself."""
     try:
         options = parse_options(arguments)
@@ -413,7 +450,7 @@ def main(arguments: list[str]) -> int:
         log.event(Code.CUSTODY_WAL_MISSING, signed=journal.signed)
     if options.durable == "none":
         log.event(Code.CUSTODY_NOT_DURABLE)
-    writer = Writer(options, log, journal, sealer, key)
+    writer = Writer(options, log, journal, sealer, key, queue_at)
     try:
         writer.run()
     finally:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import mmap
 import threading
+import zlib
 from collections.abc import Callable
 from typing import Final
 
 from wardgate.hold.files import Files
+from wardgate.hold.header import with_record
 from wardgate.hold.mark import BLOCK, MARK_BYTES, Kind, Mark, aligned
 from wardgate.hold.seal import CHUNK_BYTES, Sealer
 from wardgate.hold.segment import Segment
@@ -33,8 +35,8 @@ class Body:
     One thread at a time: the loop until `finish`, then whoever calls `keep` or `abandon`, which wait for what is under way.
     """
 
-    __slots__ = ("_aside", "_chunk", "_error", "_files", "_first", "_flying", "_have", "_id", "_placed", "_sealer", "_slab", "_slabs",
-                 "_touched", "_used", "mark", "offset", "segment", "written")  # fmt: skip
+    __slots__ = ("_aside", "_carries", "_chunk", "_error", "_files", "_first", "_flying", "_have", "_id", "_placed", "_sealer", "_slab",
+                 "_slabs", "_touched", "_used", "mark", "offset", "segment", "written")  # fmt: skip
 
     def __init__(
         self, files: Files, segment: Segment, id_: bytes, head: bytes, sealer: Sealer, slabs: Slabs, aside: Aside | None = None
@@ -55,6 +57,7 @@ class Body:
         self._flying: threading.Lock | None = None  # held while a piece is being written
         self._error: OSError | None = None  # of that piece
         self._id = id_
+        self._carries = False
         self.segment = segment
         self.offset = segment.position
         self.written = 0
@@ -73,6 +76,15 @@ class Body:
     def takes(self, size: int) -> bool:
         """Do that many bytes and the trailer fit behind what was gathered, so that nothing is to be written before they have come?"""
         return not self._placed and self._slab is not None and self._used + self._have + size + _AROUND <= self._slab.piece
+
+    def carry(self, record: bytes) -> None:
+        """Have the text of the custody record in the head, durable and sealed with the instance. Before the first byte of the data set."""
+        memory = self._memory()
+        head = with_record(bytes(memory[MARK_BYTES : self._used]), record)
+        self._used = MARK_BYTES + len(head)
+        memory[MARK_BYTES : self._used] = head
+        self._sealer.behind(head)
+        self._carries = True
 
     def write(self, data: memoryview, last: bool = False) -> None:
         """Take the next bytes of the data set; `last`: there are no more behind them. Raises `OSError`."""
@@ -117,9 +129,10 @@ class Body:
         """Write the mark and make the instance durable. Raises `OSError`: the segment is not to be trusted then."""
         segment, memory = self.segment, self._memory()
         self._touched = True
-        self.mark = mark = Mark(number, self._id, self.size, Kind.KEPT)
         try:
             self._land()
+            check = zlib.crc32(memory[MARK_BYTES : self._used]) if self._carries and not self._placed else None
+            self.mark = mark = Mark(number, self._id, self.size, Kind.KEPT, check)
             end = aligned(self._used)
             memory[self._used : end] = bytes(end - self._used)
             if not self._placed:

@@ -7,10 +7,13 @@ import os
 from typing import Final, TextIO
 
 from wardgate.codes import Code
+from wardgate.custody.client import WriterGone, has
+from wardgate.custody.wire import Status
 from wardgate.hold.export import export
 from wardgate.hold.port import ask
 from wardgate.hold.seal import Damaged
 from wardgate.hold.store import STEM, Entry, State, Store
+from wardgate.hold.unlogged import Carried, carried_in
 from wardgate.hold.wrap import WrapError, Wrapper, wrapper_for
 from wardgate.log import printable
 from wardgate.policy.model import Config
@@ -19,12 +22,14 @@ USAGE: Final = """\
 usage: wardgate hold list -c FILE                        what waits and what is in quarantine, one line an instance
        wardgate hold retry -c FILE [NAME... | --all]     try destinations now; put NAMEs back from quarantine
        wardgate hold release -c FILE --yes NAME...       remove NAMEs from quarantine for ever
-       wardgate hold export -c FILE --yes [--recovery=KEY] FOLDER NAME... | --all
+       wardgate hold export -c FILE --yes [--recovery=KEY] [--unlogged] FOLDER NAME... | --all
                                                          write NAMEs as DICOM files, in clear: they are patient data.
                                                          KEY: private key of a file in hold.recovery, PEM, instead of the token
+                                                         --unlogged: also those of which the custody log is not known to have the record
 """
 _RECOVERY: Final = "--recovery="
 _MAX_LINES: Final = 10_000
+_SECONDS: Final = 10.0  # for the custody writer
 
 
 def main(words: list[str], out: TextIO, err: TextIO) -> int:
@@ -36,7 +41,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
     recovery = next((word.removeprefix(_RECOVERY) for word in rest if word.startswith(_RECOVERY)), "")
     options = {_RECOVERY if word.startswith(_RECOVERY) else word for word in rest if word.startswith("--")}
     names = [word for word in rest if not word.startswith("--")]
-    allowed = {"list": set(), "retry": {"--all"}, "release": {"--yes"}, "export": {"--yes", "--all", _RECOVERY}}[command]
+    allowed = {"list": set(), "retry": {"--all"}, "release": {"--yes"}, "export": {"--yes", "--all", "--unlogged", _RECOVERY}}[command]
     if not options <= allowed or (command == "list" and names):
         err.write(USAGE)
         return 2
@@ -50,7 +55,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
             err.write(f"{path}: there is no table [hold]\n")
             return 1
         if command == "list":
-            return _list(_store(config), out)
+            return _list(config, _store(config), out)
         if command == "export":
             return _export(config, names, options, recovery, out, err)
         return _ask(config, command, names, options, err)
@@ -67,15 +72,17 @@ def _store(config: Config, wrapper: Wrapper | None = None) -> Store:
     return Store(config.hold.directory, wrapper or wrapper_for(config.hold, config.keys))
 
 
-def _list(store: Store, out: TextIO) -> int:
+def _list(config: Config, store: Store, out: TextIO) -> int:
     shown = 0
-    for place, entries in (("waits", store.entries()), ("quarantine", store.quarantined())):
+    waiting = store.entries()
+    unlogged = _unlogged(config, store, waiting[:_MAX_LINES])
+    for place, entries in (("waits", waiting), ("quarantine", store.quarantined())):
         for entry in entries:
             if shown == _MAX_LINES:
                 out.write(f"... and more than {_MAX_LINES} files\n")
                 return 0
             shown += 1
-            out.write(_line(store, place, entry))
+            out.write(_line(store, "not in the log" if entry.stem in unlogged else place, entry))
     out.write(f"{shown} file{'s' if shown != 1 else ''}\n")
     return 0
 
@@ -110,10 +117,38 @@ def _export(config: Config, words: list[str], options: set[str], recovery: str, 
     if missing:
         err.write(f"not in the queue: {printable(missing[0])}\n")
         return 1
+    unlogged = set() if "--unlogged" in options else _unlogged(config, store, [there[name] for name in names])
     os.makedirs(folder, 0o700, exist_ok=True)
     for name in names:
-        out.write(f"{export(store, there[name], folder)}\n")
-    return 0
+        if name in unlogged:
+            err.write(f"{Code.HOLD_NOT_LOGGED} {name}: {Code.HOLD_NOT_LOGGED.value.sentence} -> {Code.HOLD_NOT_LOGGED.value.action}\n")
+        else:
+            out.write(f"{export(store, there[name], folder)}\n")
+    return 1 if unlogged else 0
+
+
+def _unlogged(config: Config, store: Store, entries: list[Entry]) -> set[str]:
+    """Return the names of those that carry a record of which it is not known that the custody log has it."""
+    carried: dict[str, Carried] = {}
+    for entry in entries:
+        if entry.state is not State.WAITING or store.is_logged(entry):
+            continue
+        try:
+            reader = store.read(entry)
+            reader.close()
+            if reader.record:
+                carried[entry.stem] = carried_in(reader.record)
+        except FileNotFoundError:
+            continue
+        except (Damaged, OSError):  # what cannot be read says so itself
+            continue
+    if not carried:
+        return set()
+    try:
+        said = has(config.box.run_dir / "custody.sock", [(each.association, each.seq) for each in carried.values()], _SECONDS)
+    except WriterGone:
+        return set(carried)
+    return {stem for stem, status in zip(carried, said, strict=True) if status is not Status.OK}
 
 
 def _by_recovery(path: str) -> Wrapper:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.codes import Code
 from wardgate.hold.commitment.desk import Desk
 from wardgate.hold.commitment.post import WORD
+from wardgate.hold.confirming import MISSING, Confirming
+from wardgate.hold.confirming import WORD as RECORD
 from wardgate.hold.keeper import poke_path
 from wardgate.hold.memory import Answer, ContextMemory, Pair
 from wardgate.hold.originals import COPIES, COPY, Originals
@@ -28,6 +30,7 @@ from wardgate.hold.sending import Sending
 from wardgate.hold.settle import Settling
 from wardgate.hold.store import Entry, State, Store
 from wardgate.hold.syncer import Syncer
+from wardgate.hold.unlogged import carried_in
 from wardgate.hold.wrap import wrapper_for
 from wardgate.log import Log
 from wardgate.policy.model import Config, Link, Party, build
@@ -91,6 +94,7 @@ class Forwarder:
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
         self.originals = Originals(self)
+        self.confirming = Confirming(self)
         self.questions = Questions(self)
         self.desk = Desk(self)
         self._lock = -1
@@ -147,10 +151,12 @@ class Forwarder:
             self.log.event(Code.HOLD_DAMAGED, file=place, detail="no mark can be read there")
         for entry in self.store.entries():
             self._found(entry)
+        self.store.all_logged(self.confirming.stems, self.confirming.unread)
+        self.confirming.ask()
         if self.loop.now >= self._count_at:
             self._count_at = self.loop.now + COUNT_SECONDS
             self.store.count_bytes()
-        self._start_lanes()
+        self.start_lanes()
 
     def _found(self, entry: Entry) -> None:
         if entry.state in (State.ANSWERED, State.AWAITING) and entry.stem not in self._recording and entry.stem not in self._kept:
@@ -159,21 +165,28 @@ class Forwarder:
             else:
                 self._unrecorded.setdefault(entry.stem, entry)
                 self._later.discard(entry.stem)
-        if entry.state is not State.WAITING or self.queue.knows(entry.stem):
+        if entry.state is not State.WAITING or self.queue.knows(entry.stem) or entry.stem in self.confirming:
             return
         try:
             reader = self.store.read(entry)
+            reader.close()
+            header = reader.header
+            unsure = reader.record and not self.store.is_logged(entry) and self.store.facts(entry.stem).get(RECORD) != MISSING
+            carried = carried_in(reader.record) if unsure else None
         except FileNotFoundError:
             return
         except (Damaged, OSError) as error:
             self.log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            self.confirming.unread.add(entry.place.path)
             why = {"code": str(Code.HOLD_DAMAGED), "reason": "damaged", "detail": str(error)[:200]}
-            self._aside(entry, why)
+            self.set_aside(entry, why)
             return
-        reader.close()
-        header = reader.header
         pair = Pair(header.link, header.peer, header.calling, header.called)
-        self.queue.add(entry, pair, header.abstract_syntax, header.transfer_syntax)
+        syntaxes = (header.abstract_syntax, header.transfer_syntax)
+        if carried is None:
+            self.queue.add(entry, pair, *syntaxes)
+        else:
+            self.confirming.wait(entry, pair, syntaxes, carried)
 
     def _poked(self, _events: int) -> None:
         for _ in range(_MAX_POKES):
@@ -183,23 +196,26 @@ class Forwarder:
                 break
             for line in packet.split("\n"):
                 self._told(line.split("\0"))
-        self._start_lanes()
+        self.start_lanes()
 
     def _told(self, words: list[str]) -> None:
         if words[0] == WORD:
             self.desk.poked(words)
         elif self._lock >= 0 and len(words) == 10 and (words[2] + words[3]).isdigit():
             entry = self.store.told(words[0], Place(words[1], int(words[2]), int(words[3])))
+            self.confirming.logged(words[0])
             if entry is not None:  # only where it belongs and what it needs; what is sent is read from its segment
                 self.queue.add(entry, Pair(*words[4:8]), words[8], words[9])
 
     # --- lanes
 
-    def _start_lanes(self) -> None:
+    def start_lanes(self) -> None:
+        """Begin what is due."""
         if self._lock < 0 or self._stop_at:
             return
         for lane in self.queue.ready(self.loop.now, self.hold.associations_per_peer):
-            self._start(lane)
+            if not self.confirming.before(lane.pair, lane.ahead(1)[0].number):
+                self._start(lane)
         if self._unrecorded and self._settling is None:
             self._settling = Settling(self, dict(self._unrecorded))
             self._recording |= set(self._unrecorded)
@@ -237,7 +253,7 @@ class Forwarder:
             self.log.event(Code.HOLD_RETRY, sending.titles, link=sending.link.name, waiting=len(lane), seconds=f"{seconds:.1f}")
         if not len(lane):
             self.queue.forget(lane)
-        self.loop.soon(self._start_lanes)
+        self.loop.soon(self.start_lanes)
         if self._stop_at:
             self._leave_if_done()
 
@@ -292,7 +308,7 @@ class Forwarder:
 
         def settled(entry: Entry, now: Claim | None) -> None:
             if now is not None and now.state in COPIES:
-                self._aside(entry, {"code": str(Code.ORIGINAL_TRANSFERRED), "reason": COPY, "status": now.state.name})
+                self.set_aside(entry, {"code": str(Code.ORIGINAL_TRANSFERRED), "reason": COPY, "status": now.state.name})
             else:
                 self.remove(entry)
 
@@ -303,7 +319,7 @@ class Forwarder:
 
         def settled(entry: Entry, _now: Claim | None) -> None:
             self.log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
-            self._aside(entry, why)
+            self.set_aside(entry, why)
 
         self._resolve(stem, False, peer, "", settled, done)
 
@@ -341,12 +357,17 @@ class Forwarder:
 
     def sends_to(self, where: tuple[str, str]) -> bool:
         """Does something wait for that destination, or is being sent to it?"""
-        return any((lane.pair.link, lane.pair.peer) == where and (len(lane) or lane.busy) for lane in self.queue.lanes.values())
+        lanes = self.queue.lanes.values()
+        return any((lane.pair.link, lane.pair.peer) == where and (len(lane) or lane.busy) for lane in lanes) or any(
+            True for _ in self.confirming.waiting_for(where)
+        )
 
     def waits_before(self, where: tuple[str, str], number: int) -> bool:
         """Is something with a lower number still on its way to that destination, or not yet known to have arrived there?"""
         heads = (lane.head() for lane in self.queue.lanes.values() if (lane.pair.link, lane.pair.peer) == where)
         if any(head is not None and head.number < number for head in heads):
+            return True
+        if any(unsure < number for unsure in self.confirming.waiting_for(where)):
             return True
         # Answered, and its record is under way: whose it was does not matter, it will not be long.
         return any(int(stem[:16]) < number for stem in (*self._recording, *self._unrecorded, *self._later))
@@ -390,7 +411,8 @@ class Forwarder:
 
             self.loop.at(SYNC_SECONDS, lambda: self.syncer.sync(done))
 
-    def _aside(self, entry: Entry, why: dict[str, Any]) -> None:
+    def set_aside(self, entry: Entry, why: dict[str, Any]) -> None:
+        """Put an instance into quarantine, beside the loop."""
         self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
 
     def unrecorded(self, entry: Entry) -> None:
@@ -445,7 +467,8 @@ class Forwarder:
         if now >= self._scan_at:
             self._scan()
         else:
-            self._start_lanes()
+            self.confirming.ask()
+            self.start_lanes()
         if self.gate.ended:
             self.gate.ended = 0
             gc.collect()

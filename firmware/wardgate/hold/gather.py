@@ -132,20 +132,23 @@ class Gather:
         self._beside.coming -= 1
         self.drop()
 
-    def end(self, ended: Ended) -> None:
-        """The data set is whole. `ended(entry, error)` comes on the loop when it is durable; without `entry` nothing is left of it."""
+    def end(self, ended: Ended, record: Callable[[], bytes] | None = None) -> None:
+        """The data set is whole. `ended(entry, error)` comes on the loop when it is durable; without `entry` nothing is left of it.
+
+        `record` gives the text that the instance is to carry; it is asked, here, where that can be.
+        """
         self._ended = ended
         self._beside.coming -= 1
         pot, self._pot = self._pot, None
         assert pot is not None
         if not self._whole and self._body is not None and self._body.takes(self._have):
-            self._end_here(pot)
+            self._end_here(pot, record)
         else:
             self._give(pot, self._have, _Then.END)
 
-    def _end_here(self, pot: Pot) -> None:
+    def _end_here(self, pot: Pot, record: Callable[[], bytes] | None) -> None:
         """It lies in one pot: hash and seal it on the loop, which has its bytes in the cache; a thread waits for the disk."""
-        self._work_off(pot, self._have, last=True)
+        self._work_off(pot, self._have, record, last=True)
         self._pots.give(pot)
         if self._body is not None:
             try:
@@ -196,12 +199,14 @@ class Gather:
         if waited:
             self._beside.call(self._landed)
 
-    def _work_off(self, pot: Pot, size: int, last: bool = False) -> None:
+    def _work_off(self, pot: Pot, size: int, record: Callable[[], bytes] | None = None, last: bool = False) -> None:
         """Hash and seal. Here or on the loop, while no thread is at it."""
         data = pot[:size]
         self._sha.update(data)
         if self._body is not None:
             try:
+                if record is not None:
+                    self._body.carry(record())
                 self._body.write(data, last)
             except Exception as error:
                 self._lose(error)

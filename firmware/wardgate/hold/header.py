@@ -2,6 +2,8 @@
 
 head     "WGHOLD1\\n" | u32 length | JSON (ASCII)
 trailer  JSON: length and SHA-256 of the data set (sealed; see `seal`)
+
+The last word of a head may be `record`: the text of the custody record, as it stands in the log or is to stand there.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ MAGIC: Final = b"WGHOLD1\n"
 MAX_HEAD: Final = 16384
 MAX_COMMAND: Final = 4096  # of a C-STORE-RQ; real ones have 100 to 300 bytes
 _LENGTH: Final = struct.Struct(">I")
+_RECORD: Final = b',"record":{'  # no string can hold it: JSON writes its quotes otherwise
 PREFIX_BYTES: Final = len(MAGIC) + _LENGTH.size
 
 
@@ -76,9 +79,23 @@ def head_size(prefix: bytes) -> int:
     return size
 
 
+def with_record(head: bytes, record: bytes) -> bytes:
+    """Return a head that carries the text of its record. Raises `ValueError`: too long."""
+    text = head[PREFIX_BYTES:-1] + _RECORD[:-1] + record + b"}"
+    if len(text) > MAX_HEAD:
+        raise ValueError(f"a head of {len(text)} bytes")
+    return MAGIC + _LENGTH.pack(len(text)) + text
+
+
+def parted(data: bytes) -> tuple[bytes, bytes]:
+    """Return the JSON of a head without the record that it carries, and the text of that record (empty: none)."""
+    at = data.find(_RECORD)
+    return (data, b"") if at < 0 else (data[:at] + b"}", data[at + len(_RECORD) - 1 : -1])
+
+
 def decode_header(data: bytes) -> Header:
-    """Return what the JSON of a head says. Raises `Damaged`."""
-    found = _decode(data, Header._fields)
+    """Return what the JSON of a head says, but for its record. Raises `Damaged`."""
+    found = _decode(parted(data)[0], Header._fields)
     if not all(isinstance(found[name], int if name == "time_ns" else str) for name in Header._fields):
         raise Damaged("the head has a value of a wrong kind")
     return Header(**found)

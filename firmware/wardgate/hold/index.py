@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from wardgate.hold.counters import Counters
 from wardgate.hold.files import Files
@@ -58,6 +59,18 @@ class Index:
                 unfinished += ended.unfinished
                 damaged += [f"{os.path.basename(view.path)}:{offset}" for offset in ended.damaged]
         return unfinished, damaged
+
+    def is_logged(self, path: str) -> bool:
+        """Is nothing that is carried in this segment missing in the custody log?"""
+        view = self._segments.get(os.path.basename(path))
+        return view is not None and view.logged
+
+    def all_logged(self, but: set[str], unread: set[str]) -> None:
+        """Say so of all segments that nobody writes, but for those with an instance among `but` and those at `unread`. Raises `OSError`."""
+        for view in self._segments.values():
+            if view.ended and not view.logged and not view.damaged and view.path not in unread and not view.stems & but:
+                with suppress(FileNotFoundError):
+                    view.say_logged(self._files)
 
     def spent(self, gone: set[str]) -> list[str]:
         """Return the paths of segments that nobody writes and of which everything is among `gone`."""

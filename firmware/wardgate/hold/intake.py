@@ -1,7 +1,7 @@
 """An association that the box answers itself, as Storage SCP, because its link holds or the destination is away.
 
 It takes over the leg of the caller, its state machine and its ledger from the relay's opening. A C-STORE is answered with success
-only after the file of the instance and the custody record are durable.
+only after the instance and its custody record are durable: where the instance carries the text of its record (see `row`) both are, at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from wardgate.hold.gather import Gather
 from wardgate.hold.header import Header
 from wardgate.hold.hearing import heard
 from wardgate.hold.memory import Pair
+from wardgate.hold.row import Carried, Row
 from wardgate.hold.scp import What
 from wardgate.hold.space import STEP_BYTES
 from wardgate.hold.wrap import WrapError
@@ -62,7 +63,7 @@ class TooManyPending(Exception):
 class Incoming:
     """One C-STORE: what comes of its data set goes into `body`, or nowhere when `refusal` says why."""
 
-    __slots__ = ("body", "context", "entry", "gather", "refusal", "reply", "reserved", "store", "verdict")
+    __slots__ = ("body", "carried", "context", "entry", "gather", "refusal", "reply", "reserved", "store", "verdict")
 
     def __init__(self, context: int, verdict: scp.Verdict, store: Store, gather: Gather) -> None:
         self.context = context
@@ -70,6 +71,7 @@ class Incoming:
         self.store = store
         self.gather = gather
         self.body: Body | None = None
+        self.carried: Carried | None = None  # the record that is written with the instance
         self.entry: Entry | None = None  # of the queue, when it is durable
         self.refusal = ""
         self.reply = b""  # the PDU of the C-STORE-RSP that says: stored
@@ -85,7 +87,7 @@ class HeldAssociation:
         self.keeper = keeper
         self.host = a.host
         self.acceptor = a.acceptor
-        self.ledger = ledger
+        self.ledger = Row(ledger, keeper.lag, self._release_if_done)
         self.titles = a.titles
         self.link = a.link
         self.caller: Party = a.caller
@@ -213,7 +215,8 @@ class HeldAssociation:
         incoming.store.whole = True
         self._pending += 1
         self.acceptor.pause(Pause.RECORD)
-        incoming.gather.end(lambda entry, error: self._kept(incoming, entry, error))
+        carries = self._pending == 1 and self.gate.hold_responses and incoming.body is not None and self.ledger.free()
+        incoming.gather.end(lambda entry, error: self._kept(incoming, entry, error), (lambda: self._carry(incoming)) if carries else None)
         self._promise(incoming, 0)  # from here on the disk is at work
         incoming.reply = fragments(incoming.context, COMMAND, scp.stored(incoming.verdict.command), self._fragment)
 
@@ -278,6 +281,11 @@ class HeldAssociation:
         """The disk has taken a piece."""
         self.acceptor.resume(Pause.DISK)
 
+    def _carry(self, incoming: Incoming) -> bytes:
+        """Return the text of the record that the instance is to carry."""
+        incoming.carried = self.ledger.carry(incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR)
+        return incoming.carried.text
+
     def _kept(self, incoming: Incoming, entry: Entry | None, error: Exception | None) -> None:
         """The instance is durable, or nothing is left of it."""
         incoming.entry = entry
@@ -287,33 +295,50 @@ class HeldAssociation:
         if entry is None:
             self._refuse(incoming)
             return
+        if incoming.carried is not None:
+            self.ledger.durable(incoming.carried, lambda: self._stored(incoming), lambda logged: self._logged(incoming, logged))
+            return
         self.ledger.store(
             incoming.store, scp.SUCCESS, Outcome.STATUS, SentBy.ACCEPTOR, lambda durable: self._recorded(incoming, durable), alone=True
         )
 
     def _recorded(self, incoming: Incoming, durable: bool) -> None:
-        counters = self.gate.links[self.link.name]
         if durable:
-            if not self._ended and self.acceptor.state is State.OPEN:
-                self.acceptor.send(incoming.reply)
-            counters.instances += 1
-            counters.bytes += incoming.store.length
-            self.keeper.held += 1
-            assert incoming.entry is not None
-            self.keeper.poke(incoming.entry, self._pair, *self._contexts[incoming.context])
-            self.keeper.prepare()
+            self._stored(incoming)
+            self._logged(incoming, True)
         else:
-            counters.not_stored += 1
+            self.gate.links[self.link.name].not_stored += 1
             self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")
             assert incoming.body is not None
             self.keeper.take_back(incoming.body)
             self._say(incoming.context, scp.no_room(incoming.verdict.command, "no custody record"))
+            self._done()
+
+    def _stored(self, incoming: Incoming) -> None:
+        """Instance and record are durable: say so."""
+        counters = self.gate.links[self.link.name]
+        if not self._ended and self.acceptor.state is State.OPEN:
+            self.acceptor.send(incoming.reply)
+        counters.instances += 1
+        counters.bytes += incoming.store.length
+        self.keeper.held += 1
         self._done()
+
+    def _logged(self, incoming: Incoming, logged: bool) -> None:
+        """The custody log has its record: it may be forwarded. If it will never have it, the forwarder finds that out."""
+        assert incoming.entry is not None
+        if logged:
+            self.keeper.poke(incoming.entry, self._pair, *self._contexts[incoming.context])
+        self.keeper.prepare()
 
     def _refuse(self, incoming: Incoming) -> None:
         """Answer A700; its record waits for nothing."""
         self.gate.links[self.link.name].not_stored += 1
-        self.ledger.store(incoming.store, scp.OUT_OF_RESOURCES, Outcome.STATUS, SentBy.ACCEPTOR, _nobody_waits)
+        refused = (incoming.store, scp.OUT_OF_RESOURCES, Outcome.STATUS, SentBy.ACCEPTOR)
+        if incoming.carried is not None:
+            self.ledger.replace(incoming.carried, *refused)
+        else:
+            self.ledger.store(*refused, _nobody_waits)
         self._say(incoming.context, scp.no_room(incoming.verdict.command, incoming.refusal))
         self._done()
 
@@ -364,7 +389,7 @@ class HeldAssociation:
     # --- the end
 
     def _release_if_done(self) -> None:
-        if not self._release_asked or self._pending or self._machine.state is not Sta.Sta8:
+        if not self._release_asked or self._pending or self.ledger.waits or self._machine.state is not Sta.Sta8:
             return
         self._machine.handle(Event.RELEASE_RESPONSE)
         self.acceptor.send(_RELEASE_RP)

@@ -11,6 +11,7 @@ from wardgate.codes import Code
 from wardgate.hold.gather import Beside
 from wardgate.hold.memory import Accepted, Answer, ContextMemory, Pair, answers
 from wardgate.hold.pots import Pots
+from wardgate.hold.row import Lag
 from wardgate.hold.space import Space, free_bytes
 from wardgate.hold.store import Store
 from wardgate.hold.syncer import Syncer
@@ -65,6 +66,7 @@ class Keeper:
         self._full = False
         self._poke_path = str(poke_path(config.box.run_dir))
         self._poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self.lag = Lag(loop, event)
         self.held = 0
         self._news: list[tuple[Entry, Pair, str, str]] = []  # what came and the forwarder was not told of
         self._laying_in = False

@@ -68,6 +68,7 @@ class Questions:
             "quarantined": len(self._of.store.quarantined()),
             "held_bytes": self._of.store.counters.held_bytes,
             "forwarded": self._of.forwarded,
+            "unlogged": len(self._of.confirming),
             "answered_unrecorded": self._of.unrecorded_now,
             "kept": self._of.kept_now,
             "commitment": self._of.desk.status(),

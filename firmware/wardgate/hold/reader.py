@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wardgate.hold.header import PREFIX_BYTES, Trailer, decode_header, decode_trailer, head_size
+from wardgate.hold.header import PREFIX_BYTES, Trailer, decode_header, decode_trailer, head_size, parted
 from wardgate.hold.mark import MARK_BYTES, Kind, decode_mark
 from wardgate.hold.scan import Place
 from wardgate.hold.seal import LENGTH, Damaged, Opener
@@ -29,6 +29,7 @@ class Reader:
             prefix = self._file.read(PREFIX_BYTES)
             text = self._file.read(head_size(prefix))
             self.header = decode_header(text)
+            self.record = parted(text)[1]  # of the custody log, where the instance carries it
         except Exception:
             self._file.close()
             raise

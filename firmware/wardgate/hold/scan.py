@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from wardgate.hold.files import Files
 from wardgate.hold.header import PREFIX_BYTES, head_size
-from wardgate.hold.mark import BLOCK, MARK_BYTES, Kind, Mark, aligned, decode_mark
+from wardgate.hold.mark import BLOCK, LOGGED_AT, MARK_BYTES, Kind, Mark, aligned, decode_mark, encode_logged
 from wardgate.hold.seal import LENGTH, Damaged, Opener
 from wardgate.hold.segment import SUFFIX
 from wardgate.hold.state import State
@@ -57,6 +57,7 @@ class SegmentView:
         self.path = path
         self.generation = bytes.fromhex(os.path.basename(path)[:16])
         self.end = BLOCK
+        self.logged = False  # nothing carried in it is missing in the custody log
         self.ended = False  # looked through to its end, its writer gone
         self.damaged = False  # something in it cannot be read: it is not removed
         self.stems: set[str] = set()  # of instances that are not void, also of those that are gone
@@ -65,9 +66,19 @@ class SegmentView:
         """Return what came since the last look. Raises `OSError`."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            self.logged = self.logged or is_logged(fd, self.generation)
             return self._marked(fd)
         finally:
             os.close(fd)
+
+    def say_logged(self, files: Files) -> None:
+        """Write down that nothing carried in it is missing in the log; if that is lost, it is only asked again. Raises `OSError`."""
+        fd = files.open(self.path)
+        try:
+            files.write_at(fd, encode_logged(self.generation), LOGGED_AT)
+        finally:
+            files.close(fd)
+        self.logged = True
 
     def finish(self, files: Files, number: Callable[[], int]) -> Ended | None:
         """Look through it to its end when it has no writer any more; None when it has. Raises `OSError`.
@@ -117,6 +128,12 @@ class SegmentView:
             return None
         self.stems.add(mark.stem)
         return Found(mark.stem, Place(self.path, offset, mark.length))
+
+
+def is_logged(fd: int, generation: bytes) -> bool:
+    """Is it known of this segment that no record carried in it is missing in the log?"""
+    wanted = encode_logged(generation)
+    return os.pread(fd, len(wanted), LOGGED_AT) == wanted
 
 
 def next_mark(fd: int, generation: bytes, at: int, size: int) -> int:

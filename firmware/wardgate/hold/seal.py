@@ -55,6 +55,11 @@ class Sealer:
         self._aad = hashlib.sha256(head).digest()
         self._place = 0
 
+    def behind(self, head: bytes) -> None:
+        """Something was added to the head; nothing is sealed yet."""
+        assert not self._place
+        self._aad = hashlib.sha256(head).digest()
+
     def chunk(self, data: memoryview, room: memoryview) -> int:
         """Put the next data chunk, of 1 to `CHUNK_BYTES` bytes, into `room`; return its size there."""
         size = len(data)

@@ -131,7 +131,7 @@ class Sending(Calling):
         """Send the head of the lane, or release."""
         while not self._ended and self._out is None and not self._fetching and self.phase is Phase.ESTABLISHED:
             item = self.lane.head()
-            if item is None or self.stopping:
+            if item is None or self.stopping or self.forwarder.confirming.before(self.lane.pair, item.number):
                 self._release()
                 return
             context = self._contexts.get((item.abstract_syntax, item.transfer_syntax))

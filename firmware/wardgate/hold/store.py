@@ -210,6 +210,16 @@ class Store:
         entry = self._entry(stem, place)
         return entry if entry.state is State.WAITING else None
 
+    def is_logged(self, entry: Entry) -> bool:
+        """Is it written down that the custody log has what instances of its segment carry?"""
+        with self._lock:
+            return self._index.is_logged(entry.place.path)
+
+    def all_logged(self, but: set[str], unread: set[str]) -> None:
+        """The custody log has what instances carry, but for those named `but` and what segments at `unread` carry. Raises `OSError`."""
+        with self._lock:
+            self._index.all_logged(but, unread)
+
     def facts(self, stem: str) -> Facts:
         """Return the notes on an instance; not to be changed."""
         return self._notes.of(stem)

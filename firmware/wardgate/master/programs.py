@@ -17,7 +17,7 @@ class Programs:
     def __init__(
         self,
         resolve: tuple[str, ...] = (*_MODULE, "wardgate.policy.resolve"),
-        writer: tuple[str, ...] = (*_MODULE, "wardgate.custody.writer"),
+        writer: tuple[str, ...] = (*_MODULE, "wardgate.hold.writer"),
         worker: tuple[str, ...] = (*_MODULE, "wardgate.relay.worker"),
         crl_fetch: tuple[str, ...] = (*_MODULE, "wardgate.transport.crlfetch"),
         witnessing: tuple[str, ...] = (*_MODULE, "wardgate.custody.witnessing"),

@@ -289,6 +289,8 @@ class Supervisor:
                 self._refuse_reload()
             else:
                 self._log_warnings(answer)
+                assert self._writer is not None
+                self._writer.tell_queue(new)
                 self._new_generation(answer)
         self._reload_if_wanted()
 

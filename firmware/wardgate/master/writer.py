@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.loop import Loop, Timer
 
+_QUEUE_IS = b"queue\0"  # `custody.writer`, whose import would cost the master memory
 _MAX_NEWS = 1024
 _NEWS_AT_ONCE = 64
 _AGAIN_SECONDS = 0.1
@@ -38,6 +39,8 @@ def options(config: dict[str, Any], control_fd: int) -> tuple[str, ...]:
     for name in ("log", "origin", "key", "durable", "checkpoint_seconds", "checkpoint_records", "unsigned_records"):
         words += [f"--{name.replace('_', '-')}", str(custody[name])]
     words += ["--keys-socket", config["keys"]["socket"]]
+    if config.get("hold"):
+        words += ["--queue", config["hold"]["directory"]]
     return tuple(words)
 
 
@@ -117,6 +120,16 @@ class Writer:
     def kill(self) -> None:
         """End it by force; another follows."""
         self._children.signal(self.pid, signal.SIGKILL)
+
+    def tell_queue(self, config: dict[str, Any]) -> None:
+        """A new configuration, of which only the queue may be new. Before a worker holds anything in it."""
+        came = config.get("hold") and not self._config.get("hold")
+        self._config = config
+        if came and self._control is not None:
+            try:
+                self._control.send(_QUEUE_IS + os.fsencode(config["hold"]["directory"]))
+            except OSError:  # it does not read; the next one starts with it
+                self.kill()
 
     def tell_tokens(self, out: list[str] | None, news: list[dict[str, str]]) -> None:
         """Tell why checkpoints cannot be signed (None: they can), and what to record; news are kept until they are durable."""

@@ -79,22 +79,34 @@ class Ledger:
         self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None], alone: bool = False
     ) -> None:
         """Write the record of one C-STORE; `done(durable)`. `alone`: see `Custodian.submit`."""
+        seq = self.promise()
+        self.submit(seq, self.text(seq, store, status, outcome, flow), lambda status: done(status is Status.OK), alone)
+
+    def promise(self) -> int:
+        """Return the sequence number of the next record of a C-STORE, which is to be submitted before any other."""
         self.stores += 1
         self._left -= 1
-        time_ns, quality = self._gate.clock.now()
         self._seq += 1
-        record = self._scope.store(
-            time_ns, quality, self._seq, store.sop_class, store.instance, store.transfer_syntax,
+        return self._seq
+
+    def text(self, seq: int, store: Store, status: int | None, outcome: Outcome, flow: Flow) -> bytes:
+        """Return the record of one C-STORE."""
+        time_ns, quality = self._gate.clock.now()
+        return self._scope.store(
+            time_ns, quality, seq, store.sop_class, store.instance, store.transfer_syntax,
             store.length, store.digests(), status, outcome, flow,
         )  # fmt: skip
+
+    def submit(self, seq: int, record: bytes, done: Callable[[Status], None], alone: bool = False) -> None:
+        """Hand over the record of one C-STORE, the same one again where it could not be written."""
 
         def answered(status: Status, _index: int) -> None:
             if status is not Status.OK:
                 self.failed += 1
-            done(status is Status.OK)
+            done(status)
 
         urgent = self._gate.hold_responses
-        self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered, urgent=urgent, alone=alone)
+        self._gate.custodian.submit(Op.STORE, self._scope.association, seq, record, answered, urgent=urgent, alone=alone)
 
     def commitment(self, transaction: str, reference: Reference, flow: Flow, done: Callable[[bool], None]) -> None:
         """Write the record of what a storage commitment report says of one instance; `done(durable)`."""

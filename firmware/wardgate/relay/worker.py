@@ -196,7 +196,11 @@ class Worker:
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
             "errors": list(gate.errors),
-            **({"instances_held": gate.keeper.held} if gate.keeper is not None else {}),
+            **(
+                {"instances_held": gate.keeper.held, "instances_unlogged": {"now": gate.keeper.lag.unlogged}}
+                if gate.keeper is not None
+                else {}
+            ),
             **({"audit_events": {"now": gate.outbox.waiting, "lost": gate.outbox.lost}} if gate.outbox is not None else {}),
         }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from wardgate.dimse.commitment import Reference
     from wardgate.hold.memory import Pair
+    from wardgate.hold.row import Row
     from wardgate.relay.gate import Gate
 
 TRIES: Final = 30  # a second each, for room in the log
@@ -26,7 +27,7 @@ class Recording:
     """One report in the ledger of an association; `done(durable)` once."""
 
     def __init__(
-        self, gate: Gate, ledger: Ledger, transaction: str, references: Sequence[Reference], flow: Flow, done: Callable[[bool], None]
+        self, gate: Gate, ledger: Ledger | Row, transaction: str, references: Sequence[Reference], flow: Flow, done: Callable[[bool], None]
     ) -> None:
         self._gate, self._ledger, self._transaction, self._flow, self._done = gate, ledger, transaction, flow, done
         self._waiting = list(reversed(references))
