@@ -1,6 +1,8 @@
-"""Short-lived programs that the master starts again and again beside its main work: one of a kind at a time."""
+"""Short-lived programs that the master starts again and again beside its main work: one of a kind at a time, none for ever."""
 
 from __future__ import annotations
+
+import signal
 
 from wardgate.codes import Code
 
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
     from wardgate.master.children import Children
     from wardgate.master.events import Events
-    from wardgate.master.loop import Loop
+    from wardgate.master.loop import Loop, Timer
+
+LONGEST_SECONDS = 3600.0  # all of them can be ended at any instant and go on at the next round
 
 
 class Rounds:
@@ -29,6 +33,7 @@ class Rounds:
         self._loop, self._children, self._events = loop, children, events
         self._what, self._argv, self._seconds, self._wanted = what, argv, seconds, wanted
         self._pid = 0
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin with the rounds; the first comes after one interval."""
@@ -39,11 +44,15 @@ class Rounds:
         if self._pid or not self._wanted():
             return
         try:
-            self._pid = self._children.start(self._argv, self._ended)
+            pid = self._pid = self._children.start(self._argv, self._ended)
         except OSError as error:
             self._events.event(Code.CHILD_FAILED, what=self._what, detail=error.strerror)
+            return
+        self._timer = self._loop.after(LONGEST_SECONDS, lambda: self._children.signal(pid, signal.SIGKILL))
 
     def _ended(self, how: str) -> None:
         self._pid = 0
+        if self._timer is not None:
+            self._timer.cancel()
         if how not in ("exit 0", "exit 1"):
             self._events.event(Code.CHILD_FAILED, what=self._what, how=how)

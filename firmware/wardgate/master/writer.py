@@ -29,6 +29,7 @@ _MAX_NEWS = 1024
 _NEWS_AT_ONCE = 64
 _AGAIN_SECONDS = 0.1
 _PROBE_SECONDS = 0.02
+_START_SECONDS = 300.0  # then it hangs; the longest write-ahead file is read in seconds
 _SLOW_PROBE_SECONDS = 0.2  # after a while: a long log takes its time to open
 
 
@@ -99,6 +100,7 @@ class Writer:
         self._control = ours
         self._loop.watch(ours.fileno(), IN, self._readable)
         self.state = State.STARTING
+        self._kill_timer = self._loop.after(_START_SECONDS, self._hangs)
         self._say_tokens(0)
         self._probe()
 
@@ -110,6 +112,8 @@ class Writer:
             return
         self.state = State.DRAINING
         pid = self.pid
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
         self._children.signal(pid, signal.SIGTERM)
         self._kill_timer = self._loop.after(seconds, lambda: self._children.signal(pid, signal.SIGKILL))
 
@@ -176,7 +180,13 @@ class Writer:
             return
         self.state = State.READY
         self._was_ready = True
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
         self._on_ready()
+
+    def _hangs(self) -> None:
+        self._events.event(Code.PROCESS_HUNG, what="writer", pid=self.pid, seconds=int(_START_SECONDS))
+        self.kill()
 
     def _exited(self, how: str) -> None:
         pid, self.pid, self.state = self.pid, 0, State.GONE

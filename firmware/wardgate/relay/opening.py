@@ -229,7 +229,8 @@ class Opening:
         """A connect has begun, or could not begin."""
         a = self._a
         gate = self._gate
-        if a.opening is not self or a.phase is not Phase.OPENING:  # ended while the socket was on its way
+        # Ended, or to be held by now, while the socket was on its way.
+        if a.opening is not self or a.phase is not Phase.OPENING or self._choices is not None:
             if sock is not None:
                 sock.close()
             return
