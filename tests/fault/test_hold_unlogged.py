@@ -5,6 +5,8 @@ The worker is played by the test: it has an association open in the box's own lo
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from wardgate.hold.wrap import FileWrapper
 class Played:
     """A worker with one association, open in the box's log, and one instance."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, study: int = 3) -> None:
         self.box = bench.box
         self.peer = bench.peer.name
         self.client = connect(bench.plan.run_dir / "custody.sock", "played")
@@ -38,7 +40,7 @@ class Played:
         self.study.open()
         assert [status for status, _ in answers(self.client, 1).values()] == [Status.OK]
         self.store = Store(bench.plan.hold_dir, FileWrapper(bench.plan.folder / "hold.key"))
-        (self.sample,) = datasets.generate(bench.folder / "played", 1, 16, study=3)
+        (self.sample,) = datasets.generate(bench.folder / f"played{study}", 1, 16, study=study)
         self.text = b""
 
     def hold(self) -> Entry:
@@ -134,6 +136,27 @@ def test_one_whose_association_was_closed_without_it_is_set_aside_and_sent_when_
         assert box.box.hold("retry", entry.stem).returncode == 0
         held.wait_empty(box)
     assert dict(pacs.taken) == {played.sample.sop_instance: played.sample.sha256}
+
+
+def test_a_queue_that_came_with_a_reload_is_looked_into_by_the_writer_that_is_there_and_by_the_next(bench: Bench) -> None:
+    held.plan(bench, "relay")
+    bench.start()
+    writer = bench.box.writer()
+    bench.plan.delivery = "hold"
+    bench.plan.write()
+    os.kill(bench.box.master, signal.SIGHUP)
+    bench.box.wait_code("HOLD_STARTED")
+    for study in (3, 4):
+        played = Played(bench, study)
+        played.hold()
+        played.vanish()
+        until(lambda played=played: stores_of(bench.plan.log_dir, played.sample.sop_instance), f"it is logged\n{bench.box.log[-2000:]}", 30)
+        assert (bench.box.writer() == writer) is (study == 3)
+        if study == 3:
+            os.kill(writer, signal.SIGKILL)
+            until(
+                lambda: "WG208" in bench.box.log and bench.box.status().stdout.count("custody: the writer does not answer") == 0, "another"
+            )
 
 
 def test_a_modality_that_asks_for_its_commitment_meanwhile_is_told_when_the_log_has_it_and_the_pacs_too(bench: Bench) -> None:
