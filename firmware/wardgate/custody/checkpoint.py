@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import NamedTuple
 
-from wardgate.custody.note import NoteError, VerifierKey, Verify, open_note, split_note
+from wardgate.custody.note import NoteError, VerifierKey, open_note, split_note
 
 
 class Checkpoint(NamedTuple):
@@ -38,9 +38,9 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), data)
 
 
-def open_checkpoint(note: bytes, key: VerifierKey, verify: Verify | None = None) -> Checkpoint:
-    """Return the checkpoint that `key` signed, for the log that the key is named after. Raises `NoteError`. `verify`: as in `open_note`."""
-    checkpoint = parse_checkpoint(open_note(note, key, verify))
+def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
+    """Return the checkpoint that `key` signed, for the log that the key is named after. Raises `NoteError`."""
+    checkpoint = parse_checkpoint(open_note(note, key))
     if checkpoint.origin != key.name:
         raise NoteError(f"the checkpoint is of {checkpoint.origin!r}, the key is of {key.name!r}")
     return checkpoint

@@ -7,7 +7,6 @@ SubjectPublicKeyInfo alone, without the name. Sans-IO: signing is the caller's.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -56,17 +55,9 @@ class VerifierKey(NamedTuple):
         return sha256(head + self.public).digest()[:4]
 
     @property
-    def spki(self) -> bytes:
-        """The SubjectPublicKeyInfo, DER."""
-        return self.public if self.kind is Kind.ECDSA_P256 else _SPKI + self.public
-
-    @property
     def text(self) -> str:
         """The vkey."""
         return f"{self.name}+{self.key_id.hex()}+{b64encode(self.kind.value + self.public).decode()}"
-
-
-Verify = Callable[[VerifierKey, bytes, bytes], None]  # (key, signature, text); raises `NoteError`
 
 
 def check_name(name: str) -> str:
@@ -106,13 +97,13 @@ def add_signature(text: str, key: VerifierKey, signature: bytes) -> str:
     return f"{text}\n{_DASH}{key.name} {b64encode(key.key_id + signature).decode()}\n"
 
 
-def open_note(note: bytes, key: VerifierKey, verify: Verify | None = None) -> str:
-    """Return the text of a note that `key` signed. Raises `NoteError` otherwise. `verify`: by other means than `cryptography`."""
+def open_note(note: bytes, key: VerifierKey) -> str:
+    """Return the text of a note that `key` signed. Raises `NoteError` otherwise."""
     text, lines = split_note(note)
     signed = False
     for name, ident, signature in lines:
         if name == key.name and ident == key.key_id:
-            (verify or _verify)(key, signature, text.encode())
+            _verify(key, signature, text.encode())
             signed = True
     if not signed:
         raise UnknownKey(f"no signature of {key.name} with key id {key.key_id.hex()}")

@@ -11,8 +11,9 @@ import os
 import time
 from typing import Final
 
-from wardgate.custody.checkpoint import Checkpoint, open_checkpoint, peek_checkpoint
+from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.custody.headcheck import must_be_signed
 from wardgate.custody.logkey import LogKey
 from wardgate.custody.note import MAX_NOTE, NoteError
 from wardgate.custody.recover import Damaged, Segment, records_of
@@ -70,9 +71,7 @@ class Sealer:
         except FileNotFoundError:
             return Checkpoint(self._key.origin, 0, b"")
         if note != self._trusted:
-            from wardgate.custody.verifying import check_signature
-
-            open_checkpoint(note, self._key.verifier(), check_signature)
+            must_be_signed(note, self._key.verifier())
             self._trusted = note
         return peek_checkpoint(note)
 
