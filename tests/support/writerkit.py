@@ -8,6 +8,7 @@ from pathlib import Path
 
 from support.custody import ORIGIN
 from wardgate.custody import wire
+from wardgate.custody.checkpoint import open_checkpoint
 from wardgate.custody.journal import Journal
 from wardgate.custody.logkey import LogKey
 from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
@@ -28,7 +29,7 @@ class Kit:
         self.chance = chance
         log_key = LogKey(self.directory, ORIGIN, FileSigner(key))
         log_key.claim()
-        self.sealer = Sealer(self.directory, log_key)
+        self.sealer = Sealer(self.directory, log_key, open_checkpoint)  # in this process: hundreds of disks are looked at
         checkpoint = read_checkpoint(self.directory)
         self.journal = Journal(self.directory, True, checkpoint.size if checkpoint else 0)
         self.scopes: dict[bytes, tuple[Scope, int]] = {}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.headcheck import must_be_signed
 from wardgate.custody.logkey import LogKey
-from wardgate.custody.note import MAX_NOTE, NoteError
+from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey
 from wardgate.custody.recover import Damaged, Segment, records_of
 from wardgate.custody.tiles import MAX_BUNDLE, TileBuilder, TileError
 
@@ -38,8 +39,10 @@ def read_checkpoint(directory: str) -> Checkpoint | None:
 class Sealer:
     """Makes checkpoints of one log directory. Not for two threads at once."""
 
-    def __init__(self, directory: str, key: LogKey) -> None:
+    def __init__(self, directory: str, key: LogKey, judge: Callable[[bytes, VerifierKey], object] = must_be_signed) -> None:
+        """`judge(note, key)` raises `NoteError` for a checkpoint that the key did not sign."""
         self._directory = directory
+        self._judge = judge
         self._key = key
         self._trusted = b""  # the checkpoint that was made here, or whose signature was found good
 
@@ -71,7 +74,7 @@ class Sealer:
         except FileNotFoundError:
             return Checkpoint(self._key.origin, 0, b"")
         if note != self._trusted:
-            must_be_signed(note, self._key.verifier())
+            self._judge(note, self._key.verifier())
             self._trusted = note
         return peek_checkpoint(note)
 
