@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
+from typing import Final
 
 from wardgate.custody.checkpoint import open_checkpoint
 from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key
+
+_SECONDS: Final = 60.0  # on the slowest board at a start; then it hangs
 
 
 def must_be_signed(note: bytes, key: VerifierKey) -> None:
@@ -22,11 +27,24 @@ def must_be_signed(note: bytes, key: VerifierKey) -> None:
         pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, file, 0)])
     finally:
         os.close(file)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = _status(pid)
     if status == 1:
         raise NoteError(f"the checkpoint is not one that {key.name} with key id {key.key_id.hex()} signed")
     if status:
         raise OSError(5, f"whether the checkpoint is signed could not be found out (status {status})")
+
+
+def _status(pid: int) -> int:
+    """Wait for a child, not for ever; return its exit status, or minus the signal that ended it."""
+    fd = os.pidfd_open(pid)
+    try:
+        ended = select.poll()
+        ended.register(fd, select.POLLIN)
+        if not ended.poll(_SECONDS * 1000):
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def main(arguments: list[str]) -> int:
