@@ -155,18 +155,21 @@ def test_writer_that_finds_tiles_changed_signs_nothing_more(made: Path, tmp_path
     shutil.copy(made / "custody.pem", tmp_path)
     rewrite(tmp_path / "log", "tile/0/001.p/50", lambda data: data[:-1] + bytes((data[-1] ^ 1,)))
     before = (tmp_path / "log/checkpoint").read_bytes()
-    writer = WriterProcess(tmp_path, "--checkpoint-seconds", "0.1", "--fresh")
+    assert "WG613" in refuses(tmp_path)
+    assert (tmp_path / "log/checkpoint").read_bytes() == before
+
+
+def refuses(place: Path) -> str:
+    """Have a writer begin something on this log, which it is to sign soon; return its log lines, once it has refused or signed."""
+    before = (place / "log/checkpoint").read_bytes()
+    writer = WriterProcess(place, "--checkpoint-seconds", "0.1", "--fresh")
     client = connect(writer.socket)
-    study = Study(client)
-    request = study.open()
+    request = Study(client).open()
     assert answers(client, 1)[request][0] is wire.Status.OK
-    deadline = time.monotonic() + 10
-    while "WG613" not in writer.text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: "WG613" in writer.text() or (place / "log/checkpoint").read_bytes() != before, "it signs, or says why not", 20)
     client.close()
     writer.stop()
-    assert (tmp_path / "log/checkpoint").read_bytes() == before
+    return writer.text()
 
 
 def make_again(log: Path, entries: list[bytes]) -> None:
@@ -187,16 +190,9 @@ def test_a_history_made_again_without_the_key_is_not_signed_by_the_writer(made: 
     entries = [entry for _, entry in log.records(log.view(), 0)][:306]
     make_again(tmp_path / "log", [entry.replace(b'"length":524288', b'"length":524289') for entry in entries])
     before = (tmp_path / "log/checkpoint").read_bytes()
-    writer = WriterProcess(tmp_path, "--checkpoint-seconds", "0.1", "--fresh")
-    client = connect(writer.socket)
-    study = Study(client)
-    request = study.open()
-    assert answers(client, 1)[request][0] is wire.Status.OK
-    until(lambda: "WG613" in writer.text() or (tmp_path / "log/checkpoint").read_bytes() != before, "it signs, or says why not", 20)
-    client.close()
-    writer.stop()
+    said = refuses(tmp_path)
     assert (tmp_path / "log/checkpoint").read_bytes() == before
-    assert "the checkpoint is not one that" in writer.text()
+    assert "the checkpoint is not one that" in said
     assert check(tmp_path / "log") == 1
 
 

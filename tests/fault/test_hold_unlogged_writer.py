@@ -11,7 +11,7 @@ import pytest
 
 from support import held
 from support.custody import Study, WriterProcess, answers, connect, reconnect
-from wardgate.custody.client import has
+from wardgate.custody.client import CustodyClient, has
 from wardgate.custody.parse import Record, parse_record
 from wardgate.custody.record import Flow, Outcome, Quality
 from wardgate.custody.wire import Op, Status
@@ -57,6 +57,18 @@ def writer_of(queue: Queue, place: Path, *options: str) -> WriterProcess:
     return WriterProcess(place, "--queue", str(queue.folder), *options)
 
 
+def begun(queue: Queue, place: Path, stores: int = 1, room: int | None = None) -> tuple[WriterProcess, CustodyClient, Study]:
+    """A writer, a worker of it, and its association with so many records in the log."""
+    writer = writer_of(queue, place)
+    client = connect(writer.socket)
+    study = Study(client)
+    study.open() if room is None else study.open(room)
+    for _ in range(stores):
+        study.store()
+    answers(client, 1 + stores)
+    return writer, client, study
+
+
 def records(writer: WriterProcess) -> list[Record]:
     return [parse_record(entry) for entry in writer.entries()]
 
@@ -80,12 +92,7 @@ WHOLE = [("open", None), ("store", 1), ("store", 2), ("store", 3), ("close", 3)]
 
 
 def test_what_a_lost_worker_had_acknowledged_is_in_the_log_before_its_association_is_closed(tmp_path: Path, queue: Queue) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    study.store()
-    answers(client, 2)
+    writer, client, study = begun(queue, tmp_path)
     for _ in range(2):
         queue.hold(study)
     client.close()
@@ -98,11 +105,7 @@ def test_what_a_lost_worker_had_acknowledged_is_in_the_log_before_its_associatio
 
 @pytest.mark.parametrize("options", [(), ("--fresh",)], ids=["waits for its workers", "waits for nobody"])
 def test_a_writer_that_comes_after_a_crash_finds_it_and_nothing_twice(tmp_path: Path, queue: Queue, options: tuple[str, ...]) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    answers(client, 1)
+    writer, client, study = begun(queue, tmp_path, stores=0)
     for _ in range(3):
         queue.hold(study)
     writer.kill()
@@ -116,11 +119,7 @@ def test_a_writer_that_comes_after_a_crash_finds_it_and_nothing_twice(tmp_path: 
 
 
 def test_a_worker_that_lives_on_sends_the_same_again_and_it_stands_there_once(tmp_path: Path, queue: Queue) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    answers(client, 1)
+    writer, client, study = begun(queue, tmp_path, stores=0)
     writer.kill()
     texts = []
     for seq in (1, 2):
@@ -141,12 +140,7 @@ def test_a_worker_that_lives_on_sends_the_same_again_and_it_stands_there_once(tm
 
 
 def test_with_a_queue_that_cannot_be_read_no_association_is_given_up_until_it_can(tmp_path: Path, queue: Queue) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    study.store()
-    answers(client, 2)
+    writer, client, study = begun(queue, tmp_path)
     for _ in range(2):
         queue.hold(study)
     segments = queue.folder / "queue"
@@ -167,12 +161,7 @@ def test_with_a_queue_that_cannot_be_read_no_association_is_given_up_until_it_ca
 
 
 def test_what_a_power_cut_left_half_and_what_was_taken_back_is_no_record(tmp_path: Path, queue: Queue) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    study.store()
-    answers(client, 2)
+    writer, client, study = begun(queue, tmp_path)
     half = queue.hold(study)
     held.flip(half, -1)
     client.close()
@@ -184,12 +173,7 @@ def test_what_a_power_cut_left_half_and_what_was_taken_back_is_no_record(tmp_pat
 
 
 def test_what_was_acknowledged_goes_in_also_where_no_room_was_held_for_it(tmp_path: Path, queue: Queue) -> None:
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open(0)  # and without room of its own
-    study.store()
-    answers(client, 2)
+    writer, client, study = begun(queue, tmp_path, room=0)
     for _ in range(2):
         queue.hold(study)
     client.close()
@@ -200,12 +184,7 @@ def test_what_was_acknowledged_goes_in_also_where_no_room_was_held_for_it(tmp_pa
 
 def test_a_segment_that_the_log_is_known_to_have_is_not_read(tmp_path: Path, queue: Queue) -> None:
     """Which is what bounds the look: it is written down when nobody writes the segment any more and the log has it all."""
-    writer = writer_of(queue, tmp_path)
-    client = connect(writer.socket)
-    study = Study(client)
-    study.open()
-    study.store()
-    answers(client, 2)
+    writer, client, study = begun(queue, tmp_path)
     entry = queue.hold(study)
     queue.store.put_away()
     other = Store(queue.folder, FileWrapper(tmp_path / "key"))

@@ -29,6 +29,9 @@ _MAX_ANSWERS: Final = (MAX_PACKET - 1) // ANSWER.size
 _RESERVE: Final = struct.Struct("!I")
 
 
+QUEUE_IS: Final = b"queue\0"  # the master says it on the control socket, before a path: instances in hold are there
+
+
 class Op(IntEnum):
     """What an item asks for."""
 

@@ -32,7 +32,7 @@ from wardgate.custody.recover import Damaged
 from wardgate.custody.seal import Sealer, read_checkpoint
 from wardgate.custody.state import Entry
 from wardgate.custody.tokennews import TokenBook
-from wardgate.custody.wire import ANSWER, NO_INDEX, Op, Status
+from wardgate.custody.wire import ANSWER, NO_INDEX, QUEUE_IS, Op, Status
 from wardgate.log import Log
 
 _OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.EVENT))
@@ -44,7 +44,6 @@ _MAX_CONNECTIONS: Final = 256
 MAX_EVENTS: Final = 64  # of one turn
 _CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
-QUEUE_IS: Final = b"queue\0"  # on the control socket, before a path: there is a queue now
 _YIELD_SECONDS: Final = 10.0
 
 

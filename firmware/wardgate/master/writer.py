@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from wardgate.codes import Code
+from wardgate.custody.wire import QUEUE_IS
 from wardgate.master import control
 from wardgate.master.backoff import Backoff
 from wardgate.master.knock import Knock
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.loop import Loop, Timer
 
-_QUEUE_IS = b"queue\0"  # `custody.writer`, whose import would cost the master memory
 _MAX_NEWS = 1024
 _NEWS_AT_ONCE = 64
 _AGAIN_SECONDS = 0.1
@@ -131,7 +131,7 @@ class Writer:
         self._config = config
         if came and self._control is not None:
             try:
-                self._control.send(_QUEUE_IS + os.fsencode(config["hold"]["directory"]))
+                self._control.send(QUEUE_IS + os.fsencode(config["hold"]["directory"]))
             except OSError:  # it does not read; the next one starts with it
                 self.kill()
 
