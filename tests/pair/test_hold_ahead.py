@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from support import held
-from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, silent, store, until
+from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, associate, silent, status, store, until
 from support.slowdisk import SlowDisk
-from support.wire import ASSOCIATE_AC, P_DATA, Wire, associate_rq, status_of
+from support.wire import Wire
 from wardgate.custody.wire import Op, Status
 from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.row import ANSWERED
@@ -28,19 +28,6 @@ def relay(folder: Path) -> Iterator[Relay]:
     hold = Hold(folder / "hold", folder / "hold.key", True, keep_free_bytes=1 << 20)
     with Relay(folder, delivery=Delivery.HOLD, hold=hold, hold_transfer_syntaxes=("1.2.840.10008.1.2.1",), record_seconds=60) as made:
         yield made
-
-
-def associate(relay: Relay) -> Wire:
-    near = relay.dial()
-    near.send(associate_rq("CT1", "PACS"))
-    assert near.read()[0] == ASSOCIATE_AC
-    return near
-
-
-def status(near: Wire) -> int:
-    kind, body = near.read()
-    assert kind == P_DATA, kind
-    return status_of(body)
 
 
 def waiting(folder: Path) -> list[Entry]:

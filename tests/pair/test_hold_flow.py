@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from support import held
-from support.relaykit import Relay, store, until
+from support.relaykit import Relay, associate, status, store, until
 from support.slowdisk import SlowDisk
-from support.wire import ABORT, ASSOCIATE_AC, P_DATA, Wire, associate_rq, status_of
 from wardgate.codes import Code
 from wardgate.hold import pots, slabs
 from wardgate.hold.store import Store
@@ -33,19 +32,6 @@ def relay(request: pytest.FixtureRequest, folder: Path) -> Iterator[Relay]:
     hold = Hold(folder / "hold", folder / "hold.key", True, keep_free_bytes=1 << 20)
     with Relay(folder, hash_threads=request.param, delivery=Delivery.HOLD, hold=hold, hold_transfer_syntaxes=(EXPLICIT,)) as made:
         yield made
-
-
-def associate(relay: Relay) -> Wire:
-    near = relay.dial()
-    near.send(associate_rq("CT1", "PACS"))
-    assert near.read()[0] == ASSOCIATE_AC
-    return near
-
-
-def status(near: Wire) -> int:
-    kind, body = near.read()
-    assert kind == P_DATA, "aborted" if kind == ABORT else kind
-    return status_of(body)
 
 
 def held_digests(folder: Path) -> list[str]:

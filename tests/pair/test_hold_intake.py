@@ -15,8 +15,8 @@ from support import held, relaykit
 from support.command_sets import CT, command_set, element, us
 from support.isclbetween import through
 from support.isclsocket import box_table
-from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, message, pdv, silent, store, until
-from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, Wire, associate_rq, status_of
+from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, associate, message, pdv, silent, status, store, until
+from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
 from wardgate.custody.wire import Op, Status
 from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.seal import CHUNK_BYTES
@@ -42,20 +42,6 @@ def box(folder: Path, delivery: Delivery = Delivery.HOLD, **words: object) -> Re
 def relay(folder: Path) -> Iterator[Relay]:
     with box(folder) as made:
         yield made
-
-
-def associate(relay: Relay, max_pdu: int = 16384) -> Wire:
-    near = relay.dial()
-    near.send(associate_rq("CT1", "PACS", max_pdu=max_pdu))
-    kind, body = near.read()
-    assert kind == ASSOCIATE_AC, (kind, body[:8].hex())
-    return near
-
-
-def status(near: Wire) -> int:
-    kind, body = near.read()
-    assert kind == P_DATA, kind
-    return status_of(body)
 
 
 def waiting(folder: Path) -> list[Entry]:

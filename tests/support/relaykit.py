@@ -18,7 +18,7 @@ from support import tlskit
 from support.command_sets import store_request, store_response
 from support.isclsocket import IsclSocket
 from support.processes import LOOPBACK, until
-from support.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv
+from support.wire import ABORT, ASSOCIATE_AC, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv, status_of
 from wardgate.custody import wire
 from wardgate.custody.wire import Op, Status
 from wardgate.iscl.terms import Role as IsclRole
@@ -404,3 +404,19 @@ def _listener() -> socket.socket:
     sock.bind((LOOPBACK, 0))
     sock.listen(64)
     return sock
+
+
+def associate(relay: Relay, max_pdu: int = 16384) -> Wire:
+    """Return a modality's connection to a box that accepts it itself."""
+    near = relay.dial()
+    near.send(associate_rq("CT1", "PACS", max_pdu=max_pdu))
+    kind, body = near.read()
+    assert kind == ASSOCIATE_AC, (kind, body[:8].hex())
+    return near
+
+
+def status(near: Wire) -> int:
+    """Return the status of the response that comes next."""
+    kind, body = near.read()
+    assert kind == P_DATA, "aborted" if kind == ABORT else kind
+    return status_of(body)
