@@ -46,8 +46,9 @@ test: lint types test-py313 ## lint, types, every test group (those that cannot 
 	$(PY) -m pytest -rs -m alone tests
 
 .PHONY: test-fast
-test-fast: setup ## the groups that need nothing but Python: unit, vectors, pair
+test-fast: setup ## what needs no machine and no peer: unit, vectors, pair, and of the image what starts nothing
 	$(PY) -m pytest -rs -x $(PARALLEL) tests/unit tests/vectors tests/pair
+	$(PY) -m pytest -rs -x $(PARALLEL) -m "not slow" tests/image
 
 .PHONY: test-py313
 test-py313: setup ## unit, vectors and pair under the product's Python 3.13, where it is present
