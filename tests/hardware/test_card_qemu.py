@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.card import CardFile
-from support.processes import Program, run, until
+from support.processes import Program, run, tied, until
 from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
 
@@ -25,7 +25,7 @@ class Qemu:
         words = ["qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-display", "none", "-S", "-m", "32", "-device", "nec-usb-xhci"]
         words += ["-device", "usb-ccid", "-chardev", f"socket,id=card,server=on,wait=off,path={self.chardev}"]
         words += ["-device", "ccid-card-passthru,chardev=card,debug=3", "-qmp", f"unix:{self._monitor},server=on,wait=off"]
-        self.program = Program(words, folder / "qemu.txt")
+        self.program = Program(tied(words), folder / "qemu.txt")
 
     def connect(self) -> socket.socket:
         """Return a connection to the card's chardev."""

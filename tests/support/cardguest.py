@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from support.card import CardFile
-from support.processes import Program, until
+from support.processes import Program, tied, until
 from virtualcard.card import Card
 from virtualcard.vscard import Vscard
 
@@ -44,7 +44,7 @@ class CardGuest:
         words += ["-chardev", f"socket,id=card,server=on,wait=off,path={self._chardev}", "-device", "ccid-card-passthru,chardev=card"]
         line = f"console=ttyS0 panic=1 quiet ward.digest={digest.hex()} ward.pin={pin.decode()}"
         words += ["-kernel", str(base / "vmlinuz"), "-initrd", str(base / "initrd.img"), "-append", line]
-        self._program = Program(words, folder / "guest.txt")
+        self._program = Program(tied(words), folder / "guest.txt")
 
     def __enter__(self) -> CardGuest:
         until(self._chardev.exists, "QEMU listens")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.nics import NICS
-from support.processes import unix_connection
+from support.processes import tied, unix_connection
 from wardtools.pki import make_test_pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def run(folder: Path, *words: str) -> Report:
         argv += ["-drive", f"file={image},format=raw,if=virtio,readonly=on"]
     for name, (cable, mac) in NICS.items():
         argv += ["-netdev", f"hubport,id={name},hubid={cable}", "-device", f"virtio-net-pci,netdev={name},mac={mac},romfile="]
-    guest = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    guest = subprocess.Popen(tied(argv), stdin=subprocess.DEVNULL)
     try:
         sockets = tuple(unix_connection(folder / name, guest) for name in ("asks", "monitor"))
         threading.Thread(target=_pass_on, args=sockets, daemon=True).start()

@@ -92,6 +92,13 @@ def listens(port: int, host: str = LOOPBACK) -> bool:
     return False
 
 
+def tied(argv: Sequence[str | Path]) -> list[str]:
+    """Return the words of a program that the kernel kills when the thread that started it ends, however that ends.
+
+    For machines in QEMU: one that a killed test leaves takes a core until somebody sees it. The process id is the program's own."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)]
+
+
 class Program:
     """One running program. Its output goes to `log_path`."""
 

@@ -20,7 +20,7 @@ import pexpect.fdpexpect
 
 from support.imagekit import Image, account
 from support.machine import X86_64, Machine
-from support.processes import unix_connection
+from support.processes import tied, unix_connection
 from support.taps import Cables
 from support.units import TREE
 
@@ -149,6 +149,12 @@ class QemuBox:
         """Tell whether it is powered on."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id of its QEMU; it must be on."""
+        assert self._process is not None
+        return self._process.pid
+
     def power_on(self, frozen: Frozen | None = None) -> None:
         """Start it, or go on from `frozen` (its disk must be an overlay of that one's)."""
         path, monitor = self.folder / "shell.sock", self.folder / "monitor.sock"
@@ -178,7 +184,7 @@ class QemuBox:
         argv += ["-device", "i6300esb", "-action", "watchdog=none"]
         log = (self.folder / "qemu.log").open("ab")
         fds = tuple(self._cables.fds.values()) if self._cables is not None else ()
-        self._process = subprocess.Popen([*argv, *self._devices], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
+        self._process = subprocess.Popen(tied([*argv, *self._devices]), stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
         log.close()
         try:
             self._socket = unix_connection(path, self._process)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.processes import until
+from support.processes import tied, until
 
 
 @contextlib.contextmanager
@@ -17,7 +17,7 @@ def tpm(folder: Path) -> Iterator[Path]:
     control = folder / "control"
     control.unlink(missing_ok=True)
     argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={control}", "--flags", "startup-clear"]
-    program = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    program = subprocess.Popen(tied(argv), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(control.exists, "swtpm listens", 20)
         yield control

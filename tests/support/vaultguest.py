@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support import softtpm
+from support.processes import tied
 from support.units import TREE
 
 KEPT = TREE / "build" / "vaultguest"
@@ -169,7 +170,7 @@ def boot(initrd: Path, image: Path, chip: Path, more: str = "") -> dict[str, lis
     argv += ["-append", f"console=ttyS0 no_timer_check panic=-1 loglevel=4 {more}", "-drive", f"file={image},format=raw,if=virtio"]
     argv += softtpm.devices(chip)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+        subprocess.run(tied(argv), stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
     text = console.read_text(errors="replace").replace("\r", "")
     assert "GUEST end" in text, text[-3000:]
     said: dict[str, list[str]] = {"console": [text]}
