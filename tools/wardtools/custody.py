@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
-from wardgate.custody.cosignature import COSIGNED, WitnessKey, check_cosignatures
+from wardgate.custody.cosignature import WitnessKey, check_cosignatures
 from wardgate.custody.files import read_file
 from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey
 from wardgate.custody.parse import RecordError, parse_record
@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--instance", metavar="UID", help="the last store record of this SOP Instance")
     which.add_argument("--index", type=int)
+    command.add_argument(
+        "--witness", type=Path, action="append", default=[], help="file with vkeys of witnesses: prefer a checkpoint that they signed"
+    )
     command = commands.add_parser("check-proof", help="verify a proof file, without the log")
     command.add_argument("proof", type=Path)
     command.add_argument("--key", type=Path, required=True)
@@ -103,20 +106,21 @@ def _witnesses(log: LogDirectory, key: VerifierKey, witnesses: list[WitnessKey],
     if not witnesses:
         findings.note("no witness was named: that the owner of the log's key did not make it all again cannot be shown")
         return
-    try:
-        note = read_file(str(log.path / COSIGNED), MAX_NOTE)
-        seen = check_cosignatures(note, witnesses)
-        size = open_checkpoint(note, key).size
-    except FileNotFoundError:
-        seen, note, size = [], b"", 0
-    except NoteError as error:
-        findings.wrong(f"{COSIGNED}: {error}")
-        return
-    for cosignature in seen:
-        findings.facts.append(f"witness {cosignature.witness.name} signed the first {size} records at {utc(cosignature.time_seconds)}")
-    if seen:
-        verify_since(log, key, note, findings)
-    else:
+    seen: dict[str, tuple[int, int]] = {}
+    for path, note in log.cosigned():
+        try:
+            found = check_cosignatures(note, witnesses)
+            size = open_checkpoint(note, key).size
+        except NoteError as error:
+            findings.wrong(f"{path}: {error}")
+            continue
+        for cosignature in found:
+            seen[cosignature.witness.name] = max((size, cosignature.time_seconds), seen.get(cosignature.witness.name, (0, 0)))
+        if found:
+            verify_since(log, key, note, findings)
+    for name, (size, seconds) in seen.items():
+        findings.facts.append(f"witness {name} signed the first {size} records at {utc(seconds)}")
+    if not seen:
         findings.note("none of the witnesses named has signed a checkpoint of this log")
 
 
@@ -182,7 +186,7 @@ def _prove(options: argparse.Namespace) -> int:
     log, key = LogDirectory(options.log), read_key(options.key)
     open_checkpoint(log.note(), key)
     place = last_store(log, options.instance) if options.index is None else options.index
-    sys.stdout.write(make_proof(log, key, place).decode())
+    sys.stdout.write(make_proof(log, key, place, read_witnesses(options.witness)).decode())
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
+from wardgate.custody.cosigned import names_in, read_cosigned
 from wardgate.custody.files import read_file
 from wardgate.custody.note import MAX_NOTE
 from wardgate.custody.recover import Damaged, records_of, replay
@@ -39,6 +40,10 @@ class LogDirectory:
     def note(self) -> bytes:
         """Return the checkpoint file. Raises `OSError`."""
         return read_file(str(self.path / "checkpoint"), MAX_NOTE)
+
+    def cosigned(self) -> list[tuple[str, bytes]]:
+        """Return (path, note) of the checkpoints that witnesses signed, the newest first. Raises `OSError`."""
+        return read_cosigned(lambda path: read_file(self._text + path, MAX_NOTE), names_in(self._text))
 
     def read(self, path: str) -> bytes:
         """Return a tile or entry bundle. Raises `OSError`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wardgate.custody.checkpoint import open_checkpoint
-from wardgate.custody.cosignature import COSIGNED, Cosignature, WitnessKey, check_cosignatures, parse_witness_key
-from wardgate.custody.files import read_file
-from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key
+from wardgate.custody.cosignature import Cosignature, WitnessKey, check_cosignatures, parse_witness_key
+from wardgate.custody.cosigned import parse_cosigned
+from wardgate.custody.note import NoteError, VerifierKey, parse_key
 from wardgate.custody.parse import parse_record
 from wardgate.custody.proof import check_proof, encode_proof
 from wardgate.custody.tiles import WIDTH, TileError, read_tile, tile_path
@@ -19,27 +20,31 @@ class KeyFileError(Exception):
     """A file that was named for its keys does not hold them."""
 
 
-def best_note(log: LogDirectory, key: VerifierKey, place: int) -> bytes:
-    """Return the checkpoint to prove record `place` under: the cosigned one when it covers it, else the newest. Raises `ProofError`."""
+def best_note(log: LogDirectory, key: VerifierKey, place: int, witnesses: Sequence[WitnessKey] = ()) -> bytes:
+    """Return the checkpoint to prove record `place` under: of those that cover it the one that most of `witnesses` signed, then that most
+    witnesses signed at all, then the newest. Raises `ProofError`."""
     if place < 0:
         raise ProofError(f"record {place} is not in the log")
-    try:
-        note = read_file(str(log.path / COSIGNED), MAX_NOTE)
-        if open_checkpoint(note, key).size > place:
-            return note
-    except (OSError, NoteError):
-        pass
     note = log.note()
-    checkpoint = open_checkpoint(note, key)
-    if place >= checkpoint.size:
+    size = open_checkpoint(note, key).size
+    found = [] if place >= size else [((0, 0, size), note)]
+    for _, each in log.cosigned():
+        try:
+            if (size := open_checkpoint(each, key).size) > place:
+                found.append(((len(check_cosignatures(each, list(witnesses))), len(parse_cosigned(each).witnesses), size), each))
+        except NoteError:
+            continue
+    if not found:
         state = "durable but not yet signed" if place < log.view().durable else "not in the log"
-        raise ProofError(f"record {place} is {state}; the checkpoint covers {checkpoint.size} records")
-    return note
+        raise ProofError(f"record {place} is {state}; the checkpoint covers {open_checkpoint(note, key).size} records")
+    return max(found)[1]
 
 
-def make_proof(log: LogDirectory, key: VerifierKey, place: int) -> bytes:
-    """Return the proof of record `place`, checked. Raises `ProofError`, `TileError`, `NoteError`, `OSError`."""
-    note = best_note(log, key, place)
+def make_proof(log: LogDirectory, key: VerifierKey, place: int, witnesses: Sequence[WitnessKey] = ()) -> bytes:
+    """Return the proof of record `place`, checked; `witnesses`: whose cosignatures are wanted.
+
+    Raises `ProofError`, `TileError`, `NoteError`, `OSError`."""
+    note = best_note(log, key, place, witnesses)
     checkpoint = open_checkpoint(note, key)
     tree = log.tree(checkpoint)
     try:

@@ -147,7 +147,7 @@ def _prove(log: LogDirectory, key: VerifierKey, witnesses: list[WitnessKey], lif
     try:
         for place in places:
             try:
-                life.proofs[place] = make_proof(log, key, place)
+                life.proofs[place] = make_proof(log, key, place, witnesses)
             except (ProofError, TileError) as error:
                 life.wrong[place] = str(error)
         life.proofs = dict(list(life.proofs.items())[-_MAX_PROOFS:])

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from wardgate.custody.note import NoteError, check_name, split_note
 
-COSIGNED: Final = "cosigned"  # file in the log directory: the newest checkpoint that witnesses signed, with their lines
+COSIGNED: Final = "cosigned"  # file in the log directory: the newest checkpoint that a witness signed, with their lines
 _TYPE: Final = b"\x04"  # signed-note, "Signature types"
 _LENGTH: Final = 8 + 64  # timestamped_signature: u64, Ed25519 signature
 _MAX_TIME: Final = 2**63 - 1
@@ -61,8 +61,12 @@ def message(text: str, time_seconds: int) -> bytes:
 
 def cosignature_line(key: WitnessKey, time_seconds: int, signature: bytes) -> str:
     """Return the signature line of `signature`, made over `message(text, time_seconds)`."""
-    data = key.key_id + time_seconds.to_bytes(8, "big") + signature
-    return f"\u2014 {key.name} {b64encode(data).decode()}\n"
+    return signature_line(key.name, key.key_id, time_seconds.to_bytes(8, "big") + signature)
+
+
+def signature_line(name: str, key_id: bytes, data: bytes) -> str:
+    """Return the line of a signed note that `split_note` would take apart into these three."""
+    return f"\u2014 {name} {b64encode(key_id + data).decode()}\n"
 
 
 def check_cosignatures(note: bytes, keys: list[WitnessKey]) -> list[Cosignature]:

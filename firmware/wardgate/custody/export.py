@@ -1,17 +1,18 @@
 """`wardgate custody export DIR`: a copy of the signed log for read-only media, checked while it is made.
 
-It has the checkpoint, the public key, what witnesses signed, and exactly the tiles and bundles of that checkpoint's tree; records
+It has the checkpoint, the public key, what witnesses signed, and exactly the tiles and bundles of these checkpoints' trees; records
 that are durable but not signed yet are left for the next export. Nothing but `wardtool` and the key is needed to verify it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Final, NamedTuple, TextIO
 
 from wardgate.codes import Code
 from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
-from wardgate.custody.cosignature import COSIGNED
+from wardgate.custody.cosigned import names_in, parse_cosigned, read_cosigned
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.note import MAX_NOTE, NoteError, parse_key
 from wardgate.custody.parse import RecordError, parse_record
@@ -23,7 +24,8 @@ A custody log, copied whole at {size} records. To verify it, with the public key
 
     wardtool custody verify DIRECTORY --key box.vkey
 
-Files: checkpoint (signed head), vkey (public key, to compare), cosigned (what witnesses signed), tile/ (C2SP tlog-tiles).
+Files: checkpoint (signed head), vkey (public key, to compare), cosigned and cosigned-older/ (what witnesses signed),
+tile/ (C2SP tlog-tiles).
 """
 
 
@@ -48,10 +50,16 @@ def export(log: str, target: str) -> Exported:
     if os.listdir(target):
         raise ExportError(f"{target} is not empty")
     vkey = read_file(os.path.join(log, "vkey"), 4096)
+    # Before the head: what witnesses sign while the tiles are copied may be of a tree that has grown, and would look rolled back here.
+    cosigned = read_cosigned(lambda path: read_file(os.path.join(log, path), MAX_NOTE), names_in(log))
     note = read_file(os.path.join(log, "checkpoint"), MAX_NOTE)
     head = open_checkpoint(note, parse_key(vkey.decode("utf-8", "replace")))
     copy = _Copy(log, target)
     pruned = _walk(copy, head)
+    for path, kept in cosigned:
+        copy.put(path, kept)
+        with contextlib.suppress(NoteError):
+            _edge(copy, parse_cosigned(kept).size, head.size)
     _finish(copy, head, note, vkey)
     return Exported(head.size, pruned, copy.bytes)
 
@@ -81,12 +89,21 @@ def _walk(copy: _Copy, head: Checkpoint) -> int:
     return pruned
 
 
+def _edge(copy: _Copy, size: int, head: int) -> None:
+    """Put beside the partial tiles of a tree of `head` entries those that it had at `size`: tlog-tiles names a tile by its width."""
+    for level in range(8):
+        number, width = divmod(size >> (8 * level), WIDTH)
+        whole = min(WIDTH, (head >> (8 * level)) - number * WIDTH)
+        if not 0 < width < whole < WIDTH:
+            continue  # whoever finds no partial tile takes the full one
+        copy.put(tile_path(level, number, width), copy.read_copy(tile_path(level, number, whole))[: width * HASH])
+        if level == 0:
+            data = copy.read_copy(tile_path(None, number, whole))
+            copy.put(tile_path(None, number, width), data[: sum(2 + len(entry) for entry in decode_bundle(data, width))])
+
+
 def _finish(copy: _Copy, head: Checkpoint, note: bytes, vkey: bytes) -> None:
     copy.put("vkey", vkey)
-    try:
-        copy.put(COSIGNED, read_file(os.path.join(copy.log, COSIGNED), MAX_NOTE))
-    except FileNotFoundError:
-        pass
     copy.put("README", _README.format(size=head.size).encode())
     copy.put("checkpoint", note)  # last: a copy that was cut off has none
     for place, _, _ in os.walk(copy.target, topdown=False):

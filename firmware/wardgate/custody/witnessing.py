@@ -1,7 +1,8 @@
 """Shows the newest checkpoint to the witnesses and keeps what they sign: `python -m wardgate.custody.witnessing CONFIG`.
 
 A short-lived program that the master starts every now and then, beside the writer: it reads the log as anybody may, and writes the
-file `cosigned` (checkpoint with cosignatures) and `witness.json` (what each witness said) in the log directory.
+file `cosigned` (checkpoint with cosignatures; which older ones stay too: `cosigned.py`) and `witness.json` (what each witness said) in
+the log directory.
 C2SP tlog-witness, tlog-cosignature.
 """
 
@@ -17,9 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wardgate.codes import Code
+from wardgate.custody import cosigned
 from wardgate.custody.checkpoint import Checkpoint, open_checkpoint
-from wardgate.custody.cosignature import COSIGNED, WitnessKey, check_cosignatures, parse_witness_key
-from wardgate.custody.files import read_file, sync_directory, write_durably
+from wardgate.custody.cosignature import WitnessKey, check_cosignatures, parse_witness_key, signature_line
+from wardgate.custody.cosigned import Cosigned
+from wardgate.custody.files import read_file, write_durably
 from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey, parse_key, split_note
 from wardgate.custody.tiles import MAX_BUNDLE, TileError, TileTree
 from wardgate.custody.tree import ProofError, consistency_proof
@@ -119,10 +122,21 @@ def _cosigned(log: Shown, key: WitnessKey, body: bytes) -> Outcome:
     return Outcome(Seen.REFUSED, detail=f"no signature of {key.name} with key id {key.key_id.hex()} in the answer")
 
 
-def keep(directory: str, log: Shown, lines: list[str]) -> None:
-    """Keep the checkpoint with its cosignatures. Raises `OSError`."""
-    write_durably(os.path.join(directory, COSIGNED), log.note + "".join(lines).encode())
-    sync_directory(directory)
+def keep(directory: str, log: Shown, lines: list[str], keys: list[WitnessKey]) -> None:
+    """Keep the checkpoint with its cosignatures, beside those of `keys` that are kept and good. Raises `OSError`, `NoteError`."""
+
+    def good(one: Cosigned) -> Cosigned:
+        """Leave out what was damaged on the disk."""
+        for key in keys:
+            data = one.witnesses.get((key.name, key.key_id))
+            try:
+                if data is not None:
+                    check_cosignatures(f"{one.text}\n{signature_line(key.name, key.key_id, data)}".encode(), [key])
+            except NoteError:
+                del one.witnesses[key.name, key.key_id]
+        return one
+
+    cosigned.keep(directory, log.note + "".join(lines).encode(), good)
 
 
 def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> bool:
@@ -138,8 +152,10 @@ def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> boo
         return False
     now = {}
     lines = []
+    keys = []
     for witness in witnesses:
         key = parse_witness_key(witness.key)
+        keys.append(key)
         known = before.get(key.name, {})
         size = known.get("size")
         outcome = show(opened, key, size if isinstance(size, int) else 0, partial(post, witness.url, witness.anchors))
@@ -154,9 +170,9 @@ def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> boo
             log.event(_CODES[outcome.seen], key.name, size=outcome.size, detail=outcome.detail or "-")
     try:
         if lines:
-            keep(place, opened, lines)
+            keep(place, opened, lines, keys)
         write_durably(os.path.join(place, STATUS), json.dumps(now).encode())
-    except OSError as error:
+    except (OSError, NoteError) as error:
         log.event(Code.WITNESS_NOT_KEPT, detail=error)
         return False
     return len(lines) == len(witnesses)
