@@ -10,7 +10,7 @@ from wardkeys.config import ISCL_CARD, Config
 from wardkeys.cryptoki.failures import ModuleUnusable
 from wardkeys.cryptoki.module import Module
 from wardkeys.holder import Holder
-from wardkeys.pin import Latch
+from wardkeys.pin import Latch, Latches
 from wardkeys.service import Service
 from wardkeys.token import TokenThread
 
@@ -19,9 +19,10 @@ def build(config: Config, log: Log) -> Service:
     """Return a service whose token threads have begun. Raises `OSError` when the socket cannot be had."""
     modules: dict[str, Module] = {}
     tokens: list[TokenThread] = []
+    latches = Latches()
     for one in config.tokens:
         unusable = None
-        latch = Latch(os.path.join(config.state_dir, f"{one.name}.pin-refused"), one.pin_file or "")
+        latch = Latch(os.path.join(config.state_dir, f"{one.name}.pin-refused"), one.pin_file or "", latches)
         if one.module == ISCL_CARD:
             from wardkeys.cardholder import CardHolder
 

@@ -247,12 +247,17 @@ class CardHolder:
         """Verify the PIN, unless it was refused before."""
         if self.config.pin_file is None or card.verified():
             return State.PRESENT, "", None
-        if self._latch.closed:
-            return State.PIN_REFUSED, "the PIN was refused and is not tried again", self.report.tries
+        serial = card.serial.hex()
+        with self._latch.turn(serial) as closed:
+            if closed:
+                return State.PIN_REFUSED, closed, self.report.tries
+            return self._tried(card, serial, self.config.pin_file)
+
+    def _tried(self, card: IsclCard, serial: str, pin_file: str) -> tuple[State, str, int | None]:
         if not self.config.use_last_try and card.tries() == 1:
             return State.PIN_REFUSED, "one try is left; it is not used without unsafe_use_last_try", 1
         try:
-            with Pin(self.config.pin_file) as (buffer, length):
+            with Pin(pin_file) as (buffer, length):
                 card.verify(buffer.raw[:length])
         except KeyServiceError as error:
             return State.FAILED, f"{error.code} {error.detail}", None
@@ -262,7 +267,7 @@ class CardHolder:
             if error.code is not Code.CARD_PIN_WRONG:
                 raise
             try:
-                self._latch.close()
+                self._latch.close(serial)
             except KeyServiceError as unsafe:
                 self.log.event(unsafe.code, token=self.config.name, detail=unsafe.detail)
             return State.PIN_REFUSED, "the card refused the PIN", error.tries

@@ -21,8 +21,14 @@ def log_in(session: Session, there: Token, config: TokenConfig, latch: Latch, lo
         return State.BLOCKED, "no try of the PIN is left"
     if config.pin_file is None or not there.flags & c.CKF_LOGIN_REQUIRED:
         return State.PRESENT, ""
-    if latch.closed:
-        return State.PIN_REFUSED, "the PIN was refused and is not tried again"
+    with latch.turn(there.serial) as closed:
+        if closed:
+            return State.PIN_REFUSED, closed
+        return _try(session, there, config, latch, log)
+
+
+def _try(session: Session, there: Token, config: TokenConfig, latch: Latch, log: Log) -> tuple[State, str]:
+    assert config.pin_file is not None
     if tries_of(there, False) == 1 and not config.use_last_try:
         return State.PIN_REFUSED, "one try is left; it is not used without unsafe_use_last_try"
     if is_low(there.flags):
@@ -38,7 +44,7 @@ def log_in(session: Session, there: Token, config: TokenConfig, latch: Latch, lo
         if error.rv not in WRONG_PIN:
             raise
         try:
-            latch.close()
+            latch.close(there.serial)
         except KeyServiceError as unsafe:
             log.event(unsafe.code, token=config.name, detail=unsafe.detail)
         return State.PIN_REFUSED, str(error)

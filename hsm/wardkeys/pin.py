@@ -1,14 +1,18 @@
 """The PIN: read from its file for one login and wiped; and the memory of a refused one, which outlives the process.
 
 A refused PIN must not be tried again, not even by a service that is started again and again: each try counts towards blocking the
-card. So a refusal is kept in a file with the identity (not the content) of the PIN file that was used.
+card. So a refusal is kept in a file with the identity (not the content) of the PIN file that was used, and the card's serial number:
+a card may be meant by several sections of keys.toml (its PIV keys and its ISCL application), whose PIN is one and the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import stat
+import threading
+from collections.abc import Iterator
 from typing import Any, Final
 
 from wardgate.codes import Code
@@ -52,26 +56,59 @@ class Pin:
         ctypes.memset(self._buffer, 0, len(self._buffer))
 
 
-class Latch:
-    """Remembers that the PIN in a file was refused. Reads and writes one small file."""
+class Latches:
+    """The latches of one service: a card that refused the PIN of one section is tried by none."""
 
-    def __init__(self, memory: str, pin_file: str) -> None:
+    def __init__(self) -> None:
+        self._all: list[Latch] = []
+        self._turns: dict[str, threading.Lock] = {}
+
+    def add(self, latch: Latch) -> None:
+        """One more, before the service begins."""
+        self._all.append(latch)
+
+    def refused_by(self, serial: str) -> bool:
+        """Did the card of this serial number refuse the PIN of any section, and has nobody said since that there is another one?"""
+        return any(latch.closed and latch.serial == serial for latch in self._all if serial)
+
+    def turn(self, serial: str) -> threading.Lock:
+        """Return the lock of a card: who looks whether its PIN may be tried has it until the try is over."""
+        return self._turns.setdefault(serial, threading.Lock())
+
+
+class Latch:
+    """Remembers that the PIN in a file was refused, and by which card. Reads and writes one small file."""
+
+    def __init__(self, memory: str, pin_file: str, latches: Latches | None = None) -> None:
         self._memory = memory
         self._pin_file = pin_file
-        self._identity = _remembered(memory)
+        self._identity, self.serial = _remembered(memory)
+        self._latches = latches or Latches()
+        self._latches.add(self)
 
     @property
     def closed(self) -> bool:
         """Was the PIN refused, and has nobody said since that there is another one?"""
         return bool(self._identity)
 
-    def close(self) -> None:
-        """Remember that the PIN was refused; in this process at least when the file cannot be written."""
-        self._identity = _identity(self._pin_file) or "gone"
+    @contextlib.contextmanager
+    def turn(self, serial: str) -> Iterator[str]:
+        """While no other section tries a PIN on this card: why none may be tried, "" when one may."""
+        with self._latches.turn(serial):
+            if self.closed:
+                yield "the PIN was refused and is not tried again"
+            elif self._latches.refused_by(serial):
+                yield "the card refused the PIN of another section, and none is tried"
+            else:
+                yield ""
+
+    def close(self, serial: str = "") -> None:
+        """Remember that the card refused the PIN; in this process at least when the file cannot be written."""
+        self._identity, self.serial = _identity(self._pin_file) or "gone", serial
         try:
             descriptor = os.open(self._memory, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(self._identity)
+                file.write(f"{self._identity}\n{serial}")
                 file.flush()
                 os.fsync(file.fileno())
             self._sync_name()
@@ -98,16 +135,17 @@ class Latch:
             os.close(folder)
 
 
-def _remembered(memory: str) -> str:
-    """Return the identity in the file, "" where there is none. A file that is empty (a full disk, a power cut) is a refusal all the same:
-    it is made only for one."""
+def _remembered(memory: str) -> tuple[str, str]:
+    """Return identity and serial number in the file, ("", "") where there is none. A file that is empty (a full disk, a power cut) is a
+    refusal all the same: it is made only for one."""
     try:
         with open(memory, encoding="ascii", errors="replace") as file:
-            return file.read(200) or "unknown"
+            identity, _, serial = file.read(300).partition("\n")
+            return identity or "unknown", serial
     except FileNotFoundError:
-        return ""
+        return "", ""
     except OSError:
-        return "unknown"
+        return "unknown", ""
 
 
 def _identity(path: str) -> str:

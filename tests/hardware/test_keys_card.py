@@ -10,9 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-from support.card import CardFile, KeySlot, Slot, personalise
+from support.card import CardFile, KeySlot, Slot, load_iscl, personalise
 from support.keyservice import KeyService
 from wardgate.codes import Code
+from wardkeys.card.iscl import Kind, Purpose
 from wardkeys.card.piv import Algorithm
 from wardkeys.errors import KeyServiceError
 from wardtools.pki import Leaf, Pki
@@ -108,6 +109,26 @@ def test_a_wrong_pin_costs_the_card_one_try_and_the_rest_is_shown(rig: Rig) -> N
     service.start()
     assert service.state("ct1") == "pin-refused"
     assert rig.slot.card.state.pin.tries == 2
+
+
+def test_a_card_that_two_sections_mean_loses_one_try_to_a_wrong_pin(rig: Rig) -> None:
+    """Its PIV keys by OpenSC and its ISCL application: one card, one PIN, and the same mistake in two files."""
+    load_iscl(rig.slot.card, {(Purpose.TO_CLIENT, 1): (Kind.DES, bytes.fromhex("FEDCBA9876543210"))})
+    rig.slot.insert()
+    rig.service.add_token("iscl", "iscl-card", "ward-ct1", "999999")
+    service = rig.start(pin="999999")
+    for _ in range(2):  # a restart forgets nothing
+        for name in ("ct1", "iscl"):
+            service.until_state(name, "pin-refused")
+        assert rig.slot.card.state.pin.tries == 2
+        service.stop()
+        service.start()
+    for name in ("ct1", "iscl"):
+        service.set_pin(name, "123456")
+    service.reload()
+    for name in ("ct1", "iscl"):
+        service.until_state(name, "present")
+    assert rig.slot.card.state.pin.tries == 3
 
 
 def test_a_key_that_wants_the_pin_each_time_is_refused_by_name(rig: Rig) -> None:
