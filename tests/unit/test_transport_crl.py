@@ -187,6 +187,14 @@ def test_what_is_not_a_whole_crl_is_refused(server: Server, tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_large_list_comes_at_a_time_and_the_next_waits_for_it(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crlfetch, "_LARGE", 10)
+    with crlfetch._one_large:
+        assert failure(url(server), tmp_path, total_seconds=0.2) is Code.CRL_FETCH_FAILED
+    assert crlfetch.fetch(url(server), tmp_path)
+    assert not crlfetch.fetch(url(server), tmp_path), "whoever had it let it go"
+
+
 def test_only_http_is_fetched_also_by_redirection(server: Server, tmp_path: Path) -> None:
     for address in ("https://127.0.0.1/a.crl", "ldap://127.0.0.1/a", "file:///etc/passwd", "http:///a"):
         assert failure(address, tmp_path) is Code.CRL_URL_REFUSED

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +23,7 @@ from wardgate.log import Log
 from wardgate.transport import chain as chains
 from wardgate.transport.crl import MAX_BYTES, MAX_FETCHED, MAX_WANTED, url_name
 from wardgate.transport.crllist import CrlList
+from wardgate.transport.crlround import fetch_all
 from wardgate.transport.errors import CrlError, PeerRefused
 from wardgate.transport.patience import connect_until
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 STEP_SECONDS: Final = 10.0  # connect, and each wait for bytes
 TOTAL_SECONDS: Final = 60.0
 _REDIRECTS: Final = 2
+_LARGE: Final = 4 << 20
+_one_large = threading.Lock()  # several lists come at once, but one of more than _LARGE bytes: the memory of the box is small
 _KEEP_SECONDS: Final = 30 * 86400  # a file that came so long ago goes, when nothing asks for it any more
 
 
@@ -58,7 +63,7 @@ def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_s
 
 
 def urls_of(config: Config, folder: Path) -> list[str]:
-    """Return all URLs to fetch, each once, at most 256."""
+    """Return all URLs to fetch, each once, at most 256: of policy and own certificates first, the others in another order each time."""
     found: dict[str, None] = {}
     for _, tls in config.tls_tables:
         if tls.crl_policy == "off":
@@ -66,7 +71,9 @@ def urls_of(config: Config, folder: Path) -> list[str]:
         found.update(dict.fromkeys(tls.crl_urls))
         for path in (tls.anchors, *(pair.chain for pair in tls.certificates)):
             found.update(dict.fromkeys(_points(path)))
-    found.update(dict.fromkeys(_wanted(folder / "wanted")))
+    seen = list(_wanted(folder / "wanted"))
+    random.shuffle(seen)  # when a round has no time for all, it is not the same ones each time
+    found.update(dict.fromkeys(seen))
     return list(found)[:MAX_FETCHED]
 
 
@@ -83,13 +90,12 @@ def main(arguments: list[str]) -> int:
     log = Log("crlfetch")
     failed = False
     urls = urls_of(config, folder)
-    for url in urls:
-        try:
-            if fetch(url, folder):
-                log.event(Code.CRL_FETCHED, url=url)
-        except CrlError as error:
+    for url, result in fetch_all(urls, lambda each: fetch(each, folder)):
+        if isinstance(result, CrlError):
             failed = True
-            log.event(error.code, detail=error.detail)
+            log.event(result.code, detail=result.detail)
+        elif result:
+            log.event(Code.CRL_FETCHED, url=url)
     _sweep(folder, urls)
     return int(failed)
 
@@ -112,6 +118,7 @@ def _download(url: str, step_seconds: float, deadline: float) -> bytes:
 def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) -> bytes | str:
     """Return the body, or the place of a redirection."""
     connection = http.client.HTTPConnection(host, port, timeout=step_seconds)
+    large = False
     try:
         connect_until(connection, deadline)
         connection.request("GET", path or "/", headers={"Accept": "application/pkix-crl, */*", "Connection": "close"})
@@ -123,6 +130,10 @@ def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) 
         body = bytearray()
         while chunk := response.read1(1 << 16):
             body += chunk
+            if len(body) > _LARGE and not large:
+                large = _one_large.acquire(timeout=max(0.0, deadline - time.monotonic()))
+                if not large:
+                    raise TimeoutError("another large list is coming")
             if len(body) > MAX_BYTES:
                 raise ValueError(f"over {MAX_BYTES} bytes")
         if response.length:
@@ -130,6 +141,8 @@ def _get(host: str, port: int, path: str, step_seconds: float, deadline: float) 
         return bytes(body)
     finally:
         connection.close()
+        if large:
+            _one_large.release()
 
 
 def _replace(target: Path, data: bytes) -> None:
