@@ -542,7 +542,7 @@ class Code(Enum):
         413,
         Side.PEER,
         Level.ERROR,
-        "more C-STORE requests under way than are followed",
+        "more C-STORE requests, or storage commitment reports, under way than are followed",
         "lower the asynchronous operations window of that side",
     )
     CONNECT_FAILED = _row(

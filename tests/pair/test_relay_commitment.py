@@ -148,6 +148,41 @@ def test_an_answer_that_comes_before_its_report_is_whole_says_0110_and_holds_not
     assert "COMMITMENT_NOT_RECORDED" in relay.codes()
 
 
+def test_no_report_passes_without_a_record_however_many_have_no_answer(relay: Relay) -> None:
+    with associate(relay, Role.PEER) as pair:
+        for message in range(1, 41):
+            pair.pass_on(*report(message, instances=1))
+        until(lambda: len(commitments(relay)) == 40, "each is recorded")
+        for message in range(1, 41):
+            pair.pass_on(answer(message), back=True)
+        pair.release()
+
+
+def test_one_report_more_than_are_followed_ends_the_association(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.relay.flow.MAX_UNDER_WAY", 3)
+    with associate(relay, Role.PEER) as pair:
+        for message in (1, 1, 1):  # PS3.7 9.1 forbids one message ID for all, which hides none of them
+            pair.pass_on(*report(message, instances=1))
+        pair.near.send(report(1, instances=1)[0])
+        assert pair.far.read()[0] == 7, "not one byte of the fourth passed"
+    assert "TOO_MANY_STORES" in relay.codes()
+    until(lambda: len(commitments(relay)) == 3, "the others are recorded")
+
+
+def test_two_reports_of_one_message_id_each_have_their_answer_wait(relay: Relay) -> None:
+    with associate(relay, Role.PEER) as pair:
+        pair.pass_on(*report(5))
+        until(lambda: len(commitments(relay)) == 2, "the first is recorded")
+        relay.writer.hold(Op.STORE)
+        pair.pass_on(*report(5))
+        pair.pass_on(answer(5), back=True)
+        pair.far.send(answer(5))
+        assert silent(pair.near), "the second answer waits for the second report"
+        relay.writer.release()
+        assert pair.near.whole() == answer(5)
+        pair.release()
+
+
 def test_a_report_that_cannot_be_read_passes_and_is_named(relay: Relay) -> None:
     with associate(relay, Role.PEER) as pair:
         command, _ = report()

@@ -236,7 +236,7 @@ class Association:
         return known[1]
 
     def store_begins(self, flow: Flow, store: Store) -> None:
-        """A C-STORE request is about to leave. Raises `NoLogSpace`, `TooManyStores`."""
+        """A C-STORE request is about to leave. Raises `NoLogSpace`, `TooManyUnderWay`."""
         assert self.ledger is not None
         assert self.back is not None
         if not self.ledger.room(self.out.stores.count + self.back.stores.count):

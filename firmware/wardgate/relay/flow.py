@@ -11,7 +11,7 @@ from wardgate.relay.hasher import Digest
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause
 from wardgate.relay.nobody import NOBODY
-from wardgate.relay.stores import Store, Stores
+from wardgate.relay.stores import MAX_UNDER_WAY, Store, Stores, TooManyUnderWay
 from wardgate.upperlayer.walker import Segment, Sink, Walker
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ RESPONSE: Final = 0x8000  # PS3.7 E.1: this bit of the Command Field
 PENDING: Final = 0xFF00  # PS3.7 C.1.1: FF00 and FF01, sub-operations or matches are continuing
 _REPORT: Final = (_REPORT_RQ, int(CommandField.N_EVENT_REPORT_RSP))
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.14: who reported does it again
-MAX_UNDER_WAY: Final = 16  # reports without an answer
 
 
 class Flow:
@@ -58,7 +57,7 @@ class Flow:
         self.back: Flow | None = None  # the other direction
         self.stores = Stores()
         self.reframer: Reframer | None = None  # where data sets are edited; without it they pass where they lie
-        self.reports: dict[int, PassingReport] = {}  # without an answer yet, by message ID
+        self.reports: list[PassingReport] = []  # without an answer yet, in order: a message ID that comes twice is answered twice
         self._reporting: PassingReport | None = None  # whose data set is passing
         self.walker = Walker(self, max_pdu, max_associate)
         source.walker = self.walker
@@ -151,15 +150,19 @@ class Flow:
     def _report(self, context: int, transfer_syntax: str, parsed: Command, command: bytearray) -> Sink | None:
         """Storage commitment: a report passes, or what answers one (PS3.4 J.3.3)."""
         if parsed.command_field == _REPORT_RQ:
-            if parsed.sop_class != SOP_CLASS or not parsed.has_data_set or len(self.reports) >= MAX_UNDER_WAY:
+            if parsed.sop_class != SOP_CLASS or not parsed.has_data_set:
                 return None
+            if len(self.reports) >= MAX_UNDER_WAY:  # one more would pass without its records
+                raise TooManyUnderWay(f"{len(self.reports)} storage commitment reports without an answer")
             from wardgate.relay.reports import PassingReport
 
             self._reporting = PassingReport(parsed.message_id, transfer_syntax, self.association.sent_by(self))
-            self.reports[parsed.message_id] = self._reporting
+            self.reports.append(self._reporting)
             return self._reporting.take
-        report = self.back.reports.pop(parsed.message_id_responded, None) if self.back is not None else None
+        reports = self.back.reports if self.back is not None else []
+        report = next((each for each in reports if each.message == parsed.message_id_responded), None)
         if report is not None:
+            reports.remove(report)
             segments, shift = self.walker.segments, len(self._deferred) - self.walker.passed
             self._waits += 1
             self.source.pause(Pause.RECORD)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MAX_UNDER_WAY: Final = 256  # PS3.7 D.3.3.3 lets peers agree on more; none known does
 
 
-class TooManyStores(Exception):
-    """More C-STOREs without a response than we follow."""
+class TooManyUnderWay(Exception):
+    """More C-STOREs, or storage commitment reports, without a response than we follow."""
 
     code = Code.TOO_MANY_STORES
 
@@ -83,9 +83,9 @@ class Stores:
         return len(self.under_way) + len(self._again)
 
     def begin(self, store: Store) -> None:
-        """A request begins to pass. Raises `TooManyStores`."""
+        """A request begins to pass. Raises `TooManyUnderWay`."""
         if self.count >= MAX_UNDER_WAY:
-            raise TooManyStores
+            raise TooManyUnderWay
         if store.message in self.under_way:
             self._again.append(store)
         else:
