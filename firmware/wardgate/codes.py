@@ -474,6 +474,13 @@ class Code(Enum):
         "the custody log took no open entry; the association was rejected",
         "look at the custody lines: disk full, or the writer is gone",
     )
+    STORE_NOT_PROPOSED = _row(
+        430,
+        Side.PEER,
+        Level.ERROR,
+        "an instance, or a storage commitment report, in an association that proposed no class for it; aborted before it left the box",
+        "report it to the maker of that side; it has to propose the SOP class",
+    )
     PDU_INVALID = _row(
         401,
         Side.PEER,

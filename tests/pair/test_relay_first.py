@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 import time
@@ -13,7 +12,7 @@ import pytest
 from support import tlskit
 from support.relaykit import Relay, until
 from support.tlskit import make_tls
-from support.wire import Wire, associate_ac, associate_rq
+from support.wire import Wire, associate_ac, associate_rq, readable
 from wardgate.policy.model import Role
 from wardgate.relay import first
 from wardgate.transport.tls import TlsChannel
@@ -53,11 +52,17 @@ def answered(peer: Wire) -> None:
     peer.send(associate_ac(peer.whole()))
 
 
+def ask(socks: list[socket.socket]) -> list[int]:
+    """Return the descriptors of those on which a ClientHello came."""
+    return readable(*(sock.fileno() for sock in socks), seconds=0)
+
+
 def asking(socks: list[socket.socket], seconds: float = 0.4) -> list[socket.socket]:
     """Return those on which a ClientHello comes."""
-    until(lambda: select.select(socks, [], [], 0)[0], "one asks")
+    until(lambda: ask(socks), "one asks")
     time.sleep(seconds)
-    return select.select(socks, [], [], 0)[0]
+    found = ask(socks)
+    return [sock for sock in socks if sock.fileno() in found]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +85,7 @@ def test_one_goes_first_and_the_others_resume_its_session(folder: Path) -> None:
         peers = [hospital.shake(early)]
         rest = [sock for sock in socks if sock is not early]
         time.sleep(0.2)
-        assert not select.select(rest, [], [], 0)[0], "there is no session before the first answer"
+        assert not ask(rest), "there is no session before the first answer"
         answered(peers[0][0])
         for sock in rest:
             peers.append(hospital.shake(sock))
@@ -173,7 +178,7 @@ def test_when_the_first_fails_the_others_go_on_at_once(folder: Path, how: str) -
             socks[0].close()
         else:
             callers[0].sock.close()
-        until(lambda: len(select.select(socks[1:], [], [], 0)[0]) == 2, "both ask, long before their patience ends")
+        until(lambda: len(ask(socks[1:])) == 2, "both ask, long before their patience ends")
         leave(callers, [])
         for sock in socks:
             sock.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 import struct
 import threading
@@ -18,7 +17,20 @@ from support import tlskit
 from support.command_sets import store_request, store_response
 from support.isclsocket import IsclSocket
 from support.processes import LOOPBACK, until
-from support.wire import ABORT, ASSOCIATE_AC, P_DATA, RELEASE_RP, RELEASE_RQ, Wire, associate_ac, associate_rq, pdu, pdv, status_of
+from support.wire import (
+    ABORT,
+    ASSOCIATE_AC,
+    P_DATA,
+    RELEASE_RP,
+    RELEASE_RQ,
+    Wire,
+    associate_ac,
+    associate_rq,
+    pdu,
+    pdv,
+    readable,
+    status_of,
+)
 from wardgate.custody import wire
 from wardgate.custody.wire import Op, Status
 from wardgate.iscl.terms import Role as IsclRole
@@ -94,6 +106,11 @@ class StandInWriter:
         self._clients, self._waiting, self._listener = [], [], None
         self.path.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Go for good."""
+        self.vanish()
+        os.close(self._wake)
+
     def hold(self, *ops: Op) -> None:
         """Do not answer these until `release`."""
         self.held |= set(ops)
@@ -131,14 +148,14 @@ class StandInWriter:
     def _serve(self) -> None:
         assert self._listener is not None
         while self._running:
-            ready, _, _ = select.select([self._wake, self._listener, *self._clients], [], [])
-            for sock in ready:
-                if sock is self._wake:
+            socks = {sock.fileno(): sock for sock in (self._listener, *self._clients)}
+            for fd in readable(self._wake, *socks):
+                if fd == self._wake:
                     os.eventfd_read(self._wake)
-                elif sock is self._listener:
+                elif socks[fd] is self._listener:
                     self._clients.append(self._listener.accept()[0])
                 else:
-                    self._packet(sock)
+                    self._packet(socks[fd])
 
     def _packet(self, sock: socket.socket) -> None:
         try:
@@ -289,7 +306,7 @@ class Relay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._control.send(encode({"do": "stop"}))
         self._thread.join(_SECONDS)
-        self.writer.vanish()
+        self.writer.close()
         for sock in (self._control, *self._called.values(), *self._listen.values()):
             sock.close()
         if kind is None:
@@ -391,7 +408,7 @@ class Pair:
 
 def silent(peer: Wire, seconds: float = 0.3) -> bool:
     """Tell whether nothing at all comes for this long."""
-    return not select.select([peer.sock], [], [], seconds)[0]
+    return not readable(peer.sock.fileno(), seconds=seconds)
 
 
 def _out(code: str) -> dict[str, object]:

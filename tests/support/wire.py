@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -105,6 +106,14 @@ def store_pdus(one: Sample, context: int = 3, message: int = 1, chunk: int = 160
     pieces = [body[at : at + chunk] for at in range(0, len(body), chunk)]
     last = len(pieces) - 1
     return [pdv(context, 3, store_rq(one, message)), *(pdv(context, 2 * (number == last), piece) for number, piece in enumerate(pieces))]
+
+
+def readable(*descriptors: int, seconds: float | None = None) -> list[int]:
+    """Return which of these can be read, once one of them can or `seconds` are over. `select` would end at descriptor 1024."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
 
 class Wire:

@@ -65,10 +65,15 @@ class Site:
         finally:
             reader.close()
 
-    def close(self) -> None:
+    def settle(self) -> None:
+        """Wait for the threads, which end."""
         self.files.goes.set()
         self._threads.close(SECONDS)
         self._writes.close(SECONDS)
+
+    def close(self) -> None:
+        self.settle()
+        self.store.close()
 
 
 @pytest.fixture(params=[False, True], ids=["beside", "inline"])
@@ -135,7 +140,7 @@ def test_what_is_dropped_or_cut_in_the_middle_leaves_nothing_and_the_rest_is_sti
     feed(dropped, data[2_000_000:])
     assert site.end(dropped) == (None, None)
     assert dropped.hexdigest() == hashlib.sha256(data).hexdigest()
-    site.close()
+    site.settle()
     assert not site.store.entries() and not held.unfinished(Path(site.store.directory))
 
 

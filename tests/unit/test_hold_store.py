@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,10 @@ def key(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, key: Path) -> Store:
-    return Store(tmp_path / "hold", FileWrapper(key))
+def store(tmp_path: Path, key: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "hold", FileWrapper(key))
+    yield made
+    made.close()
 
 
 def put(store: Store, data: bytes, piece: int = 16000) -> Entry:

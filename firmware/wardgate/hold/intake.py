@@ -28,6 +28,7 @@ from wardgate.relay.defects import traceback_of
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.phase import Phase
+from wardgate.relay.refused import NotAccepted
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.errors import LocalError, PduError
 from wardgate.upperlayer.machine import Effect, Event
@@ -46,12 +47,6 @@ if TYPE_CHECKING:
 MAX_PENDING: Final = 16  # instances being made durable; a peer without asynchronous window has one
 _RELEASE_RP: Final = bytes((6, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 _LATE: Final = {Phase.ESTABLISHED: Code.IDLE, Phase.RELEASING: Code.RELEASE_LATE, Phase.ENDING: Code.RELEASE_LATE}
-
-
-class NotAccepted(Exception):
-    """A message on a context that was not accepted (PS3.8 9.3.5.1)."""
-
-    code = Code.CONTEXT_NOT_ACCEPTED
 
 
 class TooManyPending(Exception):

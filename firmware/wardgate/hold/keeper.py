@@ -131,7 +131,7 @@ class Keeper:
         if self._post is not None:
             self._post.close()
         self._teacher.close(CLOSE_SECONDS)
-        self.store.put_away()
+        self.store.close()
 
     def token(self, out: Out | None) -> None:
         """The token with the key of the queue is out, or it is there: without it nothing is accepted."""

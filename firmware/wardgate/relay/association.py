@@ -21,6 +21,7 @@ from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Side, State
 from wardgate.relay.opening import Opening
 from wardgate.relay.phase import Phase
+from wardgate.relay.refused import NoLogSpace, NotAccepted, NotOpened
 from wardgate.relay.releasing import release_asked, release_confirmed
 from wardgate.relay.stores import Store
 from wardgate.upperlayer.errors import LocalError, PduError
@@ -37,19 +38,6 @@ if TYPE_CHECKING:
     from wardgate.relay.hasher import Buffers
     from wardgate.relay.ledger import Ledger
     from wardgate.relay.pdus import Read
-
-
-class NotAccepted(Exception):
-    """A message on a context that was not accepted (PS3.8 9.3.5.1)."""
-
-    code = Code.CONTEXT_NOT_ACCEPTED
-
-
-class NoLogSpace(Exception):
-    """A C-STORE request that could not get its record must not leave the box."""
-
-    code = Code.LOG_SPACE_OUT
-
 
 _LATE: Final = {
     Phase.SHAKING: Code.HANDSHAKE_LATE,
@@ -235,10 +223,16 @@ class Association:
             raise NotAccepted(f"context {context}")
         return known[1]
 
+    def report_begins(self) -> None:
+        """A storage commitment report is about to leave. Raises `NotOpened`."""
+        if self.ledger is None:
+            raise NotOpened("N-EVENT-REPORT-RQ")
+
     def store_begins(self, flow: Flow, store: Store) -> None:
-        """A C-STORE request is about to leave. Raises `NoLogSpace`, `TooManyUnderWay`."""
-        assert self.ledger is not None
+        """A C-STORE request is about to leave. Raises `NoLogSpace`, `NotOpened`, `TooManyUnderWay`."""
         assert self.back is not None
+        if self.ledger is None:
+            raise NotOpened("C-STORE-RQ")
         if not self.ledger.room(self.out.stores.count + self.back.stores.count):
             raise NoLogSpace(f"{self.ledger.stores} instances of this association have records")
         flow.stores.begin(store)

@@ -152,6 +152,7 @@ class Flow:
         if parsed.command_field == _REPORT_RQ:
             if parsed.sop_class != SOP_CLASS or not parsed.has_data_set:
                 return None
+            self.association.report_begins()
             if len(self.reports) >= MAX_UNDER_WAY:  # one more would pass without its records
                 raise TooManyUnderWay(f"{len(self.reports)} storage commitment reports without an answer")
             from wardgate.relay.reports import PassingReport

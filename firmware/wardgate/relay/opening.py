@@ -1,7 +1,7 @@
 """How an association comes to be: the caller's handshake, its A-ASSOCIATE-RQ, policy, the open entry, the called side.
 
 Two things go on at once: the open entry is made durable, and the other leg connects and shakes hands. The A-ASSOCIATE-RQ leaves
-the box when both are done.
+the box when both are done. An association that proposes nothing that can be stored has no open entry.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from wardgate.custody.wire import Status
 from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
-from wardgate.policy.model import Commitment, Conformance, Delivery, Direction, StatusRule, Transport
+from wardgate.policy.model import Delivery, Direction, Transport
 from wardgate.relay.defects import code_of
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import direction_of, title_of
+from wardgate.relay.instead import choices_of_a_report, choices_to_hold, take_over
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
@@ -31,7 +32,7 @@ from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
 from wardgate.upperlayer.machine import Event
 from wardgate.upperlayer.pdu import AssociateRJ, AssociateRQ
-from wardgate.upperlayer.terms import ContextResult, RejectCause, RejectResult
+from wardgate.upperlayer.terms import RejectCause, RejectResult
 
 if TYPE_CHECKING:
     from wardgate.hold.offer import Choice
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from wardgate.relay.first import Turn
     from wardgate.relay.pdus import Read
     from wardgate.relay.secure import Secured
-    from wardgate.relay.tokens import Out
     from wardgate.transport.peer import PeerIdentity
 
 _FIRST_BYTES = 16
@@ -62,7 +62,6 @@ class Opening:
         self._other_ready = False
         self._first: dict[Side, bytes] = {}
         self._passed_on = False  # the A-ASSOCIATE-RQ has left the box
-        self._key_out: Out | None = None  # why nothing can be held
         self._choices: list[Choice] | None = None  # what the box answers itself, when it is to hold
 
     # --- the caller
@@ -149,12 +148,15 @@ class Opening:
         if a.left_out:
             classes = sorted({syntax for number, syntax in read.contexts if number in a.left_out})
             gate.event(Code.CONTEXT_LEFT_OUT, a.titles, link=a.link.name, contexts=len(a.left_out), classes=",".join(classes[:4]))
-        if a.link.delivery is Delivery.HOLD and a.direction is Direction.TO_HOSPITAL and not self._holds():
-            self._not_held()
-            return
+        if a.link.delivery is Delivery.HOLD and a.direction is Direction.TO_HOSPITAL:
+            self._choices = choices_to_hold(a)
+            if self._choices is None:
+                self._not_held()
+                return
         if a.link.delivery is not Delivery.RELAY and a.direction is Direction.TO_MODALITY:
-            self._reported_to()
-        self._open(calling, called)
+            self._choices = choices_of_a_report(a)
+        # A box that holds may have to answer in the other's place, and knows what it says by its ledger.
+        self._open(calling, called, records=read.may_store or a.link.delivery is not Delivery.RELAY)
 
     def _choose_caller(self, calling: str) -> None:
         """Several parties may call at this port from this address: take the one that has the AE title."""
@@ -188,7 +190,8 @@ class Opening:
 
     # --- open entry and called side, at once
 
-    def _open(self, calling: str, called: str) -> None:
+    def _open(self, calling: str, called: str, records: bool) -> None:
+        """Begin both. Without `records` no C-STORE can come, and there is no open entry."""
         a = self._a
         gate = self._gate
         assert a.callee is not None and a.callee.connect is not None
@@ -201,9 +204,12 @@ class Opening:
         holds = self._choices is not None
         target = self._target(a.callee.connect)
         requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
-        self._scope = Scope(gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
-        a.ledger = Ledger(gate, self._scope)
-        a.ledger.begin(self._entry_answered)
+        if records:
+            self._scope = Scope(gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
+            a.ledger = Ledger(gate, self._scope)
+            a.ledger.begin(self._entry_answered)
+        else:
+            self._entry_durable = True
         a.enter(Phase.OPENING, gate.limits.record_seconds if holds else gate.limits.connect_seconds)
         if holds:
             return
@@ -306,12 +312,13 @@ class Opening:
         a = self._a
         assert a.requestor is not None
         channel = a.requestor.channel
-        self._scope.set_requestor(
-            LegScope(
-                self._called, a.requestor.address, identity.fingerprint if identity else "",
-                f"{channel.version} {channel.cipher}" if channel is not None else "",
-            )
-        )  # fmt: skip
+        if a.ledger is not None:
+            self._scope.set_requestor(
+                LegScope(
+                    self._called, a.requestor.address, identity.fingerprint if identity else "",
+                    f"{channel.version} {channel.cipher}" if channel is not None else "",
+                )
+            )  # fmt: skip
         a.requestor.pause(Pause.EARLY)
         self._other_ready = True
         self._warn(identity)
@@ -331,7 +338,7 @@ class Opening:
             if self._choices is None:
                 self._go()
             else:
-                self._take_over()
+                take_over(a, self._choices)
         else:
             code = Code.CUSTODY_UNSIGNED_FULL if status is Status.UNSIGNED else Code.CUSTODY_REFUSED
             self._gate.event(code, a.titles, link=a.link.name, status=status.name)
@@ -448,11 +455,12 @@ class Opening:
             a.requestor.finish(close_notify=False)
         away = not self._passed_on and code.value.number // 100 != KEYS_CODES  # the called side, not our own card
         if away and a.ledger is not None and a.link.delivery is Delivery.RELAY_THEN_HOLD and a.direction is Direction.TO_HOSPITAL:
-            if self._holds():
+            self._choices = choices_to_hold(a)
+            if self._choices is not None:
                 self._scope.set_requestor(LegScope(self._called, HOLD_ADDRESS))
                 a.enter(Phase.OPENING, self._gate.limits.record_seconds)
                 if self._entry_durable:
-                    self._take_over()
+                    take_over(a, self._choices)
             else:
                 self._not_held()
             return
@@ -460,53 +468,14 @@ class Opening:
 
     # --- the box answers itself
 
-    def _holds(self) -> bool:
-        """Find what the box may accept in the destination's place; false when that is nothing."""
-        from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
-        from wardgate.hold.offer import choose
-
-        a = self._a
-        keeper = self._gate.keeper
-        assert keeper is not None and a.request is not None and a.callee is not None
-        self._key_out = keeper.key_out
-        if self._key_out is not None:
-            return False
-        known = keeper.recall(a.link, a.callee, a.request)
-        commits = a.callee.commitment is Commitment.STORED or (a.callee.commitment is Commitment.DESTINATION and COMMITMENT in known)
-        # PS3.15 A.1.1 d: who receives originals confirms them.
-        commits |= a.link.sop_instance_status is StatusRule.HOLDER and a.caller.sop_instance_status is Conformance.CONFORMS
-        choices = choose(a.request, known, a.callee.hold_transfer_syntaxes, a.link.sop_classes, a.left_out, commits)
-        self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
-        unknown = sum(choice.result > ContextResult.USER_REJECTION for choice in choices)
-        if self._choices is not None and unknown:
-            self._gate.event(Code.HOLD_CONTEXT_UNKNOWN, a.titles, link=a.link.name, contexts=unknown, of=len(choices))
-        return self._choices is not None
-
-    def _reported_to(self) -> None:
-        """A destination that calls for nothing but to report storage commitment reports to the box, which may have asked."""
-        from wardgate.hold.offer import choose, reports_only
-
-        a = self._a
-        assert a.request is not None
-        if a.caller.commitment is Commitment.DESTINATION and reports_only(a.request):
-            choices = choose(a.request, {}, (), a.link.sop_classes, a.left_out, True)
-            self._choices = choices if any(choice.result == ContextResult.ACCEPTANCE for choice in choices) else None
-
     def _not_held(self) -> None:
-        if self._key_out is not None:  # nothing is taken that could not be sealed
-            self._gate.event(self._key_out.code, self._a.titles, link=self._a.link.name, detail="the key of the queue is out")
+        keeper = self._gate.keeper
+        assert keeper is not None
+        if keeper.key_out is not None:  # nothing is taken that could not be sealed
+            self._gate.event(keeper.key_out.code, self._a.titles, link=self._a.link.name, detail="the key of the queue is out")
             self._reject(None, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
             return
         self._reject(Code.HOLD_FIRST_CONTACT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
-
-    def _take_over(self) -> None:
-        """The open entry is durable: from here on the box is the Storage SCP."""
-        from wardgate.hold.intake import HeldAssociation
-
-        a = self._a
-        keeper = self._gate.keeper
-        assert keeper is not None and self._choices is not None and a.ledger is not None and a.request is not None
-        HeldAssociation(a, a.ledger, keeper, a.request, self._choices)
 
     def _reject(self, code: Code | None, result: RejectResult, cause: RejectCause) -> None:
         a = self._a

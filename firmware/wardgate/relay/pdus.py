@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wardgate.dimse.storeless import may_store
 from wardgate.policy.decide import Decision, decide_association
 from wardgate.upperlayer.identity import UserIdentityAC, UserIdentityRQ
 from wardgate.upperlayer.pdu import PDU, AssociateAC, AssociateRQ, Limits, accepted_contexts, decode
@@ -24,13 +25,17 @@ MAX_BYTES: Final = 8192  # of one; longer ones are read each time
 class Read:
     """One PDU and what follows from it. The fields after `value` are those of an A-ASSOCIATE-RQ or -AC."""
 
-    __slots__ = ("_agreed", "_agreed_with", "_decided", "asynchronous", "called", "calling", "contexts", "kept", "maximum_length", "value")
+    __slots__ = (
+        "_agreed", "_agreed_with", "_decided",
+        "asynchronous", "called", "calling", "contexts", "kept", "maximum_length", "may_store", "value",
+    )  # fmt: skip
 
     def __init__(self, value: PDU) -> None:
         self.value = value
         self.calling = self.called = ""
         self.contexts: tuple[tuple[int, str], ...] = ()  # proposed: ID, abstract syntax
         self.maximum_length = 0
+        self.may_store = True  # a C-STORE can come under it
         self.asynchronous = False  # several operations may be under way (PS3.7 D.3.3.3)
         self.kept = True
         self._agreed: dict[int, tuple[str, str]] = {}
@@ -45,6 +50,7 @@ class Read:
             if isinstance(value, AssociateRQ):
                 self.calling, self.called = value.calling_ae, value.called_ae
                 self.contexts = tuple((context.id, context.abstract_syntax) for context in value.contexts)
+                self.may_store = may_store(abstract for _id, abstract in self.contexts)
 
     def decide(self, link: Link, direction: Direction, caller: Party) -> Decision:
         """Return what policy says of this A-ASSOCIATE-RQ. `link` and `caller` are of the worker's configuration, which never changes."""

@@ -25,7 +25,7 @@ class Pool:
         self._loop = loop
         self._size = size
         self._lanes: dict[str, Lane] = {}
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()  # `None`: nothing comes any more
         self._began: dict[int, float] = {}  # thread number -> since when it works; 0: it waits
         loop.each_tick(self._look)
 
@@ -39,6 +39,12 @@ class Pool:
         if token not in self._lanes:
             self._lanes[token] = Lane(self._loop)
         return self._lanes[token]
+
+    def close(self) -> None:
+        """Let each thread end when it has nothing to do; nothing more may be submitted."""
+        for pool in (self, *self._lanes.values()):
+            for _ in pool._began:
+                pool._queue.put(None)
 
     def submit(self, work: Callable[[], T], done: Callable[[T | None, Exception | None], None]) -> None:
         """Run `work` in a thread, then `done(result, error)` on the loop."""
@@ -76,6 +82,8 @@ class Pool:
         while True:
             began[number] = 0
             function = self._queue.get()
+            if function is None:
+                return
             began[number] = time.monotonic()
             function()
             del function  # while we wait it would keep an association that has ended

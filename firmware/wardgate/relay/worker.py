@@ -86,6 +86,7 @@ class Worker:
         self._loop.run()
         if self.gate.keeper is not None:
             self.gate.keeper.close()
+        self.gate.pool.close()
 
     def _secure_parties(self, config: Config, outs: dict[str, Out]) -> None:
         """Build the TLS contexts of this generation, but of parties whose token is out. Raises what transport raises: such a worker
