@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+from wardtools.witness.callers import MAX_CALLERS, Callers
 from wardtools.witness.judge import Witness
 from wardtools.witness.request import MAX_BODY, Answer
 
-_SECONDS: Final = 15.0
-_MAX_THREADS: Final = 32
+_SECONDS: Final = 15.0  # each wait for bytes
+_MAX_THREADS: Final = 2 * MAX_CALLERS  # those that were cut end in a moment
 
 
 class WitnessServer(ThreadingHTTPServer):
@@ -26,6 +27,7 @@ class WitnessServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
         self.witness = witness
+        self.callers = Callers()
         self._room = threading.Semaphore(_MAX_THREADS)
         self._context: ssl.SSLContext | None = None
         if tls is not None:
@@ -33,11 +35,16 @@ class WitnessServer(ThreadingHTTPServer):
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._context.load_cert_chain(*tls)
 
+    def service_actions(self) -> None:
+        """Called twice a second."""
+        self.callers.look()
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection a thread, or drop it when all are busy."""
+        """Give the connection a thread; at the cap another one gives way."""
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self.callers.enter(request, str(client_address[0]))
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -46,13 +53,20 @@ class WitnessServer(ThreadingHTTPServer):
             request.settimeout(_SECONDS)
             if self._context is not None:
                 try:
-                    request = self._context.wrap_socket(request, server_side=True)
+                    request = self._context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+                    self.callers.replace(request)
+                    request.do_handshake()
                 except (OSError, ValueError):
                     self.shutdown_request(request)
                     return
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
+
+    def close_request(self, request: Any) -> None:
+        """Close a connection that was entered, or not."""
+        self.callers.leave(request)
+        super().close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is no news."""
