@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ from wardgate.hold.seal import CHUNK_BYTES
 from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
 from wardgate.iscl.terms import HEADER_BYTES, MessageId
+from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Delivery, Hold, Role
+from wardgate.transport.sockets import PlainSockets
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -194,6 +197,47 @@ def test_a_peer_that_refuses_the_connection_lets_the_box_hold_and_one_that_answe
         near.sock.close()
         relay.settled()
         assert len(waiting(folder)) == 1
+
+
+class LateSockets(PlainSockets):
+    """As a factory that asks another process, which takes its time: `connect` ends when `give` is set."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        self.asked, self.give = threading.Event(), threading.Event()
+        self.mine, self.theirs = socket.socketpair()
+
+    def connect(self, endpoint: Endpoint, source: Endpoint | None = None) -> socket.socket:
+        self.asked.set()
+        self.give.wait(30)
+        return self.mine
+
+
+@pytest.mark.parametrize("entry_waits", [True, False])
+def test_a_socket_of_the_called_side_that_comes_when_the_box_holds_already_is_closed(folder: Path, entry_waits: bool) -> None:
+    with box(folder, Delivery.RELAY_THEN_HOLD, connect_seconds=0.3, record_seconds=60) as relay:
+        late = relay.gate.sockets = LateSockets()
+        if entry_waits:
+            relay.writer.hold(Op.OPEN)
+        near = relay.dial()
+        near.send(associate_rq("CT1", "PACS"))
+        assert late.asked.wait(20)
+        until(lambda: "CONNECT_LATE" in relay.codes(), "the called side was given up")
+        if not entry_waits:
+            until(lambda: "HOLD_BEGAN" in relay.codes(), "the box holds")
+        late.give.set()
+        late.theirs.settimeout(20)
+        assert late.theirs.recv(1) == b"", "it was closed, nothing was sent on it"
+        if entry_waits:
+            relay.writer.release()
+        kind, _ = near.read()
+        assert kind == ASSOCIATE_AC
+        near.send(*store(1))
+        assert status(near) == 0, "the association is none the worse for it"
+        near.sock.close()
+        relay.settled()
+        late.theirs.close()
 
 
 def test_an_answer_of_the_peer_is_passed_on_also_when_it_is_a_rejection(folder: Path) -> None:
