@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, peers
+from support import datasets, held, peers
 from support.gateway import tool
+from support.ondisk import stores, stores_of
 from support.processes import LOOPBACK, until
 from support.softhsm import PIN
 from support.tokenbench import LABEL, TokenBench, token_records
 from support.wire import ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, Wire, associate_rq, echo_rq, pdu, pdv, status_of, store_pdus
+from wardgate.hold.row import ANSWERED
 from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu", "openssl"), reason="needs DCMTK and openssl")
@@ -174,6 +176,46 @@ def test_the_log_grows_unsigned_up_to_its_bound_and_is_signed_on_return(box: Tok
     box.assert_log_verifies()
     words = [word.split()[0] for word in box.custody_events()]
     assert [word for word in words if word.startswith("signing")] == ["signing-stopped", "signing-resumed"]
+
+
+def test_what_is_held_with_its_record_keeps_to_the_bound_of_the_unsigned_log_and_is_logged_once_on_return(box: TokenBench) -> None:
+    """Decision 082: an instance that carries its record is answered ahead of the log, which takes no more than its bound."""
+    bound, sent = 12, 24
+    held.plan(box)
+    box.plan.custody = {"unsigned_records": bound}
+    box.start()
+    wire, rejected = associate(box)
+    assert rejected == ()
+    until(lambda: box.custody_report()["durable"] == box.custody_report()["signed"], "the open entry is signed")
+    box.hsm.remove()
+    until(lambda: box.custody_report()["signing"] == "out", "the log is not signed any more")
+    series = datasets.generate(box.folder / "series", sent, 16)
+    statuses = []
+    for number, one in enumerate(series, 1):
+        wire.send(*store_pdus(one, message=number))
+        statuses.append(status_of(wire.read()[1]))
+    taken = statuses.count(0)
+    assert statuses == [0] * taken + [0xA700] * (sent - taken), statuses
+    report = box.custody_report()
+    assert bound <= report["durable"] - report["signed"] <= bound + 2, "token records have a place of their own"
+    assert bound - 4 <= taken <= bound + ANSWERED
+    assert len(held.files(box)) == taken, "nothing is left of what was not acknowledged"
+    box.box.wait_code("HOLD_LOG_BEHIND")
+    logged = {record["sop_instance"] for record in stores(box.plan.log_dir)}
+    assert 1 <= sum(one.sop_instance not in logged for one in series[:taken]) <= ANSWERED, "so many are acknowledged and wait for the log"
+    box.hsm.put_back()
+    box.box.wait_code("HOLD_LOG_UP")
+    (more,) = datasets.generate(box.folder / "more", 1, 16, study=2)
+    wire.send(*store_pdus(more, message=99))
+    assert status_of(wire.read()[1]) == 0
+    wire.sock.close()
+    with held.pacs(box) as pacs:
+        held.wait_empty(box)
+    acknowledged = [*series[:taken], more]
+    assert [instance for instance, _ in pacs.taken] == [one.sop_instance for one in acknowledged]
+    for one in acknowledged:
+        assert [record["status"] for record in stores_of(box.plan.log_dir, one.sop_instance)] == ["0000"] * 2, "taken once and sent once"
+    box.assert_log_verifies()
 
 
 def test_a_box_that_starts_while_the_card_is_out_serves_as_soon_as_it_is_there(box: TokenBench) -> None:
