@@ -35,6 +35,13 @@ class Link:
         """Close the connection; the service forgets the challenges given to it."""
         self._socket.close()
 
+    def abandon(self) -> None:
+        """From another thread: whoever waits for an answer has waited enough."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has its answer, or never was connected
+
     def __enter__(self) -> Self:
         return self
 

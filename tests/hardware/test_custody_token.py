@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from support.custody import Study, WriterProcess, answers, connect
 from support.keyservice import KeyService
 from support.processes import until
+from support.slowtoken import SlowToken
 from support.softhsm import SoftHsm
 from wardgate.custody.client import ask
 from wardgate.custody.note import split_note
@@ -203,6 +205,35 @@ def test_no_more_records_are_taken_than_may_be_unsigned(place: Path, service: Ke
     client.close()
     assert writer.stop() == 0
     assert not writer.findings().errors
+
+
+def test_a_writer_gives_way_at_once_though_a_slow_card_signs(place: Path, folder: Path, hsm: SoftHsm) -> None:
+    """The one that comes gives up after 10 s, and a card may take 15: nobody would serve the workers."""
+    slow = SlowToken(folder, hsm)
+    service = KeyService(folder, slow.env, request_seconds=30)
+    service.add_token("ward-log", slow.module)
+    service.start()
+    service.until_state("ward-log", "present")
+    try:
+        first = TokenWriter(place, service, "--checkpoint-seconds", "0.2")
+        study(first)
+        first.wait_signed()
+        slow.say("12000")
+        signed = slow.signatures
+        study(first)
+        until(lambda: slow.signatures > signed, "the card signs")
+        began = time.monotonic()
+        second = TokenWriter(place, service, "--checkpoint-seconds", "0.2")
+        assert first.process.wait(10) == 0
+        study(second)
+        assert time.monotonic() - began < 10
+        slow.say("0")
+        second.wait_signed()
+        assert second.stop() == 0
+        assert not second.findings().errors
+        assert len(second.entries()) >= 15, "three studies of five records"
+    finally:
+        service.stop()
 
 
 def test_another_tokens_key_signs_nothing_in_this_log(place: Path, service: KeyService, hsm: SoftHsm, folder: Path) -> None:

@@ -121,11 +121,15 @@ class Background:
             self._done.pop(0)()
 
     def finish(self, sign: bool) -> None:
-        """Wait for the job; with `sign`, make the last checkpoint. The loop has ended."""
+        """End the job; with `sign`, let it end and make the last checkpoint. The loop has ended."""
+        if not sign:  # another writer waits for the log, and all workers for it: a card may take 15 s to sign
+            self._key.cancel()
+            self._join()
+            return
         self._join()
         self.collect()
         journal = self._journal
-        if not sign or journal.broken or journal.durable == journal.signed:
+        if journal.broken or journal.durable == journal.signed:
             return
         if self.signing.told:
             self._log.event(Code.CUSTODY_UNSIGNED, reason=self.signing.code, unsigned=journal.durable - journal.signed)

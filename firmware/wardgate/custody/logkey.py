@@ -18,7 +18,7 @@ from wardgate.token.naming import is_uri
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wardkeys.client import KeyClient
+    from wardkeys.client import Link
 
 SIGN_SECONDS: Final = 15.0
 
@@ -50,22 +50,33 @@ class TokenSigner:
     def __init__(self, uri: str, socket: str) -> None:
         self._uri = uri
         self._socket = socket
+        self._link: Link | None = None  # the last one
+        self._cancelled = False
 
     def public_key(self) -> bytes:
         """Return the SubjectPublicKeyInfo, DER. Raises `SignerAway`."""
-        return self._ask(lambda client: client.public(self._uri))
+        return self._ask(lambda link: link.public(self._uri))
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:
         """Sign `data`. Raises `SignerAway`. May take a second when a card does it."""
         digest = data if scheme is Scheme.ED25519 else sha256(data).digest()
-        return self._ask(lambda client: client.sign(self._uri, scheme.value, digest))
+        return self._ask(lambda link: link.sign(self._uri, scheme.value, digest))
 
-    def _ask(self, ask: Callable[[KeyClient], bytes]) -> bytes:
-        from wardkeys.client import KeyClient
+    def cancel(self) -> None:
+        """From another thread: nobody waits for the token any more, and nothing is asked from now on."""
+        self._cancelled = True
+        if self._link is not None:
+            self._link.abandon()
+
+    def _ask(self, ask: Callable[[Link], bytes]) -> bytes:
+        from wardkeys.client import Link
         from wardkeys.errors import KeyServiceError
 
         try:
-            return ask(KeyClient(self._socket, SIGN_SECONDS))
+            with Link(self._socket, SIGN_SECONDS) as self._link:
+                if self._cancelled:
+                    raise SignerAway(str(Code.KEY_SERVICE_IS_AWAY), "not asked: another writer takes over")
+                return ask(self._link)
         except KeyServiceError as error:
             raise SignerAway(str(error.code), error.detail) from error
         except OSError as error:
@@ -89,6 +100,7 @@ class LogKey:
         self.origin = origin
         self._signer = signer
         self._claimed: VerifierKey | None = None
+        self.cancelled = False
 
     def claim(self) -> VerifierKey:
         """Return the verifier key and keep it in the file `vkey`; a log that began under another key raises `NoteError`.
@@ -117,6 +129,12 @@ class LogKey:
     def forget(self) -> None:
         """Ask for the public key again before the next signature: another token may be there now."""
         self._claimed = None
+
+    def cancel(self) -> None:
+        """From another thread: no signature is wanted any more. Whoever waits for one, or is about to ask, gets `SignerAway`."""
+        self.cancelled = True
+        if isinstance(self._signer, TokenSigner):
+            self._signer.cancel()
 
     def note(self, text: str) -> str:
         """Return `text` as a note with our signature. Raises `NoteError`, `SignerAway`, `ValueError`."""

@@ -15,7 +15,7 @@ from typing import Final
 from wardgate.custody.checkpoint import Checkpoint, peek_checkpoint
 from wardgate.custody.files import read_file, sync_directory, write_durably
 from wardgate.custody.headcheck import must_be_signed
-from wardgate.custody.logkey import LogKey
+from wardgate.custody.logkey import LogKey, SignerAway
 from wardgate.custody.note import MAX_NOTE, NoteError, VerifierKey
 from wardgate.custody.recover import Damaged, Segment, records_of
 from wardgate.custody.tiles import MAX_BUNDLE, TileBuilder, TileError
@@ -87,6 +87,8 @@ class Sealer:
                 filled.append(path)
             if paced and count % _PACE_RECORDS == 0:
                 time.sleep(_PACE_SECONDS)
+                if self._key.cancelled:
+                    raise SignerAway("", "another writer takes over")
         for path, data in builder.partial():
             self._put(path, data, directories)
         for directory in sorted(directories):
