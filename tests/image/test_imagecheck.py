@@ -166,6 +166,7 @@ def test_of_the_words_that_a_package_is_configured_with_the_last_counts() -> Non
     assert misfits("--without-json", ("--with-json",)) == ["--with-json is --without-json"]
 
 
+@pytest.mark.timeout(600)  # kconfig of the whole tree, for each board, twice
 @pytest.mark.skipif(not BUILDROOT, reason="BUILDROOT_DIR is not given (the pinned Buildroot tree)")
 def test_the_pinned_tree_takes_ours_and_a_dependency_that_is_missing_is_named(copy: Path) -> None:
     status, told = _run(copy, BUILDROOT)
