@@ -174,7 +174,8 @@ class Life:
         waiting = [entry for entry in self.forwarder.entries() if entry.state is State.WAITING]
         for place, entry in enumerate(waiting[:5]):
             if place == 1 and number % 3 == 0:
-                if self.tried(lambda entry=entry: self.forwarder.set_aside(entry, {"status": "C000"})):  # type: ignore[misc]
+                aside = self.tried(lambda entry=entry: self.forwarder.set_aside(entry, {"status": "C000"}))  # type: ignore[misc]
+                if aside and self.tried(self.forwarder.sync):
                     self.say("aside", entry.stem)
                 continue
             self.answered(entry)

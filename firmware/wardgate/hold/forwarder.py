@@ -17,8 +17,9 @@ from wardgate.hold.commitment.post import WORD
 from wardgate.hold.confirming import MISSING, Confirming
 from wardgate.hold.confirming import WORD as RECORD
 from wardgate.hold.keeper import poke_path
+from wardgate.hold.kept import Kept
 from wardgate.hold.memory import Answer, ContextMemory, Pair
-from wardgate.hold.originals import COPIES, COPY, Originals
+from wardgate.hold.originals import Originals
 from wardgate.hold.parties import secure_parties
 from wardgate.hold.pause import Pauses
 from wardgate.hold.port import Port
@@ -44,8 +45,6 @@ from wardgate.relay.loop import IN, Loop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wardgate.hold.holding import Claim
-
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
 SYNC_SECONDS: Final = 0.5
@@ -55,6 +54,10 @@ LOCK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 15.0
 POKE_BYTES: Final = 65536
 _MAX_POKES: Final = 4096
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
 
 
 class Forwarder:
@@ -90,7 +93,7 @@ class Forwarder:
         self._recording: set[str] = set()
         self._later: set[str] = set()  # whose record could not be written, until the next look
         self._syncing = False
-        self._kept: dict[str, Entry] = {}  # answered and recorded, not committed yet
+        self.kept = Kept(self)
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
         self.originals = Originals(self)
@@ -159,9 +162,9 @@ class Forwarder:
         self.start_lanes()
 
     def _found(self, entry: Entry) -> None:
-        if entry.state in (State.ANSWERED, State.AWAITING) and entry.stem not in self._recording and entry.stem not in self._kept:
+        if entry.state in (State.ANSWERED, State.AWAITING) and entry.stem not in self._recording and entry.stem not in self.kept:
             if self.desk.keeps(entry.stem):
-                self._keep(entry)
+                self.kept.keep(entry)
             else:
                 self._unrecorded.setdefault(entry.stem, entry)
                 self._later.discard(entry.stem)
@@ -261,7 +264,7 @@ class Forwarder:
         """Records of an earlier life were written, or not."""
         self._settling = None
         for entry, pair, sop_class, instance in done:
-            self.delivered(entry, pair, sop_class, instance)
+            self.kept.delivered(entry, pair, sop_class, instance)
         for entry in failed:
             self.unrecorded(entry)
         if self._stop_at:
@@ -271,79 +274,9 @@ class Forwarder:
         """Its answer is written down, and its record is under way."""
         self._recording.add(entry.stem)
 
-    def delivered(self, entry: Entry, pair: Pair, sop_class: str, instance: str) -> None:
-        """Its answer and its record are durable: keep it until it is committed, or remove it."""
-
-        def known(original: bool) -> None:
-            self._recording.discard(entry.stem)
-            self.desk.delivered(
-                pair, sop_class, instance, entry.stem, lambda: self.release_kept(entry.stem), lambda: self._keep(entry), original
-            )  # fmt: skip
-
-        self._kept[entry.stem] = entry
-        route = self.route(pair.link, pair.peer)
-        if route is not None and self.originals.governs(route[0]):
-            self.originals.delivered(entry, *route, known)
-        else:
-            known(False)
-
-    def _keep(self, entry: Entry) -> None:
-        """It waits for its commitment, as the journal of commitment has it."""
-        if entry.state is not State.AWAITING:
-            try:
-                entry = self.store.await_commitment(entry)
-            except OSError as error:  # the journal knows it
-                self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
-            self._sync_soon()
-        self._kept[entry.stem] = entry
-
-    def release_kept(self, stem: str) -> None:
-        """Remove an instance that was kept."""
-        entry = self._kept.pop(stem, None)
-        if entry is not None:
-            self.remove(entry)
-
-    def committed(self, stem: str, peer: str, transaction: str, done: Callable[[], None]) -> None:
-        """The destination has committed an instance that was kept: remove it, or keep what may stay of an original."""
-
-        def settled(entry: Entry, now: Claim | None) -> None:
-            if now is not None and now.state in COPIES:
-                self.set_aside(entry, {"code": str(Code.ORIGINAL_TRANSFERRED), "reason": COPY, "status": now.state.name})
-            else:
-                self.remove(entry)
-
-        self._resolve(stem, True, peer, transaction, settled, done)
-
-    def not_committed(self, stem: str, peer: str, why: dict[str, Any], done: Callable[[], None]) -> None:
-        """It has not, or never said a word: put it into quarantine."""
-
-        def settled(entry: Entry, _now: Claim | None) -> None:
-            self.log.event(Code.HOLD_QUARANTINED, file=entry.name, **{key: word for key, word in why.items() if key != "code"})
-            self.set_aside(entry, why)
-
-        self._resolve(stem, False, peer, "", settled, done)
-
-    def _resolve(
-        self,
-        stem: str,
-        committed: bool,
-        peer: str,
-        transaction: str,
-        settled: Callable[[Entry, Claim | None], None],
-        done: Callable[[], None],
-    ) -> None:
-        entry = self._kept.get(stem)
-        if entry is None:
-            done()
-            return
-        kept = entry
-
-        def resolved(now: Claim | None) -> None:
-            self._kept.pop(stem, None)
-            settled(kept, now)
-            done()
-
-        self.originals.resolved(kept, committed, peer, transaction, resolved)
+    def recorded(self, entry: Entry) -> None:
+        """Its record is durable too."""
+        self._recording.discard(entry.stem)
 
     def put_back(self, entries: list[Entry]) -> None:
         """Give instances that were set aside their turn again."""
@@ -377,11 +310,6 @@ class Forwarder:
         """How many were answered and have no record yet."""
         return len(self._unrecorded)
 
-    @property
-    def kept_now(self) -> int:
-        """How many are kept until they are committed."""
-        return len(self._kept)
-
     def try_again(self) -> None:
         """A person asks: look at once, also for destinations that had no route."""
         self._no_route.clear()
@@ -399,9 +327,9 @@ class Forwarder:
             self.store.remove(entry)
         except OSError as error:  # found again at the next look: its record is then written once more
             self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
-        self._sync_soon()
+        self.sync_soon()
 
-    def _sync_soon(self) -> None:
+    def sync_soon(self) -> None:
         """Make notes durable that nobody waits for, several at once."""
         if not self._syncing:
             self._syncing = True
@@ -411,9 +339,21 @@ class Forwarder:
 
             self.loop.at(SYNC_SECONDS, lambda: self.syncer.sync(done))
 
-    def set_aside(self, entry: Entry, why: dict[str, Any]) -> None:
-        """Put an instance into quarantine, beside the loop."""
-        self.syncer.submit(lambda: self.store.set_aside(entry, why), lambda _error: None, sync=False)
+    def set_aside(self, entry: Entry, why: dict[str, Any], done: Callable[[], None] = _nothing) -> None:
+        """Put an instance into quarantine, at once: no look finds it waiting meanwhile. `done()`: it is durable, or could not be."""
+
+        def synced(error: Exception | None) -> None:
+            if error is not None:  # after a restart it may be found where it was
+                self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+            done()
+
+        try:
+            self.store.set_aside(entry, why)
+        except OSError as error:
+            caught = error
+            self.loop.soon(lambda: synced(caught))
+        else:
+            self.syncer.sync(synced)
 
     def unrecorded(self, entry: Entry) -> None:
         """Its record could not be written: tried again at the next look."""

@@ -70,7 +70,7 @@ class Questions:
             "forwarded": self._of.forwarded,
             "unlogged": len(self._of.confirming),
             "answered_unrecorded": self._of.unrecorded_now,
-            "kept": self._of.kept_now,
+            "kept": len(self._of.kept),
             "commitment": self._of.desk.status(),
             "key": self._of.store.wrapper.name,
             "destinations": [

@@ -298,7 +298,7 @@ class Sending(Calling):
 
         def recorded(durable: bool) -> None:
             if durable:
-                forwarder.delivered(entry, self.lane.pair, out.store.sop_class, out.store.instance)
+                forwarder.kept.delivered(entry, self.lane.pair, out.store.sop_class, out.store.instance)
             else:
                 forwarder.unrecorded(entry)
             self._settled()
@@ -324,14 +324,7 @@ class Sending(Calling):
         self.gate.event(code, self.titles, link=self.link.name, peer_name=self.party.name, file=item.entry.name, reason=reason, **fields)
         forwarder.queue.remove(self.lane, item)
         self._pending += 1
-
-        def done(error: Exception | None) -> None:
-            if error is not None:  # it is still in the queue, and found again there
-                self.gate.event(Code.HOLD_ACK_FAILED, self.titles, link=self.link.name, file=item.entry.name, detail=error)
-            self._settled()
-
-        why = {"code": str(code), "reason": reason, **fields}
-        forwarder.syncer.submit(lambda: forwarder.store.set_aside(item.entry, why), done, sync=False)
+        forwarder.set_aside(item.entry, {"code": str(code), "reason": reason, **fields}, self._settled)
 
     def _damaged_while_sending(self, out: Outgoing, error: Exception) -> None:
         """A part of it has left: only an A-ABORT can take that back."""

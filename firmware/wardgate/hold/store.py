@@ -278,10 +278,9 @@ class Store:
             self._removing.append(entry)
 
     def set_aside(self, entry: Entry, why: dict[str, Any]) -> None:
-        """Put an instance into quarantine with the reason. Durable when it returns. Raises `OSError`."""
+        """Put an instance into quarantine with the reason, at once. Durable after `sync`. Raises `OSError`."""
         text = json.dumps(why)
         self.note(entry, state=State.QUARANTINED.value, why=why if len(text) <= _MAX_WHY else {"reason": text[:_MAX_WHY]})
-        self.sync()
 
     def put_back(self, stem: str) -> None:
         """Put an instance from quarantine back at its place in the queue. Durable when it returns. Raises `OSError`, `KeyError`."""

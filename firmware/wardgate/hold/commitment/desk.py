@@ -259,9 +259,9 @@ class Desk:
 
             for stem in list(instance.stems):
                 if instance.step is Step.COMMITTED:
-                    self._forwarder.committed(stem, where[1], transaction, done)
+                    self._forwarder.kept.committed(stem, where[1], transaction, done)
                 else:
-                    self._forwarder.not_committed(stem, where[1], why, done)
+                    self._forwarder.kept.not_committed(stem, where[1], why, done)
 
     # --- time
 
