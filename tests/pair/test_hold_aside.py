@@ -93,7 +93,11 @@ class Site:
         self._control.send(encode({"do": "stop"}))
         self._thread.join(20)
         assert not self._thread.is_alive()
-        for syncer in (self.forwarder.syncer, self.forwarder._teacher):  # a process of its own would end with its threads
+        for syncer in (
+            self.forwarder.syncer,
+            self.forwarder._teacher,
+            self.forwarder.desk.scribe._writer,
+        ):  # a process of its own would end with its threads
             syncer.close(20)
         self.writer.close()
         self._control.close()

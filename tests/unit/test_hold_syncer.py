@@ -92,6 +92,7 @@ def test_an_error_of_work_or_sync_comes_back_and_the_thread_goes_on(loop: Loop) 
 
 
 def test_closing_finishes_what_was_given(loop: Loop) -> None:
+    before = set(threading.enumerate())
     syncer, done, gate = Syncer(loop.calls.put, threads=1), list[int](), threading.Event()
     syncer.submit(lambda: bool(gate.wait(SECONDS)), lambda _: None)
     for number in range(5):
@@ -99,4 +100,4 @@ def test_closing_finishes_what_was_given(loop: Loop) -> None:
     threading.Timer(0.1, gate.set).start()
     syncer.close(SECONDS)
     assert done == list(range(5))
-    assert not any(thread.name.startswith("hold-sync") and thread.is_alive() for thread in threading.enumerate())
+    assert not any(thread.name.startswith("hold-sync") for thread in set(threading.enumerate()) - before)
