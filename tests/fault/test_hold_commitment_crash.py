@@ -179,9 +179,9 @@ def test_a_full_inbox_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     inbox = Inbox(str(tmp_path), Files())
     monkeypatch.setattr("wardgate.hold.commitment.inbox.MAX_WAITING", 2)
     for number in range(2):
-        assert not inbox.full()
+        assert not inbox.full(Kind.EVENT)
         inbox.put(Message(Kind.ACTION, PAIR, f"5.{number}", ((CT, "1.2", -1),)))
-    assert inbox.full()
+    assert inbox.full(Kind.EVENT)
     (tmp_path / "commitment" / "inbox" / f"{1:020d}-{'0' * 16}.json").write_text("{")
     assert [inbox.get(name) is None for name in inbox.names()] == [True, False, False]
     assert Report("5.0", (Reference(CT, "1.2"),)) == inbox.get(inbox.names()[1]).report()  # type: ignore[union-attr]

@@ -1,106 +1,19 @@
-"""A forwarder in this process, whose threads wait for the disk: what goes into quarantine is there at once, whoever looks meanwhile."""
+"""A forwarder whose threads wait for the disk: what goes into quarantine is there at once, whoever looks meanwhile."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from support import held
+from support.forwarderkit import Site
 from support.pacs import Pacs
-from support.processes import LOOPBACK, free_port, until
-from support.relaykit import StandInWriter
-from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope
+from support.processes import until
 from wardgate.custody.wire import Op, Status
-from wardgate.dimse.build import command_set
-from wardgate.hold.forwarder import Forwarder
-from wardgate.hold.header import Header
 from wardgate.hold.state import State
-from wardgate.hold.store import Store
-from wardgate.hold.syncer import THREADS
-from wardgate.hold.wrap import FileWrapper
-from wardgate.master.control import encode
-from wardgate.policy.endpoint import Endpoint
-from wardgate.policy.model import Box, Config, Custody, Delivery, Direction, Hold, Limits, Link, Party, Role, as_data
-
-CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
-
-_SCOPE = Scope("ward", "ct1", "to-hospital", bytes(range(16)), Leg("CT1", "192.0.2.10:4242"), Leg("PACS", "hold"))
-
-
-class Site:
-    """A queue, its forwarder with a custody writer that stands in, and a PACS."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "hold.key").write_bytes(os.urandom(32))
-        self.writer = StandInWriter(folder / "custody.sock")
-        self.port = free_port()
-        hold = Hold(folder / "hold", folder / "hold.key", True, keep_free_bytes=1 << 20, retry_seconds=1)
-        here = (ip_network(LOOPBACK),)
-        modality = Party("modality", Role.MODALITY, ("CT1",), here)
-        peer = Party("pacs", Role.PEER, ("PACS",), here, (), Endpoint(LOOPBACK, self.port))
-        link = Link("ct1", True, Delivery.HOLD, frozenset("*"), frozenset(Direction), modality, (peer,))
-        custody = Custody(folder / "log", "ward.example/custody", folder / "key.pem")
-        config = Config(Box("ward", folder, 1, 0), custody, Limits(record_seconds=5), (link,), hold=hold)
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        theirs.setblocking(False)
-        self.forwarder = Forwarder(theirs, {"config": as_data(config)})
-        self._goes = threading.Event()
-        self._thread = threading.Thread(target=self.forwarder.run, daemon=True)
-
-    def put(self, number: int, carries: bool = False) -> str:
-        """Have a worker hold an instance, which carries its record or not; return its UID."""
-        instance = f"1.2.3.{number}"
-        store = Store(self.folder / "hold", FileWrapper(self.folder / "hold.key"))
-        command = command_set({0x0002: CT, 0x0100: 1, 0x0110: 1, 0x0700: 0, 0x0800: 0, 0x1000: instance}).hex()
-        names = ("ward", "ct1", "pacs", "CT1", "PACS", CT, EXPLICIT, CT, instance)
-        body = store.begin(Header(*names, command, _SCOPE.association.hex(), time.time_ns(), "", ""))
-        if carries:
-            ends = (0, Outcome.STATUS, Flow.ACCEPTOR)
-            body.carry(_SCOPE.store(time.time_ns(), Quality.UNKNOWN, number, CT, instance, EXPLICIT, 4, [], *ends))
-        body.write(memoryview(b"data"), True)
-        store.finish(body, hashlib.sha256(b"data").hexdigest())
-        store.keep(body)
-        store.put_away()
-        return instance
-
-    def start(self) -> None:
-        """Begin, all threads of the disk at work on something that does not end."""
-        for _ in range(THREADS):
-            self.forwarder.syncer.submit(lambda: self._goes.wait(30) and None, None, sync=False)
-        self._thread.start()
-
-    def look(self) -> None:
-        """Have the forwarder look into the directory once more."""
-        looked = self.forwarder.look_again()
-        until(lambda: self.forwarder.looks >= looked, "it has looked", 20)
-
-    def go_on(self) -> None:
-        """The disk answers."""
-        self._goes.set()
-
-    def close(self) -> None:
-        """End everything."""
-        self.go_on()
-        self._control.send(encode({"do": "stop"}))
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        for syncer in (
-            self.forwarder.syncer,
-            self.forwarder._teacher,
-            self.forwarder.desk.scribe._writer,
-        ):  # a process of its own would end with its threads
-            syncer.close(20)
-        self.writer.close()
-        self._control.close()
 
 
 @pytest.fixture
@@ -114,7 +27,7 @@ def test_an_instance_that_was_refused_for_good_is_not_sent_again_while_the_disk_
     refused, taken = site.put(1), site.put(2)
     with Pacs(site.port) as pacs:
         pacs.statuses[refused] = 0xC000
-        site.start()
+        site.start(slow=True)
         until(lambda: taken in pacs.asked, "both were sent", 20)
         for _ in range(3):
             site.look()
@@ -133,7 +46,7 @@ def test_what_the_log_will_never_have_is_not_sent_while_the_disk_is_slow(site: S
     site.put(1, carries=True)
     taken = site.put(2)
     with Pacs(site.port) as pacs:
-        site.start()
+        site.start(slow=True)
         until(lambda: taken in pacs.asked, "the other was sent", 20)
         for _ in range(3):
             site.look()

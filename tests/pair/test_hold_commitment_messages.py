@@ -114,7 +114,7 @@ def test_with_too_many_messages_waiting_or_no_disk_a_request_is_refused_with_021
 ) -> None:
     near = associate(relay)
     body = data_set(GOOD, IMPLICIT_LITTLE, action=True)
-    monkeypatch.setattr(inbox, "MAX_WAITING", 1)
+    monkeypatch.setattr(inbox, "MAX_WAITING", 2)
     assert answered(near, action(), body) == 0
     assert answered(near, action(), body) == 0x0213
     monkeypatch.undo()

@@ -116,17 +116,23 @@ class Desk:
 
     def _look(self) -> None:
         self._look_at = self._loop.now + LOOK_SECONDS
+        room = True
         for name in self._inbox.names():
             if name in self._reading:
                 continue
-            message = self._inbox.get(name)
+            try:
+                message = self._inbox.get(name)
+            except OSError as error:  # looked at again at the next look; those behind do not wait for it
+                self.gate.event(Code.COMMITMENT_JOURNAL, detail=error, file=name)
+                continue
             if message is None:
                 self.gate.event(Code.COMMITMENT_JOURNAL, detail="a message that cannot be read is put away", file=name)
-                self._inbox.remove(name)
+                self._remove(name)
             elif message.kind is Kind.ACTION:
-                if not self.book.room(len(message.references)):
-                    break  # the oldest first; those behind wait too, and workers refuse when they are too many
-                self._action(name, message)
+                # The oldest request first; those behind it wait too, but not the reports, which make room.
+                room = room and self.book.room(len(message.references))
+                if room:
+                    self._action(name, message)
             elif message.kind is Kind.EVENT:
                 if not self._event_now:  # one after the other: a repeated one finds what the first one changed
                     self._event_now = name
@@ -160,8 +166,14 @@ class Desk:
         self._read(name)
 
     def _read(self, name: str) -> None:
-        self._inbox.remove(name)
+        self._remove(name)
         self._reading.discard(name)
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._inbox.remove(name)
+        except OSError as error:  # read once more, which changes nothing
+            self.gate.event(Code.COMMITMENT_JOURNAL, detail=error, file=name)
 
     # --- the destination
 

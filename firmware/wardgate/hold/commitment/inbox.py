@@ -19,7 +19,7 @@ from wardgate.hold.files import Files
 from wardgate.hold.memory import Pair
 
 FOLDER: Final = "commitment"
-MAX_WAITING: Final = 1024  # files; then no further message is taken
+MAX_WAITING: Final = 1024  # files; then no further message is taken, and no request from half of them on: reports make room
 MAX_BYTES: Final = 16 << 20
 _NAME: Final = re.compile(r"[0-9]{20}-[0-9a-f]{16}\.json")
 
@@ -58,9 +58,9 @@ class Inbox:
         for path in (parent, self._folder):
             files.make_directory(path)
 
-    def full(self) -> bool:
-        """Does so much wait that no more is taken?"""
-        return len(os.listdir(self._folder)) >= MAX_WAITING
+    def full(self, kind: Kind) -> bool:
+        """Does so much wait that no more of this kind is taken?"""
+        return len(os.listdir(self._folder)) >= (MAX_WAITING // 2 if kind is Kind.ACTION else MAX_WAITING)
 
     def put(self, message: Message) -> str:
         """Make a message durable; return its name."""
@@ -73,7 +73,7 @@ class Inbox:
         return sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))
 
     def get(self, name: str) -> Message | None:
-        """Return a message; None for one that cannot be read: it was not durable, so nobody was answered."""
+        """Return a message; None for one that is none: it was not durable, so nobody was answered. Raises `OSError`."""
         try:
             with open(os.path.join(self._folder, name), "rb") as file:
                 found: Any = json.loads(file.read(MAX_BYTES))

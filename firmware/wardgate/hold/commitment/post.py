@@ -51,7 +51,7 @@ class Post:
         name = [""]
 
         def work() -> None:
-            if self._inbox.full():
+            if self._inbox.full(message.kind):
                 raise OSError(28, "too many messages wait")
             name[0] = self._inbox.put(message)
 

@@ -80,7 +80,7 @@ class Scribe:
                 return
             self._broken = False
             for _entries, then in batch:
-                then()
+                self._gate.loop.soon(then)  # each by itself: what goes wrong in one takes none of the others with it
             self.flush()
 
         self._writer.submit(work, done, sync=False)
