@@ -1386,6 +1386,13 @@ class Code(Enum):
         "it is not known that the custody log has the record of this instance",
         "wait a moment, start the gateway if it does not run; --unlogged exports it all the same",
     )
+    HOLD_NOT_OPENED = _row(
+        899,
+        Side.BOX,
+        Level.ERROR,
+        "an instance in hold could not be opened for want of descriptors or memory; it is tried again",
+        "look at the memory of the box; report it when it comes again",
+    )
     # 83x to 86x the plant: ports, rule set, netd, break-glass
     NETD_STARTED = _row(830, Side.BOX, Level.INFO, "netd is ready: the rules hold and the ports are up", "nothing")
     NETD_STOPPED = _row(831, Side.BOX, Level.INFO, "netd ended; bridge and rules stay as they are", "nothing")

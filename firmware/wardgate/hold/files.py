@@ -16,6 +16,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
+_PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def is_passing(error: Exception) -> bool:
+    """Does this process, or the box, lack something for a moment? Then nothing is wrong with what it wanted to open."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
 def _through_the_cache(fd: int) -> bool:
     """Write through the page cache again; false when that was so already."""
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)

@@ -16,6 +16,7 @@ from wardgate.hold.commitment.desk import Desk
 from wardgate.hold.commitment.post import WORD
 from wardgate.hold.confirming import MISSING, Confirming
 from wardgate.hold.confirming import WORD as RECORD
+from wardgate.hold.files import is_passing
 from wardgate.hold.keeper import poke_path
 from wardgate.hold.kept import Kept
 from wardgate.hold.memory import Answer, ContextMemory, Pair
@@ -179,6 +180,9 @@ class Forwarder:
         except FileNotFoundError:
             return
         except (Damaged, OSError) as error:
+            if is_passing(error):  # found again at the next look
+                self.log.event(Code.HOLD_NOT_OPENED, file=entry.name, detail=error)
+                return
             self.log.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
             self.confirming.unread.add(entry.place.path)
             why = {"code": str(Code.HOLD_DAMAGED), "reason": "damaged", "detail": str(error)[:200]}

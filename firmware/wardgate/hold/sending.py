@@ -17,6 +17,7 @@ from wardgate.custody.record import Outcome
 from wardgate.dimse.build import with_message_id
 from wardgate.dimse.command import CommandError, CommandField, parse
 from wardgate.hold.calling import Calling
+from wardgate.hold.files import is_passing
 from wardgate.hold.fragments import COMMAND, fragments
 from wardgate.hold.memory import answers
 from wardgate.hold.originals import Aside
@@ -154,7 +155,7 @@ class Sending(Calling):
             self.forwarder.queue.remove(self.lane, item)
             return
         except (Damaged, OSError) as error:
-            self._damaged(item, error)
+            self._not_read(item, error)
             return
         header = reader.header
         if not self.forwarder.store.wrapper.ready(header.key_name):
@@ -178,7 +179,7 @@ class Sending(Calling):
                 out.ahead = next(out.chunks, b"")
         except (Damaged, OSError) as error:  # before a byte of it was sent
             reader.close()
-            self._damaged(item, error)
+            self._not_read(item, error)
             return
         except WrapError as error:
             reader.close()
@@ -315,6 +316,13 @@ class Sending(Calling):
         if store is not None:
             self._ledger.store(store, status, Outcome.STATUS, SentBy.ACCEPTOR, _nobody_waits)
         self._set_aside(Code.HOLD_QUARANTINED, item, reason, fields)
+
+    def _not_read(self, item: Item, error: Exception) -> None:
+        """Nothing of it was sent: what only this process lacks now is no fault of the instance."""
+        if is_passing(error):
+            self._fail(Code.HOLD_NOT_OPENED, file=item.entry.name, detail=error)
+        else:
+            self._damaged(item, error)
 
     def _damaged(self, item: Item, error: Exception) -> None:
         self._set_aside(Code.HOLD_DAMAGED, item, "damaged", {"detail": str(error)[:200]})

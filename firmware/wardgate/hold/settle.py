@@ -13,6 +13,7 @@ from wardgate.custody.record import Flow, Outcome, Scope
 from wardgate.custody.record import Leg as LegScope
 from wardgate.custody.wire import Status
 from wardgate.dimse.command import CommandError, parse
+from wardgate.hold.files import is_passing
 from wardgate.hold.memory import Pair
 from wardgate.hold.seal import Damaged
 from wardgate.hold.wrap import WrapError
@@ -61,16 +62,20 @@ class Settling:
     def _record(self, entry: Entry) -> None:
         try:
             store, pair = self._read(entry)
-        except FileNotFoundError:
+        except FileNotFoundError:  # nothing is left of it, and nothing may wait for it
+            self._forwarder.recorded(entry)
             self._one_less()
             return
         except WrapError:  # the token is out: later
             self._failed.append(entry)
             self._one_less()
             return
-        except (Damaged, CommandError, ValueError, OSError) as error:  # it was delivered: what is left of it is not needed
-            self._forwarder.gate.event(Code.HOLD_DAMAGED, file=entry.name, detail=error)
-            self._forwarder.remove(entry)
+        except (Damaged, CommandError, ValueError, OSError) as error:
+            self._forwarder.gate.event(Code.HOLD_NOT_OPENED if is_passing(error) else Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            if is_passing(error):
+                self._failed.append(entry)
+            else:  # it was delivered: what is left of it is not needed
+                self._forwarder.remove(entry)
             self._one_less()
             return
 
