@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox
+from support import boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
@@ -85,7 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             told.slots.append(box.slot())
             box.until(f"{JOURNAL} | grep -q WG917", 120)
             told.again = box.run(f"{JOURNAL}; wardgate update status -c /etc/wardgate/wardgate.toml; head -c 80 /efi/grubenv")[1]
-            told.log = box.run('grep -rahoE \'"type":"update"[^}]*\' /var/lib/wardgate/custody | sort -u')[1]
+            told.log = box.run(boxwords.in_log(r'"type":"update"[^}]*'))[1]
             told.sent = site.store(*datasets.generate(folder / "study", 1, rows=64)).returncode
     finally:
         site.close_pacs()

@@ -77,7 +77,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             look(box, told)
             told.sent = site.store(*datasets.generate(folder / "study", 1, rows=64)).returncode
             box.until("! ls /state/kept/*.json 2>/dev/null")
-            told.log = box.run('grep -rahoE \'"type":"(update|box)"[^}]*\' /var/lib/wardgate/custody | sort -u')[1]
+            told.log = box.run(boxwords.in_log(r'"type":"(update|box)"[^}]*'))[1]
     finally:
         site.close_pacs()
     return told

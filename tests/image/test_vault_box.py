@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import datasets, imagekit, qemubox, softtpm
+from support import boxwords, datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from support.qemubox import QemuBox, place_of
 from wardtools.pki import Pki
@@ -61,7 +61,7 @@ def serves(box: QemuBox, start: Start, site: Site, study: int) -> None:
     start.sent = store(site, study)
     box.until("sed -n 2p /var/lib/wardgate/custody/checkpoint")
     start.size = int(box.ask("sed -n 2p /var/lib/wardgate/custody/checkpoint"))
-    told = box.ask('grep -rahoE \'\\{"v":1,"type":"box"[^}]*\\}\' /var/lib/wardgate/custody | sort -u')
+    told = box.ask(boxwords.in_log(r'\{"v":1,"type":"box"[^}]*\}'))
     start.records = sorted((json.loads(line) for line in told.splitlines()), key=lambda record: record["happened"])
 
 
