@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from wardgate.relay.hasher import BEHIND, OFFLOAD_BYTES, RING, Buffers, Digest
+from wardgate.relay.hasher import BEHIND, JOIN_BYTES, OFFLOAD_BYTES, RING, Buffers, Digest
 
 BIG = OFFLOAD_BYTES
 
@@ -48,8 +48,10 @@ def test_digests_are_right_however_reads_are_cut_and_mixed(hash_threads: int) ->
         wanted = [hashlib.sha256() for _ in digests]
         for _ in range(60):
             parts = []
-            for _ in range(chance.choice((1, 1, 1, 2, 3))):
-                number, data = chance.randrange(5), chance.randbytes(chance.choice((1, 900, 16_000, 70_000, 120_000)))
+            for part in range(many := chance.choice((1, 1, 1, 2, 3, 15))):
+                if part == 0 or many < 15 or chance.random() < 0.2:  # a row of fragments mostly belongs to one data set
+                    number = chance.randrange(5)
+                data = chance.randbytes(16_000 if many == 15 else chance.choice((1, 900, 16_000, 70_000, 120_000)))
                 wanted[number].update(data)
                 parts.append((digests[number], data))
             read(buffers, *parts)
@@ -98,6 +100,54 @@ def test_bytes_of_one_data_set_are_hashed_in_their_order_although_the_thread_is_
     held.open.set()
     whole = b"".join(bytes([number]) * BIG for number in range(BEHIND + 2)) + b"the last, and short"
     assert digest.hexdigest() == hashlib.sha256(whole).hexdigest()
+
+
+def added(digest: Digest) -> list[memoryview]:
+    """Return the list into which every piece goes that is hashed for `digest` from now on."""
+    pieces: list[memoryview] = []
+    add = digest.add
+
+    def noted(data: memoryview) -> None:
+        pieces.append(data)
+        add(data)
+
+    digest.add = noted
+    return pieces
+
+
+def test_short_slices_of_a_read_are_hashed_as_one_and_those_of_each_data_set_apart() -> None:
+    buffers = Buffers(1)
+    first, second = Digest(buffers), Digest(buffers)
+    of_first, of_second = added(first), added(second)
+    row = [bytes([number]) * 16_000 for number in range(15)]
+    read(buffers, *((first, data) for data in row[:9]), *((second, data) for data in row[9:]))
+    assert first.hexdigest() == hashlib.sha256(b"".join(row[:9])).hexdigest()
+    assert second.hexdigest() == hashlib.sha256(b"".join(row[9:])).hexdigest()
+    assert [len(data) for data in of_first] == [9 * 16_000]
+    assert [len(data) for data in of_second] == [6 * 16_000]
+
+
+def test_long_slices_are_hashed_where_they_lie() -> None:
+    buffers = Buffers(1)
+    digest = Digest(buffers)
+    pieces, where = added(digest), buffers.plain.obj
+    read(buffers, (digest, b"a" * JOIN_BYTES), (digest, b"b" * JOIN_BYTES))
+    assert digest.hexdigest() == hashlib.sha256(b"a" * JOIN_BYTES + b"b" * JOIN_BYTES).hexdigest()
+    assert [data.obj is where for data in pieces] == [True, True]
+
+
+def test_a_buffer_is_read_into_again_as_soon_as_its_slices_are_put_together() -> None:
+    buffers = Buffers(1)
+    digest, other = Digest(buffers), Digest(buffers)
+    held, first = Gate(digest), buffers.plain.obj
+    read(buffers, *((digest, bytes([number]) * 16_000) for number in range(15)))
+    assert held.entered.wait(10)
+    read(buffers, (other, b"short"))
+    read(buffers, (other, bytes(BIG)))
+    assert buffers.plain.obj is first, "the last that became free comes first"
+    buffers.plain[:] = b"x" * len(buffers.plain)
+    held.open.set()
+    assert digest.hexdigest() == hashlib.sha256(b"".join(bytes([number]) * 16_000 for number in range(15))).hexdigest()
 
 
 def test_a_buffer_is_not_read_into_before_it_is_hashed() -> None:

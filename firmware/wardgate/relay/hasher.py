@@ -2,7 +2,9 @@
 
 `hashlib` lets go of the interpreter lock for chunks above 2 KiB, so a second core hashes while the first does TLS. When the second falls
 behind, the loop hashes what it has just read itself: both are busy then, and the bytes are still in its own cache.
-A buffer that is being hashed must not be read into: `Buffers` hands out the next of a ring instead and waits if it is still in use.
+Each chunk costs the thread the lock once more, against a loop that has it half of the time: it puts the short slices of a read together
+first (decision 085). A buffer that the thread still reads must not be read into: `Buffers` hands out one that is free, the last that became
+so first, because it may still be in the cache, and waits when there is none.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Final
 READ_BYTES: Final = 262144  # one recv
 SPARE_BYTES: Final = 262144  # room in front for what the walker kept back, and behind for what TLS had buffered
 OFFLOAD_BYTES: Final = 49152  # below this a hand-over costs more than it saves
+JOIN_BYTES: Final = 65536  # slices shorter than that, on average, are put together: copying them costs less than taking the lock for each
 RING: Final = 8
 BEHIND: Final = 2  # reads that wait for the thread, from which on the loop hashes itself
 
@@ -58,13 +61,12 @@ class Buffers:
         self.slices: list[Slice] = []
         self.wire = _room(READ_BYTES)
         self._ring = [_room(READ_BYTES + SPARE_BYTES) for _ in range(1 if self.inline else RING)]
-        self._used = [0] * len(self._ring)  # number of the last read that the thread got from each
-        self._turn = 0
         self.plain = self._ring[0]
+        self._free = self._ring[1:]  # the thread gives back what it does not read any more
         self._given = 0  # reads are numbered as the thread gets them
         self._done = 0  # the last that it has hashed; it takes them in turn
         self._locks: deque[tuple[int, threading.Lock]] = deque()  # each is free when its read is hashed
-        self._jobs: queue.SimpleQueue[tuple[list[Slice], int, threading.Lock]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[list[Slice], memoryview, int, threading.Lock]] = queue.SimpleQueue()
         if not self.inline:
             threading.Thread(target=self._work, daemon=True, name="sha256").start()
 
@@ -86,11 +88,10 @@ class Buffers:
         lock = threading.Lock()
         lock.acquire()
         self._locks.append((self._given, lock))
-        self._used[self._turn] = self._given
-        self._jobs.put((slices, self._given, lock))
-        self._turn = (self._turn + 1) % RING
-        self._wait(self._used[self._turn])
-        self.plain = self._ring[self._turn]
+        self._jobs.put((slices, self.plain, self._given, lock))
+        while not self._free:
+            self._wait(self._done + 1)
+        self.plain = self._free.pop()
 
     def settle(self, digest: Digest | None = None) -> None:
         """Wait until everything noted so far, or all of `digest`, is hashed."""
@@ -106,10 +107,32 @@ class Buffers:
             locks.popleft()[1].acquire()
 
     def _work(self) -> None:
+        together = _room(READ_BYTES + SPARE_BYTES)
         while True:
-            slices, number, lock = self._jobs.get()
+            slices, buffer, number, lock = self._jobs.get()
+            joined = len(slices) > 1 and sum(len(data) for _, data in slices) < len(slices) * JOIN_BYTES
+            if joined:
+                slices = _join(slices, together)
+                self._free.append(buffer)
             for digest, data in slices:
                 digest.add(data)
+            if not joined:
+                self._free.append(buffer)
             self._done = number
             lock.release()
-            del slices, digest, data
+            del slices, digest, data, buffer
+
+
+def _join(slices: list[Slice], into: memoryview) -> list[Slice]:
+    """Return copies of `slices` in `into`, those of one data set that follow each other as one."""
+    joined: list[Slice] = []
+    start = end = 0
+    of = slices[0][0]
+    for digest, data in slices:
+        if digest is not of:
+            joined.append((of, into[start:end]))
+            of, start = digest, end
+        before, end = end, end + len(data)
+        into[before:end] = data
+    joined.append((of, into[start:end]))
+    return joined
