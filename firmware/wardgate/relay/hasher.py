@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-READ_BYTES: Final = 262144  # one recv
+READ_BYTES: Final = 278528  # one recv: two take an image of 512 x 512 x 16 bit with its header, where two of 256 KiB leave a rest
 SPARE_BYTES: Final = 262144  # room in front for what the walker kept back, and behind for what TLS had buffered
 OFFLOAD_BYTES: Final = 49152  # below this a hand-over costs more than it saves
 JOIN_BYTES: Final = 65536  # slices shorter than that, on average, are put together: copying them costs less than taking the lock for each
 RING: Final = 8
-BEHIND: Final = 2  # reads that wait for the thread, from which on the loop hashes itself
+BEHIND: Final = 3  # reads that wait for the thread, from which on the loop hashes itself
 
 Slice = tuple["Digest", memoryview]
 
