@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.forwarderkit import Site
 from support.processes import until
+from support.wire import ABORT, FakePeer, Wire, associate_ac, pdu
+from wardgate.hold.commitment.book import Step
 from wardgate.hold.commitment.inbox import MAX_WAITING, Inbox, Kind, Message
 from wardgate.hold.files import Files
 from wardgate.hold.memory import Pair
 from wardgate.policy.model import Commitment
 
+WHERE = ("ct1", "pacs")
 PAIR = Pair("ct1", "pacs", "CT1", "PACS")
 REFERENCES = (("1.2.840.1", "1.2.3", -1),)
 
@@ -69,3 +73,70 @@ def test_requests_leave_room_for_what_makes_room(site: Site, inbox: Inbox) -> No
     for number in range(MAX_WAITING // 2, MAX_WAITING):
         (place / f"{number:020d}-{0:016x}.json").touch()
     assert inbox.full(Kind.EVENT)
+
+
+UID = REFERENCES[0][1]
+
+
+def on_loop(site: Site, work: Callable[[], object]) -> None:
+    """Do something as the forwarder does it, and wait until it is done."""
+    done = threading.Event()
+
+    def both() -> None:
+        work()
+        done.set()
+
+    site.forwarder.loop.call(both)
+    assert done.wait(20)
+
+
+def waits_for_commitment(site: Site) -> None:
+    """The destination took an instance, and is to be asked for its commitment."""
+    desk = site.forwarder.desk
+    written = threading.Event()
+    on_loop(site, lambda: desk.write(desk.book.sent(PAIR, REFERENCES[0][0], UID, "", True), written.set))
+    assert written.wait(20)
+
+
+def test_a_result_that_cannot_be_acted_on_keeps_no_report_waiting(site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the file of a transferred original cannot be read."""
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "the disk does not give it")
+
+    site.start()
+    waits_for_commitment(site)
+    desk = site.forwarder.desk
+    monkeypatch.setattr(desk, "_release", broken)
+    on_loop(site, lambda: desk.write(desk.book.ask(WHERE, lambda: "1.2.77"), lambda: None))
+    inbox.put(report("1.2.77"))
+    until(lambda: "COMMITMENT_REPORTED" in site.codes(), "the report was taken", 20)
+    inbox.put(report("1.2.78"))
+    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the next one is read", 20)
+    until(lambda: not inbox.names(), "both are done", 20)
+
+
+def test_what_could_not_be_asked_is_asked_again_at_once_and_is_no_try(site: Site) -> None:
+    """The association ended while the transaction was on its way into the journal: six hours would go by for nothing."""
+    goes, ended = threading.Event(), threading.Event()
+
+    def hangs_up(wire: Wire) -> None:
+        wire.send(associate_ac(wire.whole()))
+        until(lambda: site.forwarder.desk.scribe.busy, "it is being written down", 20)
+        wire.send(pdu(ABORT, bytes(4)))
+        ended.set()
+
+    site.start()
+    waits_for_commitment(site)
+    site.forwarder.desk.scribe._writer.submit(lambda: goes.wait(30) and None, None, sync=False)
+    with FakePeer(site.port, hangs_up):
+        assert ended.wait(20)
+        until(lambda: "PEER_ABORTED" in site.codes(), "the association is over", 20)
+    goes.set()
+    book = site.forwarder.desk.book
+
+    def waits() -> bool:
+        instance = book.instances[(*WHERE, UID)]
+        return instance.step is Step.WAITS and instance.tries == 0
+
+    until(waits, "it waits to be asked, as if it had not been tried", 20)

@@ -21,6 +21,7 @@ from wardgate.edit.dataset import DatasetEdit, Rule, Values
 from wardgate.edit.elements import DatasetError, encoding_of
 from wardgate.edit.reframe import Passing
 from wardgate.hold import holding
+from wardgate.hold.files import is_passing
 from wardgate.hold.holding import Claim
 from wardgate.hold.seal import Damaged
 from wardgate.policy.model import Conformance, StatusRule, Transport
@@ -38,6 +39,7 @@ WAITS: Final = "waits for authorization"
 UNCONFIRMED: Final = "waits until its sender has heard that it is committed"
 COPY: Final = "copy kept after the transfer"
 AGAIN_SECONDS: Final = 10.0
+DAMAGED_SECONDS: Final = 600.0  # a disk that gives it then after all
 PENDING: Final = (State.OR_PENDING, State.AO_PENDING)
 COPIES: Final = (State.NS, State.AC)
 
@@ -185,7 +187,16 @@ class Originals:
         if claim is None or claim.state not in PENDING:
             done(None)
             return
-        header = self._header(entry)
+        try:
+            header = self._header(entry)
+        except (Damaged, OSError) as error:
+            self.gate.event(Code.HOLD_NOT_OPENED if is_passing(error) else Code.HOLD_DAMAGED, file=entry.name, detail=error)
+            if not committed or isinstance(error, FileNotFoundError):
+                done(None)
+            else:  # what became of the original must be recorded before it goes, and its head says whose it was
+                again = partial(self.resolved, entry, committed, peer, transaction, done)
+                self._forwarder.loop.at(AGAIN_SECONDS if is_passing(error) else DAMAGED_SECONDS, again)
+            return
         route = self._forwarder.route(header.link, peer)
         after = After(route[1].after_transfer) if route is not None else After.NS
         now = holding.committed(claim, after) if committed else holding.not_committed(claim)

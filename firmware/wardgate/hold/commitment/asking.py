@@ -86,6 +86,7 @@ class Asking(Calling):
         """The transaction is in the journal: now it may leave."""
         self._coming = False
         if self._ended or self.leg is None:
+            self._desk.not_asked(uid)
             return
         self._messages = self._messages % 0xFFFF + 1
         self._asked[self._messages] = uid

@@ -60,9 +60,10 @@ class Instance:
 
 
 class Transaction:
-    """One that the box asked for. `since`: the caller's clock when it was taken in; `closed`: its report was taken."""
+    """One that the box asked for. `since`: the caller's clock when it was taken in; `closed`: its report was taken; `unsent`: it never
+    left."""
 
-    __slots__ = ("closed", "instances", "pair", "since", "uid")
+    __slots__ = ("closed", "instances", "pair", "since", "uid", "unsent")
 
     def __init__(self, uid: str, pair: Pair, instances: list[str], since: float) -> None:
         self.uid = uid
@@ -70,6 +71,7 @@ class Transaction:
         self.instances = instances
         self.since = since
         self.closed = False
+        self.unsent = False
 
 
 class Request:
@@ -109,6 +111,10 @@ class Judged(NamedTuple):
 
 
 Where = tuple[str, str]  # link, peer
+
+
+def _again(uid: str, unsent: bool) -> Entry:
+    return {"e": "again", "t": uid, "unsent": True} if unsent else {"e": "again", "t": uid}
 
 
 def _not_held(_request: Request, _uid: str) -> bool:
@@ -225,10 +231,12 @@ class Book:
             entries.append({"e": "report", "t": transaction.uid, "results": results})
         return entries, Judged(transaction, tuple(news), unknown, not news)
 
-    def again(self, uid: str) -> list[Entry]:
-        """Nothing came of a transaction: its instances without a result are asked again in another one."""
+    def again(self, uid: str, unsent: bool = False) -> list[Entry]:
+        """Nothing came of a transaction: its instances without a result are asked again in another one. `unsent`: it never left."""
         transaction = self.transactions.get(uid)
-        return [{"e": "again", "t": uid}] if transaction is not None and not transaction.closed else []
+        if transaction is None or transaction.closed:
+            return []
+        return [_again(uid, unsent)]
 
     def give_up(self, where: Where, uids: Iterable[str], reason: int = PROCESSING_FAILURE) -> list[Entry]:
         """The destination never says a word of these."""
@@ -316,16 +324,18 @@ class Book:
         transaction = self.transactions.get(entry["t"])
         if transaction is None:
             return
-        transaction.closed = True
+        late, transaction.closed = transaction.closed, True
         where = (transaction.pair.link, transaction.pair.peer)
         for uid, reason in entry["results"].items():
             self._result(where, uid, int(reason))
-        self._back_to_waiting(transaction)  # a partial report: what it does not name
+        if not late:  # what a late one does not name is asked in another transaction by now
+            self._back_to_waiting(transaction)  # a partial report: what it does not name
 
     def _again(self, entry: Entry) -> None:
         transaction = self.transactions.get(entry["t"])
         if transaction is not None and not transaction.closed:
             transaction.closed = True
+            transaction.unsent = bool(entry.get("unsent"))
             self._back_to_waiting(transaction)
 
     def _back_to_waiting(self, transaction: Transaction) -> None:
@@ -334,6 +344,7 @@ class Book:
             instance = self.instances.get((*where, uid))
             if instance is not None and instance.step is Step.ASKED:
                 instance.step = Step.WAITS
+                instance.tries -= transaction.unsent
                 self.waits.setdefault(where, OrderedDict())[uid] = None
 
     def _given_up(self, entry: Entry) -> None:
@@ -388,7 +399,7 @@ class Book:
         for transaction in self.transactions.values():
             yield {"e": "asked", "t": transaction.uid, "pair": list(transaction.pair), "uids": transaction.instances}
             if transaction.closed:
-                yield {"e": "again", "t": transaction.uid}
+                yield _again(transaction.uid, transaction.unsent)
         for request in (*self._told.values(), *self.requests.values()):
             report = Report(request.transaction, tuple(Reference(each, uid) for uid, each in request.references.items()))
             yield self._request(request.name, request.pair, report, request.number)

@@ -192,6 +192,10 @@ class Desk:
         self.write(entries, lambda: ask(uid, references))
         return True
 
+    def not_asked(self, uid: str) -> None:
+        """Its association ended before the N-ACTION left: that was no try."""
+        self.write(self.book.again(uid, unsent=True), lambda: None)
+
     def not_taken(self, pair: Pair, uid: str, status: int) -> None:
         """The destination refused the N-ACTION."""
         self.gate.event(Code.COMMITMENT_LATE, f"{pair.calling}>{pair.called}", link=pair.link, transaction=uid, status=f"{status:04X}")
@@ -239,8 +243,8 @@ class Desk:
                 code, titles, link=pair.link, transaction=report.transaction, committed=len(judged.news) - failed, failed=failed,
                 repeated=judged.repeated,
             )  # fmt: skip
+            done(True)  # it is in the journal: what follows of it, and may fail, keeps no other report waiting
             self._release(where, [each.sop_instance for each in judged.news], report.transaction)
-            done(True)
 
         def recorded(durable: bool) -> None:
             if durable:
