@@ -9,7 +9,7 @@ import pytest
 
 from pair.test_relay_commitment import report
 from support.datasets import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
-from support.relaykit import PROVIDER_ABORT, Relay, abort_of, silent, store
+from support.relaykit import PROVIDER_ABORT, Relay, abort_of, silent, store, until
 from support.wire import associate_rq, echo_rq, echo_rsp, pdv
 from wardgate.custody.wire import Op, Status
 from wardgate.policy.model import Role
@@ -28,6 +28,7 @@ def test_an_echo_passes_without_an_entry_in_the_log(folder: Path) -> None:
             pair.pass_on(pdv(1, 3, echo_rsp()), back=True)
             pair.release()
         relay.settled()
+        until(lambda: relay.writer.items, "the hello with the writer", 5.0)  # nothing of this association waited for it
         assert {item[0] for item in relay.writer.items} == {Op.HELLO}
 
 
@@ -61,6 +62,7 @@ def test_what_needs_a_record_does_not_pass_under_it(folder: Path, caller: Role, 
             assert pair.far.whole() == PROVIDER_ABORT
         relay.settled()
         assert "STORE_NOT_PROPOSED" in relay.codes()
+        until(lambda: relay.writer.items, "the hello with the writer", 5.0)  # nothing of this association waited for it
         assert {item[0] for item in relay.writer.items} == {Op.HELLO}
 
 
