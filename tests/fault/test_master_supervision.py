@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from support.config import PeerPlan, Plan
 from support.processes import LOOPBACK, Program, alive, children, free_port, kill, listens, until
 from wardgate.master.children import memory_bytes
 from wardgate.master.show import ask_master, lines
+from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "tests"))}
@@ -134,6 +136,19 @@ def test_reload_keeps_the_socket_of_an_unchanged_endpoint(box: Box) -> None:
     with pytest.raises(BlockingIOError):  # neither closed nor reset
         early.recv(1)
     early.close()
+
+
+def test_a_reload_fetches_the_lists_that_it_needs_at_once_also_while_others_are_fetched(box: Box, pki: Pki) -> None:
+    fetched = box.config.parent / "fetched"
+    box.wait_ready()
+    assert not fetched.exists(), "no party wants one"
+    leaf, plain = pki.leaf("box-ecdsa"), box.plan.peers[0]
+    box.plan.peers = (replace(plain, transport="tls", certificates=((leaf.chain, leaf.key),), anchors=pki.root, crl_policy="if-present"),)
+    box.plan.write()
+    for number in range(1, 3):  # the second while the first runs
+        box.program.signal(signal.SIGHUP)
+        until(lambda number=number: box.program.log.count("WG204") == number, "reloaded")  # type: ignore[misc]
+    until(lambda: fetched.exists() and len(fetched.read_text().split()) == 2, "fetched for each", 20)
 
 
 def test_reload_with_a_mistake_keeps_the_old_generation(box: Box) -> None:

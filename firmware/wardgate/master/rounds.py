@@ -33,14 +33,23 @@ class Rounds:
         self._loop, self._children, self._events = loop, children, events
         self._what, self._argv, self._seconds, self._wanted = what, argv, seconds, wanted
         self._pid = 0
+        self._again = False  # another round follows at once
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin with the rounds; the first comes after one interval."""
         self._loop.after(self._seconds(), self._turn)
 
+    def now(self) -> None:
+        """Begin a round at once; where one is under way, which may know of less, the next follows it."""
+        self._again = self._pid != 0
+        self._begin()
+
     def _turn(self) -> None:
         self.start()
+        self._begin()
+
+    def _begin(self) -> None:
         if self._pid or not self._wanted():
             return
         try:
@@ -56,3 +65,6 @@ class Rounds:
             self._timer.cancel()
         if how not in ("exit 0", "exit 1"):
             self._events.event(Code.CHILD_FAILED, what=self._what, how=how)
+        if self._again:
+            self._again = False
+            self._begin()

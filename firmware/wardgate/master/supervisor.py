@@ -82,7 +82,13 @@ class Supervisor:
         self._past: dict[str, Any] = {}
         self._resolving = False
         self._reload_wanted = False
-        self._crl_pid = 0
+        self._crls = Rounds(
+            *tools,
+            "crlfetch",
+            (*self._programs.crl_fetch, self._path),
+            lambda: float(self._answer["config"]["box"]["crl_refresh_seconds"]),
+            lambda: self._stage is Stage.SERVING and bool(self._answer.get("fetch_crls")),
+        )
         self._weight = Weight(self._loop, lambda: self._generations, self._on_heavy)
         self._tokens = Tokens(self._loop, self._events, lambda: self._generations, self._tell_writer)
         self._pulse = Pulse(self._loop, self._events, self._notifier, self._processes, lambda: self._writer)
@@ -213,14 +219,15 @@ class Supervisor:
             self._pulse.start()
             self._forwarder.use(generation.answer)
             self._auditing.use(generation.answer)
-            self._fetch_crls()
             self._weight.start()
             self._start_rounds()
+            self._crls.now()
         elif self._stage is Stage.SERVING:
             self._answer = generation.answer
             self._forwarder.use(generation.answer)
             self._auditing.use(generation.answer)
             self._events.event(Code.RELOADED, generation=generation.number)
+            self._crls.now()  # who is new may need lists that nobody has fetched yet
             self._say_ready()
             for old in self._generations:
                 if old is not generation:
@@ -380,23 +387,6 @@ class Supervisor:
 
     # Beside the main work
 
-    def _fetch_crls(self) -> None:
-        if self._stage is not Stage.SERVING:
-            return
-        self._loop.after(self._answer["config"]["box"]["crl_refresh_seconds"], self._fetch_crls)
-        if not self._answer.get("fetch_crls") or self._crl_pid:
-            return
-
-        def ended(how: str) -> None:
-            self._crl_pid = 0
-            if how != "exit 0":
-                self._events.event(Code.CHILD_FAILED, what="crlfetch", how=how)
-
-        try:
-            self._crl_pid = self._children.start((*self._programs.crl_fetch, self._path), ended)
-        except OSError as error:
-            self._events.event(Code.CHILD_FAILED, what="crlfetch", detail=error.strerror)
-
     def _start_rounds(self) -> None:
         def custody(word: str) -> Any:
             return self._answer["config"]["custody"][word]
@@ -405,6 +395,7 @@ class Supervisor:
             return self._stage is Stage.SERVING
 
         tools = (self._loop, self._children, self._events)
+        self._crls.start()
         Rounds(
             *tools,
             "witnessing",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from wardgate.codes import Code
 from wardgate.transport.errors import CrlError
 
-ROUND_SECONDS: Final = 600.0  # below the least `crl_refresh_seconds`
+ROUND_SECONDS: Final = 600.0  # below `crl_refresh_seconds`, as long as nobody changes that
 AT_A_TIME: Final = 4
 
 Fetched = tuple[str, bool | CrlError]
