@@ -37,10 +37,6 @@ CALL = (
     "import socket,time\nwhile 1:\n s=socket.socket(); s.settimeout(1)\n try: s.connect(('{host}',{port}))\n"
     " except OSError: pass\n s.close(); time.sleep(.2)"
 )
-PACK = (  # the image has no tar
-    "import base64,io,tarfile;b=io.BytesIO();t=tarfile.open(fileobj=b,mode='w:gz');t.add('/var/lib/wardgate/custody','custody');t.close();"
-    "print(base64.encodebytes(b.getvalue()).decode())"
-)
 
 
 @dataclass
@@ -197,7 +193,7 @@ def _button(site: CableBox, made: Seen) -> None:
 def _log(site: CableBox, made: Seen, folder: Path) -> None:
     """Carry the custody log out of the box and read it as an outsider does."""
     site.box.until("test $(journalctl -b -o cat | grep -c WG855) -ge 2", SLOW)
-    text = site.box.ask(f'python3 -c "{PACK}"', SLOW)
+    text = site.box.ask(boxwords.LOG, SLOW)
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text.encode()))) as archive:
         archive.extractall(folder / "log")
     words = [sys.executable, "-m", "wardtools.main", "custody", "show", str(folder / "log/custody")]
