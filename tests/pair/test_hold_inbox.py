@@ -13,6 +13,7 @@ from support.processes import until
 from support.wire import ABORT, FakePeer, Wire, associate_ac, pdu
 from wardgate.hold.commitment.book import Step
 from wardgate.hold.commitment.inbox import MAX_WAITING, Inbox, Kind, Message
+from wardgate.hold.commitment.teller import MAX_TRIED
 from wardgate.hold.files import Files
 from wardgate.hold.memory import Pair
 from wardgate.policy.model import Commitment
@@ -140,3 +141,20 @@ def test_what_could_not_be_asked_is_asked_again_at_once_and_is_no_try(site: Site
         return instance.step is Step.WAITS and instance.tries == 0
 
     until(waits, "it waits to be asked, as if it had not been tried", 20)
+
+
+def test_a_request_that_is_repeated_again_and_again_leaves_nothing_in_memory(site: Site, inbox: Inbox) -> None:
+    site.start()
+    teller = site.forwarder.desk.teller
+    for number in range(5):
+        inbox.put(request("1.2.1", number + 1))
+        until(lambda: not inbox.names(), "it was read", 20)
+    assert len(site.forwarder.desk.book.requests) == 1
+    until(lambda: not teller._after and not teller._workers, "nothing is remembered of the repetitions", 20)
+
+
+def test_associations_that_end_with_nothing_to_tell_are_forgotten(site: Site) -> None:
+    teller = site.forwarder.desk.teller
+    for number in range(3 * MAX_TRIED):
+        teller.gone(f"{number:020d}-{0:016x}.json")
+    assert len(teller._tried) <= MAX_TRIED

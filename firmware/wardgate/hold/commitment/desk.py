@@ -146,8 +146,9 @@ class Desk:
 
     def _action(self, name: str, message: Message) -> None:
         self._reading.add(name)
-        self.teller.asked_by(name, message.worker)
         self.write(self.book.wanted(name, message.pair, message.report(), message.number), lambda: self._read(name))
+        if name in self.book.requests:  # else it repeats another one, which waits already
+            self.teller.asked_by(name, message.worker)
 
     def _event(self, name: str, message: Message) -> None:
         def done(good: bool) -> None:

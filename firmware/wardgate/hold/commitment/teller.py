@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wardgate.hold.memory import Pair
 
 SAME_SECONDS: Final = 10.0  # for the worker whose association asked, before another one is opened
+MAX_TRIED: Final = 4096  # names of requests whose association is over; those that nobody waits for go when they are more
 TELL_SECONDS: Final = 7 * 86400.0  # a modality that does not listen so long is not told any more
 
 
@@ -49,10 +50,19 @@ class Teller:
         """That association is over, or the report on it was not taken."""
         self._tried.add(name)
         self._said.pop(name, None)
+        if len(self._tried) > MAX_TRIED:
+            self._tried &= self.book.requests.keys()
 
     def heard(self, name: str) -> None:
         """The modality took the report there."""
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """That request is over."""
+        self._tried.discard(name)
         self._said.pop(name, None)
+        self._workers.pop(name, None)
+        self._after.pop(name, None)
 
     def retry(self) -> None:
         """Try everything now."""
@@ -65,6 +75,7 @@ class Teller:
             if time.monotonic() - request.since > TELL_SECONDS:
                 pair = request.pair
                 self.gate.event(Code.COMMITMENT_NOT_HEARD, f"{pair.called}>{pair.calling}", link=pair.link, given_up=True)
+                self._forget(request.name)
                 self._scribe.write(self.book.told(request.name, heard=False), lambda: None)
 
     def _held(self, request: Request, uid: str) -> bool:
@@ -143,7 +154,7 @@ class Teller:
             Code.COMMITMENT_TOLD, f"{request.pair.called}>{request.pair.calling}", link=request.pair.link, transaction=request.transaction,
             instances=len(request.references), failed=sum(reason >= 0 for reason in request.results.values()),
         )  # fmt: skip
-        self._tried.discard(request.name)
+        self._forget(request.name)
         self._scribe.write(self.book.told(request.name), lambda: self.confirmed(request))
 
     def ended(self, telling: Telling, failed: bool) -> None:
