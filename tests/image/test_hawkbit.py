@@ -28,7 +28,6 @@ anchors = "/etc/wardgate/root.pem"
 token = "/var/lib/wardgate/hawkbit.token"
 retry_seconds = 10
 """
-BROKEN = {"usr/lib/python3/dist-packages/wardgate/master/supervisor.py": 'raise RuntimeError("this release is broken")\n'}
 INSTALL_SECONDS = 1500.0
 
 
@@ -96,7 +95,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
     if reason := goose.missing():
         pytest.skip(reason)
     folder: Path = tmp_path_factory.mktemp("hawkbit")
-    first, second, older, broken = (imagekit.build(*words) for words in (("1.0.0",), ("2.0.0",), ("1.5.0",), ("3.0.0", BROKEN)))
+    first, second, older, broken = (imagekit.build(*words) for words in (("1.0.0",), ("2.0.0",), ("1.5.0",), ("3.0.0", imagekit.BROKEN)))
     stranger = imagekit.authority(folder / "stranger", "TEST ONLY another CA")
     foreign = folder / "foreign.raucb"
     words = ["sign", second.folder / "bundle", foreign, "--compatible", imagekit.COMPATIBLE, "--version", "2.5.0"]

@@ -16,7 +16,6 @@ from wardtools.pki import Pki
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
 
 INSTALL_SECONDS = 600.0
-BROKEN = {"usr/lib/python3/dist-packages/wardgate/master/supervisor.py": 'raise RuntimeError("this release is broken")\n'}
 
 
 @dataclass
@@ -71,7 +70,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
     """1.0.0 is asked to take what it must not, becomes 2.0.0, then is given a 3.0.0 whose gateway does not start."""
     imagekit.need_tools(asked=True)
     folder: Path = tmp_path_factory.mktemp("update")
-    first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", BROKEN)
+    first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", imagekit.BROKEN)
     site = Site(folder, pki, trial=60)
     disk = site.disk(first)
     bundles = [second.bundle, third.bundle, *sorted((Path(__file__).parent / "bundles").glob("*.raucb"))]

@@ -16,7 +16,7 @@ import subprocess
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -95,6 +95,13 @@ def need_tools(machine: Machine = X86_64, *, asked: bool = False) -> None:
             pytest.skip(f"{tool} is not installed (apt-get install {package})")
     if reason := missing(machine):
         pytest.skip(reason)
+
+
+# A gateway that does not start: what stands first on Python's path is read first, wherever a builder puts ours. The judge has ours.
+BROKEN: Final = {
+    "usr/lib/wardgate-test/broken/wardgate/__init__.py": 'raise RuntimeError("this release is broken")\n',
+    "etc/systemd/system/wardgate.service.d/broken.conf": "[Service]\nEnvironment=PYTHONPATH=/usr/lib/wardgate-test/broken\n",
+}
 
 
 class Authority(NamedTuple):
