@@ -123,6 +123,10 @@ image-uboot: setup ## compile the U-Boot of a board by our configuration, withou
 image-test: setup ## every image test: updates, offline, card, arm64, power cuts (an hour and more); `make test` boots one; IMAGE= or KERNEL=, UBOOT=
 	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) KERNEL=$(KERNEL) UBOOT=$(UBOOT) $(PY) -m pytest -rs tests/image
 
+.PHONY: supervisor
+supervisor: setup ## build/supervisor/BOARD: what is copied to the board's microcontroller (MicroPython); BOARD=
+	@$(PY) tools/mcu.py "$(BOARD)" "build/supervisor/$(BOARD)"
+
 .PHONY: flash
 flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB
 	@PYTHONPATH=tools $(PY) -m flash "$(IMAGE)" "$(DEVICE)" $(if $(LARGEST),--largest $(LARGEST)) $(if $(UNSAFE_ALLOW_INTERNAL),--unsafe-allow-internal)

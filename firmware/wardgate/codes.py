@@ -6,7 +6,7 @@ Numbers are never used again for another meaning.
     1xx configuration   2xx network and processes   3xx TLS and certificates
     4xx upper layer     5xx policy                  6xx custody
     7xx keys, tokens    80x-82x ISCL                83x-86x the plant
-    87x-89x hold        90x-92x updates             93x-95x the box: what hangs, state, vault, time
+    87x-89x hold        90x-92x updates             93x-95x the box: what hangs, state, vault, time, supervisor
     96x-97x audit
 """
 
@@ -1718,6 +1718,50 @@ class Code(Enum):
         "bring the right PIN (docs/vault.md, Token); the recovery key opens the vault meanwhile",
     )
     VAULT_OPENED = _row(949, Side.BOX, Level.INFO, "the vault is open", "nothing")
+
+    # 95x the supervisor (docs/supervisor.md)
+    SUPERVISOR_ANSWERS = _row(950, Side.BOX, Level.INFO, "the supervisor answers", "nothing")
+    SUPERVISOR_AWAY = _row(
+        951,
+        Side.BOX,
+        Level.WARN,
+        "no supervisor answers: a box that hangs is reset by its own watchdog only",
+        "look at the supervisor's cable and its green light",
+    )
+    SUPERVISOR_NOISE = _row(
+        952,
+        Side.BOX,
+        Level.WARN,
+        "what came on the supervisor's line is no frame of this version, and was left out",
+        "is another program on the supervisor, or another device on its line?",
+    )
+    SUPERVISOR_RESET = _row(
+        953,
+        Side.BOX,
+        Level.ERROR,
+        "the supervisor has reset the box: it had not said that it was alive",
+        "look in the lines before it why the box hung",
+    )
+    SUPERVISOR_WITHHELD = _row(
+        954,
+        Side.BOX,
+        Level.ERROR,
+        "the box was silent and the supervisor did not reset it: its resets of this hour were used up",
+        "find out why the box hangs again and again",
+    )
+    BOX_NOT_WELL = _row(
+        955,
+        Side.BOX,
+        Level.ERROR,
+        "the service manager does not answer, so the supervisor is not told that the box is alive; it will reset the box",
+        "look at the disk, and at what the box was busy with",
+    )
+    BOX_OPENED = _row(956, Side.BOX, Level.ERROR, "the tamper switch says that the box was opened", "look at the box, and who was there")
+    BOX_SWITCH = _row(957, Side.BOX, Level.INFO, "a switch of the box changed", "nothing")
+    BOX_BUTTON = _row(958, Side.BOX, Level.INFO, "the button of the box was held down", "nothing: break-glass has its own way")
+    SUPERVISOR_EVENTS_LOST = _row(
+        959, Side.BOX, Level.WARN, "the supervisor had no room for events while nobody took them", "look why its link was away"
+    )
 
     # 96x audit (PS3.15 A.5 to A.7)
     AUDIT_STARTED = _row(960, Side.BOX, Level.INFO, "the audit sender serves", "nothing")

@@ -1,0 +1,99 @@
+"""The supervisor's own program under MicroPython and the box's link, on one line: armed, fed, silent, unplugged, shouted at."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.mcuboard import BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
+
+SILENCE = 6
+
+
+@pytest.fixture
+def supervisor(folder: Path) -> Iterator[Supervisor]:
+    micropython()
+    made = Supervisor(folder)
+    yield made
+    made.unplug()
+
+
+@pytest.fixture
+def link(folder: Path, supervisor: Supervisor) -> Iterator[Link]:
+    made = Link(folder, supervisor.line, SILENCE)
+    yield made
+    made.end()
+
+
+def test_a_box_whose_link_is_killed_is_reset_within_its_seconds_and_told_so_when_it_is_back(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    time.sleep(SILENCE + 2)  # fed: longer than a silence may last
+    assert supervisor.resets() == []
+    link.process.kill()
+    killed = time.time()
+    link.process.wait(10)
+    while not supervisor.resets() and time.time() < killed + SILENCE + 5:
+        time.sleep(0.05)
+    pulled = supervisor.resets()
+    assert len(pulled) == 1
+    assert killed < pulled[0] < killed + SILENCE + 2
+    link.start()
+    assert "what=reset" in link.until("WG953")
+    link.until("WG950", "state=armed resets=1")
+    assert len(supervisor.resets()) == 1
+
+
+def test_a_box_that_is_not_well_is_not_said_to_be_alive(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    link.answer("")
+    link.until("WG955")
+    end = time.monotonic() + SILENCE + 4
+    while not supervisor.resets() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(supervisor.resets()) == 1
+    assert link.process.poll() is None, "the link itself is well"
+    assert any("WATCHDOG=1" in said for said in link.manager.hear(6, stop_at="WATCHDOG=1"))
+
+
+def test_events_noise_and_a_cable_that_is_pulled_and_put_back(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    supervisor.set(TAMPER, 1)
+    assert " ERROR " in link.until("WG956", "what=tamper_opened")
+    supervisor.set(TAMPER, 0)
+    link.until("WG957", "what=tamper_closed")
+    supervisor.set(CARD, 0)
+    link.until("WG957", "what=card_in")
+    supervisor.set(BUTTON, 0)
+    link.until("WG958", "what=button_held")
+    supervisor.set(BUTTON, 1)
+    assert [level for _, level in supervisor.writes(RED)] == [1, 0]
+
+    # Noise both ways: the box counts what it cannot read and goes on.
+    supervisor.noise(random.Random(7).randbytes(3000) + b"\0")
+    link.until("WG952")
+    supervisor.set(CARD, 1)
+    link.until("WG957", "what=card_out")
+
+    # Nothing more is known by a supervisor that had no power: it is armed anew.
+    before = len(link.lines("WG950"))
+    supervisor.unplug()
+    assert "ward-supervisor" in link.until("WG951")
+    supervisor.plug()
+    end = time.monotonic() + 20
+    while not any("state=armed" in line for line in link.lines("WG950")[before:]) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert any("state=armed" in line for line in link.lines("WG950")[before:])
+    assert link.process.poll() is None and supervisor.resets() == []
+
+    # Going down on purpose: patience is asked for, and given.
+    link.process.send_signal(signal.SIGTERM)
+    assert link.process.wait(10) == 0
+    begun = time.time()
+    time.sleep(SILENCE + 2)
+    assert supervisor.resets() == []
+    assert [level for when, level in supervisor.writes(GREEN) if when > begun] == [], "amber says it"
