@@ -43,6 +43,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
         *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
+        "wardgate-supervisor",
     }
 
 
@@ -122,6 +123,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     pulled = {"wardgate-vault.service", "wardgate-vault-retry.service"}  # by vault.mount, by its timer
     pulled |= {"wardgate-hawkbit.service", "wardgate-restart.service"}  # by wardgate-hawkbit-begin, by RAUC's handler
     pulled.add("run-wardstick.mount")  # by wardgate-stick@
+    pulled.add("wardgate-supervisor.service")  # by udev, when the device comes
     ours = there - pulled
     assert ours <= enabled
     assert not any("Install" in read_unit(UNITS / name) for name in pulled)
@@ -237,6 +239,20 @@ def test_what_is_not_asked_at_a_start_is_nothing_that_the_box_needs() -> None:
     # Names of network ports (their properties, then the name), and of the button of break-glass.
     for name in ("75-net-description.rules", "80-net-setup-link.rules", "60-input-id.rules", "60-persistent-input.rules"):
         assert name not in masked
+
+
+def test_the_supervisors_line_is_named_for_its_link_and_starts_it() -> None:
+    """The link opens by that name; a line that the kernel found before udev ran is shown to udev too."""
+    rule = (OVERLAY / "usr/lib/udev/rules.d/90-wardgate-supervisor.rules").read_text().splitlines()[-1]
+    service = read_unit(UNITS / "wardgate-supervisor.service")["Service"]
+    assert 'SYMLINK+="ward-supervisor"' in rule and f'GROUP="{service["Group"][0]}"' in rule and 'MODE="0660"' in rule
+    assert 'ENV{SYSTEMD_WANTS}+="wardgate-supervisor.service"' in rule and 'TAG+="systemd"' in rule
+    assert '"/dev/ward-supervisor"' in (TREE / "firmware/wardgate/supervisor/link.py").read_text()
+    assert service["DevicePolicy"] == ["closed"] and service["DeviceAllow"] == ["char-ttyACM rw"]
+    asked = read_unit(UNITS / "systemd-udev-trigger.service.d/wardgate.conf")["Service"]["ExecStart"]
+    assert any(line.endswith("--subsystem-match=tty --sysname-match=ttyACM*") for line in asked)
+    for board in ("nanopi_r2s", "pc_x86_64_efi"):
+        assert "CONFIG_USB_ACM=y" in (TREE / "board" / board / "kernel.fragment").read_text().splitlines()
 
 
 def test_a_stick_with_the_names_of_our_partitions_does_not_take_their_place() -> None:

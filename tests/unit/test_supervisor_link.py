@@ -74,6 +74,7 @@ def test_an_event_is_acknowledged_each_time_and_told_once() -> None:
     [
         _event(1, 99),
         encode(protocol.EVENT, b"\x00\x01\x01"),
+        encode(protocol.EVENT, b"\x00\x01\x01\x00\x00\x00"),
         encode(protocol.STATUS, b"\x09" + bytes(5)),
         encode(protocol.STATUS, bytes(5)),
         encode(protocol.STATUS, bytes(7)),

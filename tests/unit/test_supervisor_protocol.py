@@ -72,8 +72,9 @@ def test_a_line_without_an_end_fills_no_memory_and_counts_once() -> None:
 
 def test_the_end_of_a_long_line_is_no_frame_although_it_looks_like_one() -> None:
     """Bytes beyond the bound are thrown away: what is left must not be taken for a whole frame."""
-    whole = encode(protocol.ALIVE, b"\x00\x3c\x01")[:-1]
+    whole = encode(protocol.EVENT, b"x" * protocol.MAX_PAYLOAD)[:-1]
     decoder = Decoder()
+    assert decoder.feed(whole + b"\0") == [(protocol.EVENT, b"x" * protocol.MAX_PAYLOAD)]
     assert decoder.feed(whole + b"\x05" * 40 + b"\0") == []
     assert decoder.feed(b"\x05" * 40 + whole + b"\0") == []
     assert decoder.damaged == 2

@@ -39,6 +39,7 @@ define WARDGATE_USERS
 	wardnetd 904 wardnetd 904 * - - - Wardgate ports of the plant
 	wardadmin 905 wardadmin 905 * /var/lib/wardadmin /bin/sh - Wardgate management
 	wardfetch 906 wardfetch 906 * - - - Wardgate updates from a server
+	wardsuper 907 wardsuper 907 * - - - Wardgate supervisor link
 endef
 
 $(eval $(generic-package))
