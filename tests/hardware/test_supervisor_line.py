@@ -60,6 +60,19 @@ def test_a_box_that_is_not_well_is_not_said_to_be_alive(supervisor: Supervisor, 
     assert any("WATCHDOG=1" in said for said in link.manager.hear(6, stop_at="WATCHDOG=1"))
 
 
+def test_a_device_that_floods_the_line_gets_no_processor_for_it(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    before, end = link.seconds_of_processor(), time.monotonic() + 3
+    noise = random.Random(3).randbytes(1000)
+    said = 0
+    while time.monotonic() < end:
+        said += supervisor.noise(noise)
+    assert said > 20_000
+    assert link.seconds_of_processor() - before < 0.9
+    assert len(link.lines("WG952")) <= 21
+    assert link.process.poll() is None
+
+
 def test_events_noise_and_a_cable_that_is_pulled_and_put_back(supervisor: Supervisor, link: Link) -> None:
     link.until("WG950", "state=armed")
     supervisor.set(TAMPER, 1)

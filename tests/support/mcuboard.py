@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -75,9 +76,9 @@ class Supervisor:
         self._levels[gpio] = level
         self._put()
 
-    def noise(self, data: bytes) -> None:
-        """Say something to the box that the program did not."""
-        os.write(self._ours, data)
+    def noise(self, data: bytes) -> int:
+        """Say something to the box that the program did not; return how much of it found room within a moment."""
+        return os.write(self._ours, data) if select.select([], [self._ours], [], 0.05)[1] else 0
 
     def writes(self, gpio: int) -> list[tuple[float, int]]:
         """Return each change of an output: when (Unix seconds), to what level."""
@@ -134,6 +135,11 @@ class Link:
                 return found[-1]
             time.sleep(0.05)
         raise AssertionError(f"no {code} {word} in {seconds} s:\n{self._log.read_text()}")
+
+    def seconds_of_processor(self) -> float:
+        """What it has used, without its children."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """End it, if it runs, and listen no more."""

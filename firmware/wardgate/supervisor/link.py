@@ -30,6 +30,7 @@ _WORDS: Final = 12  # in that time: a few may be missed on a busy box
 GRACE_SECONDS: Final = 900
 _OPEN_SECONDS: Final = 1.0
 _TURN_SECONDS: Final = 0.5
+_REST_SECONDS: Final = 0.02  # after each turn: a device that floods the line has no processor of the box for it
 _LAST_WORD_SECONDS: Final = 0.2
 
 _CODES: Final = {
@@ -79,6 +80,7 @@ class Link:
                 if fd >= 0:
                     poll.register(fd, select.POLLIN)
             poll.poll(_TURN_SECONDS * 1000)
+            time.sleep(_REST_SECONDS)
         self._end()
         return 0
 

@@ -8,7 +8,8 @@ import termios
 import tty
 from typing import Final
 
-_MOST: Final = 4096
+_MOST: Final = 4096  # bytes kept
+_AT_ONCE: Final = 512  # bytes read
 
 
 class Line:
@@ -37,7 +38,7 @@ class Line:
     def read(self) -> bytes:
         """Return what has come; a line that is gone is closed."""
         try:
-            data = os.read(self.fd, _MOST)
+            data = os.read(self.fd, _AT_ONCE)
         except BlockingIOError:
             return b""
         except OSError as error:
