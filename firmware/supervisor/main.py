@@ -6,10 +6,15 @@ from supervisor.core import Core
 from supervisor.pico import Pico
 
 TURN = 10  # milliseconds
+SETTLE = 100
 
 
 def run(board: Pico) -> None:
-    """Never returns."""
+    """Never returns, unless the button is down when power comes: then the line is MicroPython's own, to copy another program to it."""
+    time.sleep_ms(SETTLE)
+    if board.inputs()[2]:
+        return
+    board.begin()
     last = time.ticks_ms()
     now = 0  # goes on where ticks_ms() begins anew
     core = Core(now)

@@ -18,9 +18,13 @@ class Pico:
         # First of all, and let go: a board must not be reset because its supervisor starts.
         self._outputs = [_output(pin) for pin in (pins.BOARD_RESET, pins.LIGHT_GREEN, pins.LIGHT_AMBER, pins.LIGHT_RED)]
         self._inputs = [(_input(pin), pin[1]) for pin in (pins.CARD_SWITCH, pins.TAMPER, pins.BUTTON)]
-        micropython.kbd_intr(-1)  # a byte 3 of the line is a byte, and does not end the program
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
+        self._watchdog: machine.WDT | None = None
+
+    def begin(self) -> None:
+        """From now on nothing ends the program: no byte 3 on the line, and a loop that hangs begins anew."""
+        micropython.kbd_intr(-1)
         self._watchdog = machine.WDT(timeout=PATIENCE)
 
     def read(self) -> bytes:
@@ -49,12 +53,13 @@ class Pico:
 
     def pet(self) -> None:
         """Tell the microcontroller's own watchdog that the loop turns."""
-        self._watchdog.feed()
+        if self._watchdog is not None:
+            self._watchdog.feed()
 
 
 def _input(pin: tuple[int, int, int]) -> machine.Pin:
     pulls = {1: machine.Pin.PULL_UP, 0: machine.Pin.PULL_DOWN}
-    return machine.Pin(pin[0], machine.Pin.IN, pulls.get(pin[2]))
+    return machine.Pin(pin[0], machine.Pin.IN, pulls.get(pin[2], -1))
 
 
 def _output(pin: tuple[int, int, int]) -> tuple[machine.Pin, int]:

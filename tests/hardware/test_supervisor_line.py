@@ -12,7 +12,7 @@ import pytest
 
 from support.mcuboard import BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
 
-SILENCE = 6
+SILENCE = 5
 
 
 @pytest.fixture
@@ -58,6 +58,18 @@ def test_a_box_that_is_not_well_is_not_said_to_be_alive(supervisor: Supervisor, 
     assert len(supervisor.resets()) == 1
     assert link.process.poll() is None, "the link itself is well"
     assert any("WATCHDOG=1" in said for said in link.manager.hear(6, stop_at="WATCHDOG=1"))
+
+
+def test_with_the_button_held_when_power_comes_the_program_does_not_run_and_resets_nothing(supervisor: Supervisor) -> None:
+    supervisor.unplug()
+    supervisor.set(BUTTON, 0)
+    supervisor.plug()
+    assert supervisor.ended(10.0) == 0
+    assert supervisor.resets() == []
+    supervisor.unplug()
+    supervisor.set(BUTTON, 1)
+    supervisor.plug()
+    assert supervisor.ended(1.0) is None
 
 
 def test_a_device_that_floods_the_line_gets_no_processor_for_it(supervisor: Supervisor, link: Link) -> None:

@@ -68,8 +68,8 @@ def test_the_tree_has_no_mistake_and_what_needs_buildroot_is_named(copy: Path) -
         ("kernel/virtio.fragment", "CONFIG_I6300ESB_WDT=y", "# CONFIG_DM_VERITY is not set", "CONFIG_DM_VERITY"),
         ("post-image.sh", "done\n", "", "post-image.sh"),
         ("board/nanopi_r2s/board.toml", "wardgate-nanopi", "nanopi", "a word is wrong"),
-        ("board/nanopi_r2s/supervisor.toml", "gpio = 3", "gpio = 2", "one for two"),
-        ("board/qemu_x86_64/supervisor.toml", 'link = "none"', 'link = "usb"', "pins are there"),
+        ("board/nanopi_r2s/supervisor.toml", "gpio = 3", "gpio = 2", "one pin for two"),
+        ("board/qemu_x86_64/supervisor.toml", 'link = "none"', 'link = "usb"', "has no supervisor"),
     ],
 )
 def test_a_mistake_is_named(copy: Path, path: str, old: str, new: str, word: str) -> None:

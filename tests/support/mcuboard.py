@@ -71,6 +71,14 @@ class Supervisor:
             os.close(self._ours)
             os.close(self._theirs)
 
+    def ended(self, seconds: float) -> int | None:
+        """Return how the program ended, None when it still runs after `seconds`."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def set(self, gpio: int, level: int) -> None:
         """Set the level of an input."""
         self._levels[gpio] = level

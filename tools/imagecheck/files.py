@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imagecheck.assemble import boards
 from imagecheck.findings import COMMON, EXTERNAL, Findings
+from mcu import PinError, pins
 
 _KERNEL = re.compile(r'^(CONFIG_[A-Z0-9_]+=(y|m|n|-?[0-9]+|0x[0-9a-f]+|"[^"]*")|# CONFIG_[A-Z0-9_]+ is not set)$')
 # Loader -> words of board.toml that it needs beside.
@@ -90,15 +91,15 @@ def board_words(findings: Findings) -> None:
 
 
 def pin_maps(findings: Findings) -> None:
-    """Each board has a pin map; no pin stands there twice, and RP2040 has 30."""
+    """Each board has a pin map that a program can be made of, or says that it has no supervisor."""
     for board in boards():
         path = EXTERNAL / "board" / board / "supervisor.toml"
         said = tomllib.loads(path.read_text()) if path.is_file() else {}
-        numbers = [pin.get("gpio") for pin in said.get("pins", {}).values()]
-        if said.get("link") not in ("none", "usb") or (said["link"] == "usb") != bool(numbers):
-            findings.mistake(path, "link is none or usb, and pins are there with a link")
-        elif len(set(numbers)) != len(numbers) or not all(isinstance(number, int) and 0 <= number < 30 for number in numbers):
-            findings.mistake(path, "a pin that is not there, or one for two")
+        try:
+            if said != {"link": "none"}:
+                pins(said)
+        except PinError as error:
+            findings.mistake(path, str(error))
 
 
 def _is_script(path: Path) -> bool:
