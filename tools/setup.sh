@@ -20,12 +20,13 @@ cd "$(dirname "$0")/.."
 #   erofs-utils, u-boot-tools (mkimage): what Buildroot's hook makes of a root, also with IMAGE= and KERNEL=
 #   device-tree-compiler, u-boot-qemu, qemu-system-arm, libubootenv-tool: boards with U-Boot: a signed FIT, a loader that judges it, RAUC's count
 #   rsyslog, rsyslog-openssl: an audit repository      libxml2-utils (xmllint): audit messages against the schema
+#   systemd, dbus: units of the image under a real systemd, in namespaces
 #   gcc, libc6-dev, libssl-dev, libp11-kit-dev (pkcs11.h): the OpenSSL provider; a PKCS#11 module that is slow on purpose
 PACKAGES="python3-venv dcmtk orthanc openssl iproute2 util-linux golang-go golang-golang-x-mod-dev"
 PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-vpcd gcc libc6-dev libssl-dev libp11-kit-dev make mmdebstrap"
 PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
 PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio zstd cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
-PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils"
+PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils systemd dbus"
 PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc erofs-utils u-boot-tools"
 PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv-tool"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.mcuboard import BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
+from support.mcuboard import AMBER, BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
 
-SILENCE = 5
+SILENCE = 5  # the least that a supervisor takes
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def link(folder: Path, supervisor: Supervisor) -> Iterator[Link]:
 
 def test_a_box_whose_link_is_killed_is_reset_within_its_seconds_and_told_so_when_it_is_back(supervisor: Supervisor, link: Link) -> None:
     link.until("WG950", "state=armed")
-    time.sleep(SILENCE + 2)  # fed: longer than a silence may last
+    said = link.manager.hear(SILENCE + 2)  # fed: longer than a silence may last
+    assert any("WATCHDOG=1" in one for one in said), "the link tells that it is alive itself"
     assert supervisor.resets() == []
     link.process.kill()
     killed = time.time()
@@ -41,7 +42,7 @@ def test_a_box_whose_link_is_killed_is_reset_within_its_seconds_and_told_so_when
         time.sleep(0.05)
     pulled = supervisor.resets()
     assert len(pulled) == 1
-    assert killed < pulled[0] < killed + SILENCE + 2
+    assert killed < pulled[0] < killed + SILENCE + 5
     link.start()
     assert "what=reset" in link.until("WG953")
     link.until("WG950", "state=armed resets=1")
@@ -57,7 +58,6 @@ def test_a_box_that_is_not_well_is_not_said_to_be_alive(supervisor: Supervisor, 
         time.sleep(0.05)
     assert len(supervisor.resets()) == 1
     assert link.process.poll() is None, "the link itself is well"
-    assert any("WATCHDOG=1" in said for said in link.manager.hear(6, stop_at="WATCHDOG=1"))
 
 
 def test_with_the_button_held_when_power_comes_the_program_does_not_run_and_resets_nothing(supervisor: Supervisor) -> None:
@@ -74,13 +74,13 @@ def test_with_the_button_held_when_power_comes_the_program_does_not_run_and_rese
 
 def test_a_device_that_floods_the_line_gets_no_processor_for_it(supervisor: Supervisor, link: Link) -> None:
     link.until("WG950", "state=armed")
-    before, end = link.seconds_of_processor(), time.monotonic() + 3
+    before, end = link.seconds_of_processor(), time.monotonic() + 2
     noise = random.Random(3).randbytes(1000)
     said = 0
     while time.monotonic() < end:
         said += supervisor.noise(noise)
     assert said > 20_000
-    assert link.seconds_of_processor() - before < 0.9
+    assert link.seconds_of_processor() - before < 0.6
     assert len(link.lines("WG952")) <= 21
     assert link.process.poll() is None
 
@@ -115,10 +115,12 @@ def test_events_noise_and_a_cable_that_is_pulled_and_put_back(supervisor: Superv
     assert any("state=armed" in line for line in link.lines("WG950")[before:])
     assert link.process.poll() is None and supervisor.resets() == []
 
-    # Going down on purpose: patience is asked for, and given.
+    # Going down on purpose: patience is asked for, and given; amber says so.
+    begun = time.time()
     link.process.send_signal(signal.SIGTERM)
     assert link.process.wait(10) == 0
-    begun = time.time()
-    time.sleep(SILENCE + 2)
-    assert supervisor.resets() == []
-    assert [level for when, level in supervisor.writes(GREEN) if when > begun] == [], "amber says it"
+    end = time.monotonic() + 10
+    while len([when for when, _ in supervisor.writes(AMBER) if when > begun]) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len([when for when, _ in supervisor.writes(AMBER) if when > begun]) >= 3, "it blinks"
+    assert supervisor.writes(GREEN)[-1][1] == 0 and supervisor.resets() == []
