@@ -195,16 +195,12 @@ class Opening:
         a = self._a
         gate = self._gate
         assert a.callee is not None and a.callee.connect is not None
-        channel = a.acceptor.channel
-        acceptor = LegScope(
-            calling, a.acceptor.address, self._identity.fingerprint if self._identity else "",
-            f"{channel.version} {channel.cipher}" if channel is not None else "",
-        )  # fmt: skip
         self._called = called
         holds = self._choices is not None
         target = self._target(a.callee.connect)
-        requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
         if records:
+            acceptor = _scope_of(calling, a.acceptor, self._identity)
+            requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
             self._scope = Scope(gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
             a.ledger = Ledger(gate, self._scope)
             a.ledger.begin(self._entry_answered)
@@ -311,14 +307,8 @@ class Opening:
     def _ready(self, identity: PeerIdentity | None) -> None:
         a = self._a
         assert a.requestor is not None
-        channel = a.requestor.channel
         if a.ledger is not None:
-            self._scope.set_requestor(
-                LegScope(
-                    self._called, a.requestor.address, identity.fingerprint if identity else "",
-                    f"{channel.version} {channel.cipher}" if channel is not None else "",
-                )
-            )  # fmt: skip
+            self._scope.set_requestor(_scope_of(self._called, a.requestor, identity))
         a.requestor.pause(Pause.EARLY)
         self._other_ready = True
         self._warn(identity)
@@ -482,3 +472,12 @@ class Opening:
         if code is not None:
             self._gate.event(code, a.titles, link=a.link.name)
         a.reject(AssociateRJ.of(result, cause).encode(), str(code or Code.CUSTODY_REFUSED))
+
+
+def _scope_of(title: str, leg: Leg, identity: PeerIdentity | None) -> LegScope:
+    """Return what records say of one leg."""
+    channel = leg.channel
+    return LegScope(
+        title, leg.address, identity.fingerprint if identity is not None else "",
+        f"{channel.version} {channel.cipher}" if channel is not None else "",
+    )  # fmt: skip
