@@ -24,13 +24,13 @@ from wardgate.hold.scp import What
 from wardgate.hold.space import STEP_BYTES
 from wardgate.hold.wrap import WrapError
 from wardgate.policy.model import Direction
-from wardgate.relay.defects import traceback_of
+from wardgate.relay.failing import cause_of
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.phase import Phase
 from wardgate.relay.refused import NotAccepted
 from wardgate.relay.stores import Store
-from wardgate.upperlayer.errors import LocalError, PduError
+from wardgate.upperlayer.errors import PduError
 from wardgate.upperlayer.machine import Effect, Event
 from wardgate.upperlayer.pdu import Abort, AssociateRQ, accepted_contexts
 from wardgate.upperlayer.table import State as Sta
@@ -449,12 +449,8 @@ class HeldAssociation:
         if self.phase is Phase.ENDING:
             self._over("released")
             return
-        code = Code.WORKER_DEFECT if isinstance(error, LocalError) else getattr(error, "code", Code.WORKER_DEFECT)
-        where = {"where": traceback_of(error)} if code is Code.WORKER_DEFECT else {}
-        reason = getattr(error, "reason", None)
-        if not isinstance(reason, AbortReason):
-            reason = AbortReason.NOT_SPECIFIED
-        self.fail(code, leg, reason, dead=getattr(error, "dead", False), detail=str(error), kind=type(error).__name__, **where)
+        code, reason, fields = cause_of(error)
+        self.fail(code, leg, reason, **fields)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase

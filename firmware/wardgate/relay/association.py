@@ -1,8 +1,9 @@
-"""One association: two legs, two upper layer machines, two flows, and what happens when something ends.
+"""One association: two legs, two upper layer machines, two flows.
 
 The box is the acceptor of the association that comes in and the requestor of the one that goes out (PS3.8 7). Each leg has its own
 state machine; what one leg *indicates* or *confirms* becomes what is *requested* or *responded* on the other. P-DATA does not go
-through the machines, it passes between the flows. `opening` holds what happens before the answer.
+through the machines, it passes between the flows. `opening` holds what happens before the answer, `releasing` the end
+that was asked for, `failing` any other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from wardgate.custody.record import Flow as SentBy
 from wardgate.custody.record import Outcome
 from wardgate.edit.associate import answer
 from wardgate.policy.model import StatusRule
-from wardgate.relay.defects import traceback_of
+from wardgate.relay.failing import aborted, broken, fail, lost
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg
@@ -24,7 +25,7 @@ from wardgate.relay.phase import Phase
 from wardgate.relay.refused import NoLogSpace, NotAccepted, NotOpened
 from wardgate.relay.releasing import release_asked, release_confirmed
 from wardgate.relay.stores import Store
-from wardgate.upperlayer.errors import LocalError, PduError
+from wardgate.upperlayer.errors import PduError
 from wardgate.upperlayer.machine import Effect, Event, UpperLayer, event_of
 from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from wardgate.upperlayer.table import State as Sta
@@ -152,7 +153,7 @@ class Association:
         if self.phase is Phase.OVER:
             return
         self.phase = Phase.OVER
-        self._opened()
+        self.opened()
         self._unanswered()
         if self.ledger is not None:
             self.ledger.end(ended)
@@ -180,7 +181,7 @@ class Association:
         if self.gate.embryos.pop(self, _SPOKE) is None:
             self.gate.census.spoke(self.host)
 
-    def _opened(self) -> None:
+    def opened(self) -> None:
         """The opening is over, well or not: let go of what it held. 500 associations show in memory."""
         if self.opening is not None:
             self.opening.forget()
@@ -191,7 +192,7 @@ class Association:
         """Another owner has the caller's leg from now on: this one is out of all lists, and nothing is counted down."""
         self.phase = Phase.OVER
         self._end_requestor(clean=False)
-        self._opened()
+        self.opened()
         self.gate.associations.discard(self)
         self.gate.embryos.pop(self, None)
 
@@ -297,7 +298,7 @@ class Association:
         elif isinstance(decoded, AssociateRJ):
             self._rejected(decoded, pdu)
         elif isinstance(decoded, Abort):
-            self._aborted(leg, pdu)
+            aborted(self, leg, pdu)
         elif _INDICATE_RELEASE in effects:
             release_asked(self, leg, pdu)
         elif _CONFIRM_RELEASE in effects:
@@ -321,7 +322,7 @@ class Association:
 
             arm(self, self.request_length, read.maximum_length)
         self.machines[Side.ACCEPTOR].handle(Event.ACCEPT_RESPONSE)
-        self._opened()
+        self.opened()
         self.established_at = self.gate.loop.now
         self.gate.links[self.link.name].associations += 1
         self.enter(Phase.ESTABLISHED, self.gate.limits.idle_seconds)
@@ -342,7 +343,7 @@ class Association:
         if machine.state is Sta.Sta3:
             machine.handle(Event.REJECT_RESPONSE)
         self.gate.links[self.link.name].refused += 1
-        self._opened()
+        self.opened()
         self._end_requestor(clean=True)
         self.acceptor.send(pdu)
         self.caller_may_close(ended)
@@ -364,19 +365,6 @@ class Association:
         else:
             self.enter(Phase.ENDING, self.gate.limits.release_seconds)
 
-    def _aborted(self, leg: Leg, pdu: bytes) -> None:
-        """A-ABORT came on `leg`: pass it on as it came."""
-        self.gate.event(
-            Code.PEER_ABORTED, self.titles, link=self.link.name, side=leg.side.value, at=leg.address, source=pdu[8], reason=pdu[9]
-        )
-        leg.finish(close_notify=True)
-        other = self.requestor if leg is self.acceptor else self.acceptor
-        # PS3.8 9.2, AA-2: before the A-ASSOCIATE-RQ there is no association to abort there (Sta4), and `over` closes the connection.
-        if other is not None and other.state is State.OPEN and self.machines[other.side].state is not Sta.Sta4:
-            self._send_abort(other, pdu)
-        self._opened()
-        self.over(str(Code.PEER_ABORTED))
-
     # --- what legs tell
 
     def connected(self, leg: Leg) -> None:
@@ -391,79 +379,23 @@ class Association:
 
     def lost(self, leg: Leg, reason: str) -> None:
         """The connection of `leg` ended."""
-        if self.phase is Phase.OVER:
-            leg.close()
-            return
-        if leg.state is State.CLOSED:
-            return
-        machine = self.machines[leg.side]
-        if self.opening is not None:
-            self.opening.lost(leg, reason)
-            return
-        if machine.state in (Sta.Sta13, Sta.Sta1):
-            leg.finish(close_notify=machine.state is Sta.Sta13)
-            if self.phase is Phase.ENDING:
-                self.over("released")
-            return
-        truncated = leg.channel.truncated_code if leg.truncated and leg.channel is not None else Code.LEG_LOST
-        self.fail(truncated, leg, detail=reason)
+        lost(self, leg, reason)
 
     def broken(self, leg: Leg, error: Exception) -> None:
-        """`leg` sent something that ends the association: a PDU or command that is not permitted, a TLS record that fails."""
-        if self.phase is Phase.OVER:
-            return
-        if self.phase is Phase.ENDING:  # whatever comes after the last PDU means nothing
-            self.over("released")
-            return
-        code = getattr(error, "code", Code.WORKER_DEFECT)
-        if isinstance(error, LocalError):
-            code = Code.WORKER_DEFECT
-        if self.opening is not None and self.opening.mismatch(leg):
-            return
-        where = {"where": traceback_of(error)} if code is Code.WORKER_DEFECT else {}
-        reason = getattr(error, "reason", AbortReason.NOT_SPECIFIED)
-        if not isinstance(reason, AbortReason):
-            reason = AbortReason.NOT_SPECIFIED
-        self.fail(code, leg, reason, dead=getattr(error, "dead", False), detail=str(error), kind=type(error).__name__, **where)
+        """`leg` sent something that ends the association."""
+        broken(self, leg, error)
+
+    def fail(
+        self, code: Code, at: Leg | None, reason: AbortReason = AbortReason.NOT_SPECIFIED, dead: bool = False, **fields: object
+    ) -> None:
+        """Abort both legs for `code`, seen on leg `at`."""
+        fail(self, code, at, reason, dead, **fields)
 
     def overflow(self, flow: Flow) -> None:
         """A response held back grew beyond its bound."""
         self.gate.loop.soon(lambda: self.fail(Code.PDU_INVALID, flow.source, detail="too much behind a response"))
 
-    # --- the end by failure
-
-    def fail(
-        self, code: Code, at: Leg | None, reason: AbortReason = AbortReason.NOT_SPECIFIED, dead: bool = False, **fields: object
-    ) -> None:
-        """Abort both legs (PS3.8 A-P-ABORT) for `code`, seen on leg `at`. Nothing is sent on a `dead` leg (TLS integrity)."""
-        if self.phase is Phase.OVER:
-            return
-        where = {} if at is None else {"side": at.side.value, "at": at.address}
-        self.gate.event(code, self.titles or self.host, link=self.link.name, phase=self.phase.value, **where, **fields)
-        lost = code in (Code.LEG_LOST, Code.TLS_TRUNCATED, Code.ISCL_TRUNCATED)
-        for leg in (self.acceptor, self.requestor):
-            if leg is None or leg.state is not State.OPEN:
-                continue
-            if leg is at and (dead or lost):
-                leg.close()
-            elif self.machines[leg.side].state not in (Sta.Sta1, Sta.Sta4, Sta.Sta13):
-                # PS3.8 9.2: in Sta2 nobody is there yet who could be a provider's user, so the source is the user's (AA-1).
-                source = AbortSource.USER if self.machines[leg.side].state is Sta.Sta2 else AbortSource.PROVIDER
-                self._send_abort(leg, Abort(source, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
-        self._opened()
-        self.over(str(code))
-
-    def _send_abort(self, leg: Leg, pdu: bytes) -> None:
-        """End `leg` with an A-ABORT, unless it waits for the rest of a PDU: there it would be taken for data."""
-        machine = self.machines[leg.side]
-        if machine.state not in (Sta.Sta1, Sta.Sta2, Sta.Sta13):
-            machine.handle(Event.ABORT_REQUEST)
-        feeding = self.back if leg is self.acceptor else self.out
-        if feeding is None or feeding.between_pdus:
-            leg.send(pdu)
-            leg.part()
-        else:
-            leg.close()
+    # --- legs and flows
 
     def _end_requestor(self, clean: bool) -> None:
         if self.requestor is not None and self.requestor.state is not State.CLOSED:
