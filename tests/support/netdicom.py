@@ -1,4 +1,4 @@
-"""pynetdicom peers: an SCP that keeps what it was told, and the SCUs of worklist, C-GET, MPPS and storage commitment."""
+"""pynetdicom peers: an SCP that keeps what it was told, and the SCUs of worklist, C-GET, C-MOVE, MPPS and storage commitment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
     PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
     StorageCommitmentPushModel,
     Verification,
 )
@@ -59,13 +60,14 @@ class Told:
 
 
 class Scp:
-    """A pynetdicom SCP for everything in these tests. Use as a context manager."""
+    """A pynetdicom SCP for everything in these tests. Use as a context manager. `back`: where C-MOVE sends to, with TLS or in clear."""
 
     def __init__(self, ae: str, port: int, tls: TlsFiles | None = None, holds: Iterable[Sample] = (), report: str = "") -> None:
         self._entity = AE(ae)
         self._port, self._context, self._report = port, server_context(tls) if tls else None, report
         self.told: list[Told] = []
         self.holds = list(holds)
+        self.back: tuple[int, TlsFiles | None] = (0, None)
         self._server: Any = None
         for context in AllStoragePresentationContexts:
             self._entity.add_supported_context(context.abstract_syntax, scu_role=True, scp_role=True)
@@ -74,6 +76,7 @@ class Scp:
             ModalityWorklistInformationFind,
             ModalityPerformedProcedureStep,
             PatientRootQueryRetrieveInformationModelGet,
+            PatientRootQueryRetrieveInformationModelMove,
         ):
             self._entity.add_supported_context(sop_class)
         self._entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
@@ -83,6 +86,7 @@ class Scp:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_C_GET, self._get),
+            (evt.EVT_C_MOVE, self._move),
             (evt.EVT_N_CREATE, self._create),
             (evt.EVT_N_SET, self._set),
             (evt.EVT_N_ACTION, self._action),
@@ -116,6 +120,14 @@ class Scp:
         yield len(self.holds)
         for one in self.holds:
             yield 0xFF00, dcmread(one.path)
+
+    def _move(self, event: Any) -> Iterator[Any]:
+        port, tls = self.back
+        words: dict[str, Any] = {"contexts": [build_context(CTImageStorage, EXPLICIT_LITTLE)]}
+        if tls is not None:
+            words["tls_args"] = (client_context(tls), LOOPBACK)
+        yield LOOPBACK, port, words
+        yield from self._get(event)
 
     def _create(self, event: Any) -> tuple[int, Dataset]:
         self.told.append(Told("create", event.request.AffectedSOPInstanceUID, event.attribute_list))
