@@ -11,7 +11,7 @@ import pytest
 
 from wardgate.relay.hasher import Buffers
 from wardgate.relay.leg import Leg
-from wardgate.relay.legstate import Side, State
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.loop import IN
 from wardgate.upperlayer.walker import Walker
 
@@ -111,6 +111,16 @@ def test_a_release_is_acknowledged_by_its_answer(bed: Bed) -> None:
     follower: Any = SimpleNamespace(control=lambda _pdu: setattr(bed.leg, "listens", True))
     bed.leg.walker.follow(follower)
     assert bed.read(RELEASE_RQ) == 0
+
+
+def test_what_waits_for_log_space_is_not_read_on_when_the_connection_fails(bed: Bed) -> None:
+    lost: list[str] = []
+    bed.leg.owner.lost = lambda _leg, reason: lost.append(reason)  # type: ignore[method-assign]
+    bed.leg.carry = bytes(len(bed.leg._buffers.plain))  # a whole buffer: there is no room to read anything behind it
+    bed.leg.pause(Pause.SPACE)
+    bed.peer.sendall(COMMAND)
+    bed.leg._fail(ConnectionResetError(104, "reset"))
+    assert lost == ["econnreset"]
 
 
 class Saying:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wardgate.upperlayer.errors import PduError
 from wardgate.upperlayer.terms import AbortReason
-from wardgate.upperlayer.walker import MAX_COMMAND, MAX_FRAGMENTS, MAX_KEPT, Walker
+from wardgate.upperlayer.walker import MAX_COMMAND, MAX_FRAGMENTS, MAX_KEPT, NotYet, Walker
 
 HAS_DATA, NO_DATA = b"\x01", b"\x00"
 
@@ -140,6 +140,47 @@ def test_any_fragmentation_gives_the_same_messages_and_passes_every_byte_once(sa
     assert recorder.lengths == [len(data) for _, _, data, _, _ in said if data is not None]
     assert walker.offset == len(stream + release)
     assert walker.between_pdus
+
+
+@settings(max_examples=300, deadline=None)
+@given(messages, st.lists(st.integers(1, 70), max_size=100), st.lists(st.booleans(), max_size=20))
+def test_a_command_that_comes_too_early_is_shown_again_and_nothing_is_lost_or_told_twice(
+    said: list, cuts: list[int], early: list[bool]
+) -> None:
+    stream = b"".join(
+        encode(context, (HAS_DATA if data is not None else NO_DATA) + command, data, fragments, packing)
+        for context, command, data, fragments, packing in said
+    )
+    at_once, later = start(), start()
+    assert feed(at_once[0], stream, cuts) == b""
+    take, turns = later[1].command, iter(early)
+
+    def command(context: int, text: bytearray):
+        if next(turns, False):
+            later[0].expects_data = text[:1] == HAS_DATA  # as a follower does that has read it
+            raise NotYet
+        return take(context, text)
+
+    later[1].command = command  # type: ignore[method-assign]
+    kept = feed(later[0], stream, cuts)
+    while kept:
+        kept = feed(later[0], kept, [])
+    assert later[1].messages == at_once[1].messages
+    assert later[1].passed == at_once[1].passed == stream
+    assert later[1].lengths == at_once[1].lengths
+    assert later[0].offset == len(stream) and later[0].between_pdus
+
+
+def test_behind_a_command_that_comes_too_early_more_may_be_kept_than_a_command_has() -> None:
+    """A whole read: nobody reads on until it is taken."""
+    walker, recorder = start()
+    recorder.command = _not_yet  # type: ignore[method-assign]
+    stream = encode(1, HAS_DATA, bytes(2 * MAX_KEPT), [MAX_KEPT], [1])
+    assert feed(walker, stream, []) == stream and not recorder.passed
+
+
+def _not_yet(_context: int, _command: bytearray):
+    raise NotYet
 
 
 def test_not_one_byte_of_a_command_passes_before_the_command_is_whole() -> None:

@@ -19,7 +19,7 @@ from wardgate.relay.failing import aborted, broken, fail, lost
 from wardgate.relay.flow import Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg
-from wardgate.relay.legstate import Side, State
+from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.opening import Opening
 from wardgate.relay.phase import Phase
 from wardgate.relay.refused import NoLogSpace, NotAccepted, NotOpened
@@ -30,6 +30,7 @@ from wardgate.upperlayer.machine import Effect, Event, UpperLayer, event_of
 from wardgate.upperlayer.pdu import Abort, AssociateAC, AssociateRJ, AssociateRQ
 from wardgate.upperlayer.table import State as Sta
 from wardgate.upperlayer.terms import AbortReason, AbortSource, PduType, Role
+from wardgate.upperlayer.walker import NotYet
 
 if TYPE_CHECKING:
     import socket
@@ -230,11 +231,14 @@ class Association:
             raise NotOpened("N-EVENT-REPORT-RQ")
 
     def store_begins(self, flow: Flow, store: Store) -> None:
-        """A C-STORE request is about to leave. Raises `NoLogSpace`, `NotOpened`, `TooManyUnderWay`."""
+        """A C-STORE request is about to leave. Raises `NotYet`, `NoLogSpace`, `NotOpened`, `TooManyUnderWay`."""
         assert self.back is not None
         if self.ledger is None:
             raise NotOpened("C-STORE-RQ")
         if not self.ledger.room(self.out.stores.count + self.back.stores.count):
+            if self.ledger.wait(flow.source.space_answered):  # at most `record_seconds`, as for every answer of the custody writer
+                flow.source.pause(Pause.SPACE)
+                raise NotYet
             raise NoLogSpace(f"{self.ledger.stores} instances of this association have records")
         flow.stores.begin(store)
 

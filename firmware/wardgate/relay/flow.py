@@ -111,7 +111,7 @@ class Flow:
         self.association.control(self, pdu)
 
     def command(self, context: int, command: bytearray) -> Sink | None:
-        """A whole command set, not one byte of it passed yet. Raises to end the association."""
+        """A whole command set, not one byte of it passed yet. Raises `NotYet` to have it later, anything else to end the association."""
         association = self.association
         transfer_syntax = association.admit(context, self.source)
         parsed = parse(command)
@@ -126,8 +126,9 @@ class Flow:
                 from wardgate.relay.status import passing_of
 
                 store.passing = passing_of(store)
-                self.reframer.expect(store.passing)
             association.store_begins(self, store)
+            if self.reframer is not None and store.passing is not None:
+                self.reframer.expect(store.passing)
             return store.digest.update if parsed.has_data_set else None
         if self.reframer is not None and parsed.has_data_set:
             self.reframer.expect(None)

@@ -1,7 +1,7 @@
 """What one association tells the custody log: open entry, a record a C-STORE, close entry; and the log space it holds.
 
 Space is held ahead: before the A-ASSOCIATE-RQ leaves, and again before it runs low, so that every request that leaves the box can
-get its record. When no more is granted, no further C-STORE request may leave.
+get its record. Until more is granted, no further C-STORE request may leave.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _U32: Final = struct.Struct(">I")
 class Ledger:
     """The custody side of one association. `begin` first, `end` last."""
 
-    __slots__ = ("_aside", "_ask_again", "_gate", "_left", "_scope", "_seq", "_topping", "begun", "failed", "stores")
+    __slots__ = ("_aside", "_ask_again", "_gate", "_left", "_scope", "_seq", "_then", "_topping", "begun", "failed", "stores")
 
     def __init__(self, gate: Gate, scope: Scope) -> None:
         self._gate = gate
@@ -38,6 +38,7 @@ class Ledger:
         self._left = 0  # records that the space held would still take
         self._aside = 0  # and those of commitment reports
         self._topping = False
+        self._then: tuple[Callable[[], None], ...] = ()
         self.begun = False
         self._ask_again = 0.0
         self.stores = 0
@@ -74,6 +75,12 @@ class Ledger:
             self._topping = True
             self._submit(Op.RESERVE, _U32.pack(RESERVE_RECORDS * MAX_RECORD), self._topped)
         return free > 2  # this one, and the close entry
+
+    def wait(self, then: Callable[[], None]) -> bool:
+        """Call `then` on the loop when space that was asked for is granted or refused; false when none is asked for."""
+        if self._topping:
+            self._then += (then,)
+        return self._topping
 
     def store(
         self, store: Store, status: int | None, outcome: Outcome, flow: Flow, done: Callable[[bool], None], alone: bool = False
@@ -126,7 +133,8 @@ class Ledger:
         self._gate.custodian.submit(Op.STORE, self._scope.association, self._seq, record, answered)
 
     def end(self, ended: str) -> None:
-        """Write the close entry."""
+        """Write the close entry. Nobody waits for space any more."""
+        self._then = ()
         if self.begun:
             self.begun = False
             self._submit(Op.CLOSE, self._scope.close(*self._gate.clock.now(), self.stores, ended), _ignore)
@@ -137,6 +145,9 @@ class Ledger:
             self._left += RESERVE_RECORDS
         else:
             self._ask_again = self._gate.loop.now + RETRY_SECONDS
+        then, self._then = self._then, ()
+        for call in then:
+            self._gate.loop.soon(call)
 
     def _set_aside(self, status: Status, _index: int) -> None:
         if status is not Status.OK:  # they take what was held for stores

@@ -31,6 +31,7 @@ _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
 _PARTING: Final = State.PARTING
 _LAST_READS: Final = 8
+_SPACE: Final = Pause.SPACE.value
 
 
 class Leg:
@@ -108,10 +109,24 @@ class Leg:
         if self._pause & why._value_:
             self._pause &= ~why._value_
             if not self._pause:
-                if not self._events & IN:
-                    self._update()
-                if self._turns is not None:
-                    self._loop.soon(self._go_on)
+                self._resumed()
+
+    def _resumed(self) -> None:
+        if not self._events & IN:
+            self._update()
+        if self._turns is not None:
+            self._loop.soon(self._go_on)
+
+    def space_answered(self) -> None:
+        """Give the walker again what it did not take for want of log space; it may have to wait for more. Not from inside a feed."""
+        if self._pause & _SPACE and self.state is State.OPEN:
+            self._pause &= ~_SPACE
+            kept = len(self.carry)
+            plain = self._buffers.plain
+            plain[:kept] = self.carry
+            self.feed(plain[:kept])
+            if not self._pause:
+                self._resumed()
 
     @property
     def full(self) -> bool:
@@ -469,7 +484,8 @@ class Leg:
     def _last_words(self, reason: str) -> None:
         """A reset does not take back what the peer said before it: an A-ABORT may wait to be read."""
         for _ in range(_LAST_READS):
-            if self.state is not State.OPEN or self.walker is None or not self._read():
+            # What waits for log space is not behind it: it goes with the association.
+            if self.state is not State.OPEN or self.walker is None or self._pause & _SPACE or not self._read():
                 break
         self.owner.lost(self, reason)
 

@@ -35,6 +35,7 @@ class Pause(Enum):
     RECORD = 2  # a response waits for its record to be durable
     WORK = 4  # a handshake step runs in a thread
     DISK = 16  # what came waits to be written
+    SPACE = 32  # the next C-STORE request waits for log space
     EARLY = 8  # our A-ASSOCIATE-RQ has not left yet: nobody may speak before it
 
 

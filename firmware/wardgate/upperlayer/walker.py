@@ -5,7 +5,8 @@ things are kept back until they are whole, because somebody may have to decide b
 
 * a PDU that is not P-DATA-TF: it goes to `Follower.control` and passes only if the follower sends it;
 * the command set of a message (PS3.7 6.3): `Follower.command` sees it before one byte of it has passed;
-* a header cut by the end of a read.
+* a header cut by the end of a read;
+* a command set that `Follower.command` cannot take yet (`NotYet`), with all that is behind it.
 
 What is kept back stays with the caller: `feed` says how many bytes it has dealt with, and the caller puts the rest in front
 of what it reads next. Long association PDUs are the exception: they are collected here, up to their bound.
@@ -44,6 +45,10 @@ LAST: Final = 2  # bit 1
 _CUT: Final = -2
 
 
+class NotYet(Exception):
+    """Raised by `Follower.command`: it takes this command later. It is kept back as one that is not whole yet, and shown again."""
+
+
 class Follower(Protocol):
     """What the walker tells, in the order of the stream."""
 
@@ -56,7 +61,7 @@ class Follower(Protocol):
         ...
 
     def command(self, context: int, command: bytearray) -> Sink | None:
-        """A whole command set; its bytes pass right after. Return the sink of its data set, or `None`."""
+        """A whole command set; its bytes pass right after. Return the sink of its data set, or `None`. Raises `NotYet`."""
         ...
 
     def long_pdu(self, length: int) -> None:
@@ -274,6 +279,13 @@ class Walker:
                             sink(data[off + 12 : off + size])
                         off += size
                     self._length += (off - end) // size * left
+        except NotYet:
+            self.expects_data = False  # the follower has read the command already
+            self._pdu = before
+            if passed < start:
+                follower.passes(data[passed:start])
+            self.offset += start
+            return start
         except Exception:
             # Whole PDUs in front of a wrong one still pass; where a PDU began in an earlier read, so does what came of it.
             self._pdu, end = (0, boundary) if boundary >= passed else (before, start)
