@@ -1,4 +1,4 @@
-"""`make image` without BUILDROOT_DIR=: the pinned release is fetched, here from a repository that a test made, and nothing else is taken."""
+"""`make image` without BUILDROOT_DIR=: the pinned release is fetched, here from a repository made for it, and nothing else is taken."""
 
 from __future__ import annotations
 
