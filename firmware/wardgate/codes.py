@@ -7,7 +7,7 @@ Numbers are never used again for another meaning.
     4xx upper layer     5xx policy                  6xx custody
     7xx keys, tokens    80x-82x ISCL                83x-86x the plant
     87x-89x hold        90x-92x updates             93x-95x the box: what hangs, state, vault, time, supervisor
-    96x-97x audit
+    96x-97x audit        98x migrations
 """
 
 from __future__ import annotations
@@ -1803,6 +1803,50 @@ class Code(Enum):
     AUDIT_LOCKED = _row(968, Side.BOX, Level.WARN, "another audit sender has the spool; this one waits for it", "nothing, unless it stays")
     AUDIT_EVENT_REFUSED = _row(
         969, Side.BOX, Level.ERROR, "an audit event is malformed and is not sent", "report it: a defect of its emitter"
+    )
+
+    # 98x migrations
+    MIGRATED = _row(
+        980,
+        Side.BOX,
+        Level.INFO,
+        "files of the box itself were brought to this release's format; those of before are kept",
+        "nothing",
+    )
+    MIGRATION_FAILED = _row(
+        981,
+        Side.BOX,
+        Level.ERROR,
+        "the migration to this release's format failed; every file is as it was before, and nothing is served",
+        "on trial nothing: the box goes back by itself; else read the detail, report it, install another release",
+    )
+    MIGRATION_PUT_BACK = _row(
+        982,
+        Side.BOX,
+        Level.WARN,
+        "files that a newer release had migrated are as they were before it; what it wrote into them since is lost",
+        "nothing; see why the newer release was left",
+    )
+    MIGRATION_STUCK = _row(
+        983,
+        Side.BOX,
+        Level.ERROR,
+        "the box's own files have a format that this release does not know, or are in between, and cannot be put back; nothing is served",
+        "install the newer release again (wardgate update FILE); docs/update.md",
+    )
+    MIGRATION_UNDONE = _row(
+        984,
+        Side.BOX,
+        Level.WARN,
+        "a migration was cut short; what it had changed was put back, and it begins again",
+        "nothing, unless it returns",
+    )
+    MIGRATION_COPIES_DAMAGED = _row(
+        985,
+        Side.BOX,
+        Level.WARN,
+        "copies of files from before a migration are damaged; they are not needed now",
+        "look at the disk; the way back to the release before is not open any more",
     )
 
     def __str__(self) -> str:

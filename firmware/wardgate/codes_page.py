@@ -15,7 +15,7 @@ _SECTIONS = {
     6: "Custody",
     7: "Keys and tokens",
     8: "ISCL, the plant, hold",
-    9: "Updates and slots, the box: what hangs, state, vault, time, supervisor; audit",
+    9: "Updates and slots, the box: what hangs, state, vault, time, supervisor; audit; migrations",
 }
 _HEAD = """\
 # Failure codes

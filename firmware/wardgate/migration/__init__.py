@@ -1,0 +1,1 @@
+"""Migrations: a release brings small files of the box itself to its own format; any release puts them back from the copies."""
