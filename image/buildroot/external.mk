@@ -1,7 +1,7 @@
 include $(sort $(wildcard $(BR2_EXTERNAL_WARDGATE_PATH)/package/*/*.mk))
 
 # The repair of CVE-2026-46728: before, a list in the FIT that is not signed said what the signature is over. Buildroot 2026.02.3 has U-Boot
-# 2026.01, which is not repaired: UBOOT_DIR= of tools/image.sh, or a patch in BR2_GLOBAL_PATCH_DIR.
+# 2026.01, which is not repaired: boards of ours name 2026.04. What UBOOT_DIR= of tools/image.sh gives is looked at too.
 define WARDGATE_UBOOT_VERIFIES
 	grep -q fit_config_get_hash_list $(@D)/boot/image-fit-sig.c || { echo "U-Boot verifies what an unsigned list names (CVE-2026-46728)" >&2; exit 1; }
 endef

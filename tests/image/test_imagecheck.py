@@ -63,6 +63,7 @@ def test_the_tree_has_no_mistake_and_what_needs_buildroot_is_named(copy: Path) -
         ("package/wardgate/wardgate.mk", "WARDGATE_LICENSE", "WARDGATE_LICENCE", "WARDGATE_LICENSE is missing"),
         ("package/wardgate/wardgate.mk", "METHOD = local", "METHOD = git", "has no hash file"),
         ("patches/linux/linux.hash", "6.12.70", "6.12.71", "has no hash of linux-6.12.70"),
+        ("patches/uboot/uboot.hash", "2026.04", "2026.07", "has no hash of u-boot-2026.04"),
         ("patches/linux/linux.hash", "sha256  ", "md5  ", "not `sha256"),
         ("kernel/bridge.fragment", "CONFIG_BRIDGE=y", "CONFIG BRIDGE=y", "line 1"),
         ("kernel/virtio.fragment", "CONFIG_I6300ESB_WDT=y", "# CONFIG_DM_VERITY is not set", "CONFIG_DM_VERITY"),

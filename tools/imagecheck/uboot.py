@@ -24,8 +24,9 @@ OUT: Final = Path(__file__).resolve().parents[2] / "build" / "uboot"
 _CROSS: Final = "aarch64-linux-gnu-"
 _TOOLS: Final = ("make", "gcc", "flex", "bison", "bc", "xxd", "dtc", "openssl", f"{_CROSS}gcc")
 _SECONDS: Final = 3600.0
-# One word, named anew in U-Boot 2025.10: both are written, one of them is kept.
+# Words that were named anew in U-Boot 2025.10: both are written, one of them is kept.
 _RENAMED: Final = (
+    ("SYS_MMC_ENV_DEV", "ENV_MMC_DEVICE_INDEX"),
     ("SYS_REDUNDAND_ENVIRONMENT", "ENV_REDUNDANT"),
     ("USE_DEFAULT_ENV_FILE", "ENV_USE_DEFAULT_ENV_TEXT_FILE"),
     ("DEFAULT_ENV_FILE", "ENV_DEFAULT_ENV_TEXT_FILE"),
