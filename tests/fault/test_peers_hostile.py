@@ -48,6 +48,24 @@ def test_two_hundred_silent_clients_do_not_stop_a_study(bench: Bench) -> None:
         one.close()
 
 
+@pytest.mark.alone
+def test_two_hundred_silent_clients_do_not_slow_a_study(bench: Bench) -> None:
+    bench.plan.limits = {"connections_per_peer": 450, "associate_seconds": 60, "handshake_seconds": 60}
+    bench.pacs()
+    bench.start()
+    study = datasets.generate(bench.folder / "study", 60)
+    took: dict[bool, list[float]] = {False: [], True: []}
+    for turn in range(6):  # by turns, so that other work of the machine meets both
+        crowd = turn % 2 == 1
+        silent = [socket.create_connection((LOOPBACK, port)) for port in (bench.plan.listen, bench.peer.calls) * 100 * crowd]
+        begun = time.monotonic()
+        assert bench.send(study, "-R").returncode == 0, bench.box.log
+        took[crowd].append(time.monotonic() - begun)
+        for one in silent:
+            one.close()
+    assert min(took[True]) < 1.5 * min(took[False]), took
+
+
 def test_a_silent_client_is_ended_at_the_deadline_and_named(running: Bench) -> None:
     for port in (running.plan.listen, running.peer.calls):
         with wire.dial(port) as client:
