@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from support import datasets, peers
 from support.bench import MODALITY, PACS, Bench
-from support.processes import LOOPBACK, Program
 from support.worklist import QUERY, write_worklist
 
 pytestmark = pytest.mark.skipif(not peers.have("findscu", "wlmscpfs", "movescu", "dcmqrscp", "storescp"), reason="DCMTK is not installed")
@@ -42,7 +40,7 @@ def test_findscu_over_tls_queries_the_worklist_server_on_the_modality_side(bench
 
 def test_movescu_gets_the_study_on_an_association_that_dcmqrscp_opens_back_through_the_box(bench: Bench) -> None:
     _clear(bench)
-    bench.add(_dcmqrscp(bench.folder, bench.peer.port, bench.peer.calls))
+    bench.add(peers.dcmqrscp(bench.folder / "archive", bench.peer.port, PACS, MODALITY, bench.peer.calls))
     bench.modality()
     bench.start()
     series = datasets.generate(bench.folder / "in", 4, 128)
@@ -51,27 +49,3 @@ def test_movescu_gets_the_study_on_an_association_that_dcmqrscp_opens_back_throu
     done = peers.movescu(bench.plan.listen, *query, calling=MODALITY, called=PACS)
     assert done.returncode == 0, done.stdout + bench.box.log
     bench.assert_delivered(series, "modality")
-
-
-def _dcmqrscp(folder: Path, port: int, back: int) -> Program:
-    """Start DCMTK's archive; it reaches the modality at the box's hospital side."""
-    store = folder / "archive"
-    store.mkdir()
-    config = folder / "dcmqrscp.cfg"
-    config.write_text(
-        f"""NetworkTCPPort = {port}
-MaxPDUSize = 16384
-MaxAssociations = 16
-HostTable BEGIN
-box = ({MODALITY}, {LOOPBACK}, {back})
-HostTable END
-VendorTable BEGIN
-VendorTable END
-AETable BEGIN
-{PACS} {store} RW (100, 1024mb) ANY
-AETable END
-"""
-    )
-    program = Program(["dcmqrscp", "-v", "-c", config], folder / "dcmqrscp.log")
-    program.wait_listening(port)
-    return program

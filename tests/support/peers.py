@@ -68,3 +68,26 @@ def wlmscpfs(folder: Path, port: int) -> Program:
     program = Program(["wlmscpfs", "-v", "-dfp", str(folder), str(port)], folder / "wlmscpfs.log")
     program.wait_listening(port)
     return program
+
+
+def dcmqrscp(folder: Path, port: int, ae: str, taker: str, back: int) -> Program:
+    """Start DCMTK's archive `ae` over `folder`; what is moved goes to `taker` at the port `back`. Plain only."""
+    folder.mkdir()
+    config = folder.with_suffix(".cfg")
+    config.write_text(
+        f"""NetworkTCPPort = {port}
+MaxPDUSize = 16384
+MaxAssociations = 16
+HostTable BEGIN
+box = ({taker}, {LOOPBACK}, {back})
+HostTable END
+VendorTable BEGIN
+VendorTable END
+AETable BEGIN
+{ae} {folder} RW (100, 1024mb) ANY
+AETable END
+"""
+    )
+    program = Program(["dcmqrscp", "-v", "-c", config], folder.with_suffix(".log"))
+    program.wait_listening(port)
+    return program
