@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.logmaker import MadeLog, make_log
+from wardgate.custody import parse
 from wardgate.custody.event import STATUS_FIELDS, event_record, status_record
 from wardgate.custody.record import Flow, Leg, Outcome, Quality, Scope, TokenEvent, TokenNews, token_record
 from wardtools.custody import main
@@ -214,3 +215,38 @@ def _data_set(pydicom, uid: str, syntax: str):  # type: ignore[no-untyped-def]
     data_set.file_meta = pydicom.dataset.FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = syntax
     return data_set
+
+
+def test_what_the_sender_was_told_in_place_of_a_late_record_is_shown_and_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope = Scope("ward", "ct1", "to-hospital", uuid.uuid4().bytes, Leg("CT1", "192.0.2.10:4242"), Leg("PACS", "198.51.100.5:104"))
+    log = make_log(tmp_path / "log", 4, entries=_told_otherwise(scope))
+    assert main(["show", str(log.path), UID]) == 0
+    text = capsys.readouterr().out
+    assert "The receiver answered 0000: success." in text
+    assert "CT1 was told A700 for it (WG428), because its record was not durable in time." in text
+    assert main(["verify", str(log.path), "--key", str(log.path / "vkey"), "--strict"]) == 0
+    text = capsys.readouterr().out
+    assert "1 answer" in text
+    assert "record 2: the sender of sequence number 1 was told A700, whatever its record says" in text
+
+
+def test_a_verifier_from_before_answer_records_passes_over_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(parse._KEYS, "answer")
+    scope = Scope("ward", "ct1", "to-hospital", uuid.uuid4().bytes, Leg("CT1", "192.0.2.10:4242"), Leg("PACS", "198.51.100.5:104"))
+    log = make_log(tmp_path / "log", 4, entries=_told_otherwise(scope))
+    assert main(["verify", str(log.path), "--key", str(log.path / "vkey"), "--strict"]) == 0
+    assert main(["verify", str(log.path), "--key", str(log.path / "vkey")]) == 0
+    assert "The log is intact." in capsys.readouterr().out
+
+
+def _told_otherwise(scope: Scope) -> list[bytes]:
+    now, sync = time.time_ns(), Quality.SYNCHRONISED
+    digest = [("sha256", "dataset", hashlib.sha256(DATA_SET).hexdigest())]
+    return [
+        scope.open(now, sync),
+        scope.store(now, sync, 1, "1.2", UID, "1.2.840.10008.1.2.1", len(DATA_SET), digest, 0, Outcome.STATUS, Flow.ACCEPTOR),
+        scope.answer(now, sync, 1, "1.2", UID, 0xA700, "WG428", Flow.ACCEPTOR),
+        scope.close(now, sync, 1, "released"),
+    ]

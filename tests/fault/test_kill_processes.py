@@ -13,6 +13,7 @@ import pytest
 from support import certs, datasets, netdicom, peers, wire
 from support.bench import MODALITY, PACS, Bench
 from support.datasets import Sample
+from support.gateway import tool
 from support.ondisk import records
 from support.processes import LOOPBACK, Program, alive, kill, until
 
@@ -161,6 +162,14 @@ def test_an_instance_whose_record_cannot_be_made_durable_is_answered_a700(bench:
     bench.box.wait_code("RECORD_FAILED")
     assert one.sop_instance in datasets.samples(bench.folder / "pacs")  # the PACS may hold it: the log line says so
     until(lambda: bench.echo().returncode == 0, "the box works again", 15)
+    until(lambda: any(record["type"] == "answer" for record in records(bench.plan.log_dir)), "the log says what the modality was told")
+    bench.assert_recorded(one)  # late, and what the PACS said
+    told = [record for record in records(bench.plan.log_dir) if record["type"] == "answer"]
+    assert [(one["seq"], one["told"], one["code"]) for one in told] == [(1, "A700", "WG428")]
+    bench.assert_log_verifies()
+    shown = tool("custody", "show", bench.plan.log_dir, one.sop_instance).stdout
+    assert "The receiver answered 0000: success." in shown
+    assert "CT1 was told A700 for it" in shown
 
 
 def test_a_new_configuration_drains_the_old_generation(running: Bench) -> None:

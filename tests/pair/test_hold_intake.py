@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import threading
@@ -91,6 +92,23 @@ def test_without_a_record_the_sender_gets_a700_and_the_instance_is_removed(relay
     assert status(near) == 0
     assert len(waiting(folder)) == 1
     assert "RECORD_FAILED" in relay.codes()
+
+
+def test_a_sender_that_was_told_a700_for_a_late_record_has_that_in_the_log(folder: Path) -> None:
+    """The late record says that the box took the instance; it is not there any more."""
+    with box(folder, record_seconds=0.5) as relay:
+        near = associate(relay)
+        relay.writer.hold(Op.STORE)
+        near.send(*store(1, bytes(POT_BYTES)))
+        assert status(near) == 0xA700
+        until(lambda: relay.writer.ops(Op.EVENT), "the log is told")
+        relay.writer.release()
+        (answer,) = (json.loads(payload) for _, _, payload in relay.writer.ops(Op.EVENT))
+        (record,) = relay.writer.stores()
+        assert (answer["type"], answer["told"], answer["code"]) == ("answer", "A700", "WG428")
+        assert [answer[name] for name in ("association", "seq", "sop_instance")] == [
+            record[name] for name in ("association", "seq", "sop_instance")
+        ]
 
 
 def test_a_data_set_cut_by_the_caller_leaves_a_record_and_no_file(relay: Relay, folder: Path) -> None:

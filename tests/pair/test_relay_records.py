@@ -10,6 +10,7 @@ import pytest
 from support.command_sets import store_request, store_response
 from support.relaykit import PROVIDER_ABORT, RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, abort_of, message, response, silent, store, until
 from support.wire import ASSOCIATE_RJ, associate_rq, echo_rq, echo_rsp, pdu, pdv, status_of
+from wardgate.custody.record import parse
 from wardgate.custody.wire import Op, Status
 from wardgate.policy.model import Durable
 
@@ -130,6 +131,55 @@ def test_a_record_without_an_answer_in_time_turns_the_status_into_a700(folder: P
         pair.pass_on(*store(1))
         pair.far.send(response(1))
         assert status_of(pair.near.read()[1]) == 0xA700
+
+
+def _answers(relay: Relay) -> list[dict[str, object]]:
+    return [json.loads(payload) for _, _, payload in relay.writer.ops(Op.EVENT)]
+
+
+def test_what_the_sender_was_told_in_place_of_a_late_record_is_in_the_log_too(folder: Path) -> None:
+    """The record may become durable all the same, and says what the peer said."""
+    with Relay(folder, record_seconds=0.5) as relay, relay.associate() as pair:
+        relay.writer.hold(Op.STORE)
+        pair.pass_on(*store(1), *store(2))
+        pair.far.send(response(1), response(2, 0xB000))
+        assert [pair.near.whole() for _ in range(2)] == [response(1, 0xA700), response(2, 0xA700)]
+        until(lambda: len(_answers(relay)) == 2, "the log is told")
+        relay.writer.release()
+        pair.release()
+        relay.settled()
+        records, answers = relay.writer.stores(), _answers(relay)
+        assert [record["status"] for record in records] == ["0000", "B000"]
+        for record, answer in zip(records, answers, strict=True):
+            assert (answer["type"], answer["told"], answer["code"]) == ("answer", "A700", "WG428")
+            for name in ("association", "seq", "sop_instance", "sop_class", "acceptor", "requestor", "sent_by"):
+                assert answer[name] == record[name]
+            parse(json.dumps(answer, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize("status", [Status.NO_SPACE, Status.UNSIGNED])
+def test_a_record_that_is_surely_not_in_the_log_needs_no_other_beside_it(folder: Path, status: Status) -> None:
+    """A gap in the sequence numbers says it; and a log that takes nothing is not to grow by it."""
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.writer.answers[Op.STORE] = status
+        pair.pass_on(*store(1))
+        pair.far.send(response(1))
+        assert pair.near.whole() == response(1, 0xA700)
+        pair.release()
+        relay.settled()
+        assert not _answers(relay)
+
+
+def test_a_sender_that_is_gone_was_told_nothing(folder: Path) -> None:
+    with Relay(folder, record_seconds=0.5) as relay, relay.associate() as pair:
+        relay.writer.hold(Op.STORE)
+        pair.pass_on(*store(1))
+        pair.far.send(response(1))
+        until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+        pair.near.reset()
+        assert abort_of(pair.far) == (2, 0)
+        relay.settled()
+        assert not _answers(relay)
 
 
 @pytest.mark.parametrize("cut", [-9, -1, 0, 1, 2, 5])

@@ -60,6 +60,8 @@ def moment(place: int, record: Record, context: Context, signed: int) -> Moment:
         sentence, remarks = _store(place, record, context)
     elif record.type == "commitment":
         sentence, remarks = _commitment(record)
+    elif record.type == "answer":
+        sentence, remarks = _answer(record)
     elif record.type == "sop-instance-status":
         sentence, remarks = _status(record)
     else:
@@ -114,6 +116,16 @@ def _commitment(record: Record) -> tuple[str, list[str]]:
     else:
         sentence = f"NOT committed: {by} reported to {to} that storage commitment failed, reason {record.text('reason')}."
     return sentence, [f"box {record.text('box')}, link {record.text('link')}", f"transaction {record.text('transaction')}"]
+
+
+def _answer(record: Record) -> tuple[str, list[str]]:
+    """What the sender heard in place of what the record of the same number says."""
+    sender = record.leg(record.text("sent_by")).get("ae_title") or "an unnamed AE"
+    sentence = f"{sender} was told {record.text('told')} for it ({record.text('code')}), because its record was not durable in time."
+    return sentence, [
+        f"box {record.text('box')}, link {record.text('link')}",
+        f"sequence number {record.text('seq')} of association {record.association}: a record of that number says what the receiver said",
+    ]
 
 
 _STATUS_WORDS: Final = {

@@ -134,6 +134,12 @@ class Stretch:
         if record.type == "token":
             self._token(place, record)
             return
+        if record.type == "answer":  # outside of the numbers of its association, and perhaps behind its end
+            self.findings.note(
+                f"record {place}: the sender of sequence number {record.number('seq')} was told {record.text('told')}, whatever its record"
+                f" says (association {record.association})"
+            )
+            return
         if not record.association:  # box, update, bypass and what else belongs to none
             return
         if self.last_time > record.time:

@@ -19,6 +19,9 @@ def describe(record: Record) -> str:
         return (
             f"{record.association[:8]} #{record.text('seq')} {outcome} {record.text('sop_instance')} {record.text('length')} bytes {digest}"
         )
+    if record.type == "answer":
+        seq, told = record.text("seq"), record.text("told")
+        return f"{record.association[:8]} #{seq} SENDER WAS TOLD {told} {record.text('code')} {record.text('sop_instance')}"
     if record.type == "close":
         after = record.number("after")
         unknown = f", instances after record {after}: outcome unknown" if after is not None else ""

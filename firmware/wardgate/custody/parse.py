@@ -26,6 +26,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         *("seq", "sent_by", "sop_class", "sop_instance", "transfer_syntax", "length", "digests", "outcome", "status"),
     ),
     "commitment": (*_SCOPED, "seq", "sent_by", "transaction", "sop_class", "sop_instance", "outcome", "reason"),
+    "answer": (*_SCOPED, "seq", "sent_by", "sop_class", "sop_instance", "told", "code"),
     "close": ("association", "stores", "ended", "outcome", "after"),
     "tombstone": ("below", "policy"),
     "box": ("box", "id", "event", "happened", "happened_quality", "code", "detail"),
@@ -122,6 +123,8 @@ def parse_record(data: bytes) -> Record:
         _check_store(fields)
     elif kind == "commitment":
         _check_commitment(fields)
+    elif kind == "answer":
+        _check_answer(fields)
     return Record(kind, time, quality, True, fields)
 
 
@@ -221,6 +224,16 @@ def _check_commitment(fields: dict[str, object]) -> None:
         _match(_STATUS, fields["reason"], "reason")
     elif fields["outcome"] != "committed" or fields["reason"] is not None:
         raise RecordError(f"outcome is {str(fields['outcome'])[:80]!r}, reason {str(fields['reason'])[:20]}")
+
+
+def _check_answer(fields: dict[str, object]) -> None:
+    _count(fields["seq"], "seq")
+    _one_of(Flow, fields["sent_by"], "sent_by")
+    for name in ("sop_class", "sop_instance"):
+        _match(_UID, fields[name], name)
+    _match(_STATUS, fields["told"], "told")
+    if not isinstance(fields["code"], str):
+        raise RecordError("code is no text")
 
 
 def _check_store(fields: dict[str, object]) -> None:

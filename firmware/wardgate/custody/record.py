@@ -146,6 +146,16 @@ class Scope:
             f'"sop_instance":"{uid(sop_instance)}","outcome":"{outcome}","reason":{word}}}'
         ).encode("ascii")
 
+    def answer(
+        self, time_ns: int, quality: Quality, seq: int, sop_class: str, sop_instance: str, told: int, code: str, flow: Flow
+    ) -> bytes:
+        """Return the record of what the sender of an instance was told in place of the status that record `seq` may have."""
+        return (
+            f'{{"v":1,"type":"answer","time":"{stamp(time_ns)}","quality":"{quality._value_}",{self._common},"seq":{seq % _COUNT:d},'
+            f'"sent_by":"{flow._value_}","sop_class":"{uid(sop_class)}","sop_instance":"{uid(sop_instance)}",'
+            f'"told":"{told & 0xFFFF:04X}","code":{quoted(code, 8)}}}'
+        ).encode("ascii")
+
     def close(self, time_ns: int, quality: Quality, stores: int, ended: str, after: int | None = None) -> bytes:
         """Return the close entry. `after`: outcomes of instances after the record of that index are unknown."""
         return close_record(self.association, time_ns, quality, stores, ended, after)

@@ -306,13 +306,15 @@ class HeldAssociation:
             self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=incoming.store.instance, holder="nobody")
             assert incoming.body is not None
             self.keeper.take_back(incoming.body)
+            if self._speaks:
+                self.ledger.told(incoming.store, scp.OUT_OF_RESOURCES, Code.RECORD_FAILED, SentBy.ACCEPTOR)
             self._say(incoming.context, scp.no_room(incoming.verdict.command, "no custody record"))
             self._done()
 
     def _stored(self, incoming: Incoming) -> None:
         """Instance and record are durable: say so."""
         counters = self.gate.links[self.link.name]
-        if not self._ended and self.acceptor.state is State.OPEN:
+        if self._speaks:
             self.acceptor.send(incoming.reply)
         counters.instances += 1
         counters.bytes += incoming.store.length
@@ -347,8 +349,13 @@ class HeldAssociation:
         self.acceptor.resume(Pause.RECORD)
         self._release_if_done()
 
+    @property
+    def _speaks(self) -> bool:
+        """Does the caller hear us?"""
+        return not self._ended and self.acceptor.state is State.OPEN
+
     def _say(self, context: int, command: bytes, data: bytes | None = None) -> None:
-        if not self._ended and self.acceptor.state is State.OPEN:
+        if self._speaks:
             self.acceptor.send(fragments(context, COMMAND, command, self._fragment))
             if data is not None:
                 self.acceptor.send(fragments(context, 0, data, self._fragment))

@@ -132,6 +132,10 @@ class Row:
         """See `Ledger.store`."""
         self._after(lambda: self._ledger.store(store, status, outcome, flow, self._counted(done), alone), lambda: done(False))
 
+    def told(self, store: Store, status: int, code: Code, flow: Flow) -> None:
+        """See `Ledger.told`."""
+        self._ledger.told(store, status, code, flow)
+
     def commitment(self, transaction: str, reference: Reference, flow: Flow, done: Callable[[bool], None]) -> None:
         """See `Ledger.commitment`."""
         self._after(lambda: self._ledger.commitment(transaction, reference, flow, self._counted(done)), lambda: done(False))

@@ -16,7 +16,7 @@ from wardgate.custody.record import Outcome
 from wardgate.edit.associate import answer
 from wardgate.policy.model import StatusRule
 from wardgate.relay.failing import aborted, broken, fail, lost
-from wardgate.relay.flow import Flow
+from wardgate.relay.flow import OUT_OF_RESOURCES, Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
@@ -264,6 +264,8 @@ class Association:
     def record_failed(self, flow: Flow, store: Store) -> None:
         """The response leaves with A700: its record is not durable."""
         self.gate.event(Code.RECORD_FAILED, self.titles, link=self.link.name, instance=store.instance, holder=_other(flow).value)
+        if self.ledger is not None and flow.back is not None and flow.sink is not None and flow.sink.state is State.OPEN:
+            self.ledger.told(store, OUT_OF_RESOURCES, Code.RECORD_FAILED, _sent_by(flow.back))
 
     def sent_by(self, flow: Flow) -> SentBy:
         """Return which leg says what passes in `flow`."""

@@ -6,6 +6,7 @@ get its record. Until more is granted, no further C-STORE request may leave.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -87,7 +88,22 @@ class Ledger:
     ) -> None:
         """Write the record of one C-STORE; `done(durable)`. `alone`: see `Custodian.submit`."""
         seq = self.promise()
-        self.submit(seq, self.text(seq, store, status, outcome, flow), lambda status: done(status is Status.OK), alone)
+
+        def answered(status: Status) -> None:
+            if status is Status.IO_ERROR:  # no answer in time, or a write that failed: it may be in the log all the same
+                store.unsure = seq
+            done(status is Status.OK)
+
+        self.submit(seq, self.text(seq, store, status, outcome, flow), answered, alone)
+
+    def told(self, store: Store, status: int, code: Code, flow: Flow) -> None:
+        """The sender of an instance heard `status`, as its record was not durable: have the log say so, where it may have that record.
+
+        It goes behind the record, outside of the association's numbers and space, and nobody waits for it (decision 092).
+        """
+        if store.unsure:
+            record = self._scope.answer(*self._gate.clock.now(), store.unsure, store.sop_class, store.instance, status, str(code), flow)
+            self._gate.custodian.submit(Op.EVENT, os.urandom(16), 0, record, _ignore)
 
     def promise(self) -> int:
         """Return the sequence number of the next record of a C-STORE, which is to be submitted before any other."""

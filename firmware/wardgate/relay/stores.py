@@ -33,7 +33,7 @@ class Hash(Protocol):
 class Store:
     """One C-STORE request (PS3.7 9.3.1): its data set is hashed as it passes."""
 
-    __slots__ = ("context", "digest", "instance", "length", "message", "passing", "sop_class", "transfer_syntax", "whole")
+    __slots__ = ("context", "digest", "instance", "length", "message", "passing", "sop_class", "transfer_syntax", "unsure", "whole")
 
     def __init__(self, command: Command, context: int, transfer_syntax: str, digest: Hash) -> None:
         self.message = command.message_id
@@ -45,6 +45,7 @@ class Store:
         self.length = 0
         self.whole = not command.has_data_set
         self.passing: Passing | None = None  # on links that edit it
+        self.unsure = 0  # sequence number of its record, when the log may have that or not
 
     @property
     def left_whole(self) -> bool:
