@@ -32,6 +32,7 @@ LOOKS = {
     "kernel": "uname -r; cat /proc/modules; journalctl -k -b --no-pager -o cat | grep -E 'Linux version|device-mapper|Run /'",
     "crypto": "grep -h ^driver /proc/crypto | sort -u",
     "broute": "echo 'table bridge t { chain c { type filter hook prerouting priority 0; meta broute set 1; }; }' | nft -c -f - 2>&1",
+    "watchdog": "cd /sys/class/watchdog/watchdog0 && cat state timeout",
     "slots": "cat /efi/grubenv",
     "rauc": boxwords.as_account("nobody", "rauc status 2>&1; true"),
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
@@ -121,6 +122,11 @@ def test_the_firmware_checked_what_it_started_and_the_kernel_is_locked_down(seen
 
 def test_the_slot_is_marked_good(seen: Seen) -> None:
     assert "A_OK=1\nA_TRY=0\n" in seen.said["slots"]
+
+
+def test_systemd_pets_the_boards_watchdog(seen: Seen) -> None:
+    """It is opened, so a box that hangs is reset: within the time of system.conf.d."""
+    assert seen.said["watchdog"].split() == ["active", "30"]
 
 
 def test_no_shell_waits_for_anybody(seen: Seen) -> None:
