@@ -1337,7 +1337,7 @@ class Code(Enum):
         890,
         Side.BOX,
         Level.ERROR,
-        "that an instance was delivered could not be written down; it may be sent a second time",
+        "what became of an instance could not be written down; nothing more is sent until it is, and after a restart it may be sent again",
         "check the disk: space, health",
     )
     HOLD_FORWARDER_DIED = _row(

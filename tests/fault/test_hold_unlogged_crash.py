@@ -197,7 +197,7 @@ class Life:
         logged = [entry for entry in entries if entry.stem in self.stems and self.stems[entry.stem] not in unlogged]
         for entry in logged[:3]:
             self.say("removing", self.stems[entry.stem])
-            self.forwarder.remove(self.forwarder.answered(entry, 0))
+            self.forwarder.remove(self.forwarder.answered(entry, 0)[0])
         self.forwarder.sync()
 
     def run(self, rounds: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from wardgate.hold import notes as notes_module
 from wardgate.hold.files import Files
 from wardgate.hold.notes import Notes, decode, encode
+
+SECONDS = 5.0
 
 
 def opened(folder: Path, files: Files | None = None, there: set[str] | None = None) -> Notes:
@@ -117,3 +121,74 @@ def test_a_note_too_long_is_refused_before_it_is_known(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a note of"):
         notes.add("a", {"text": "x" * 10_000})
     assert notes.of("a") == {}
+
+
+class Standing(Files):
+    """Whose new file is not on the disk before `go_on` is set; then it fails, or not."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.fails = False
+
+    def write_whole(self, path: str, data: bytes) -> None:
+        self.begun.set()
+        assert self.go_on.wait(SECONDS)
+        if self.fails:
+            raise OSError(errno.EIO, "made to fail")
+        super().write_whole(path, data)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_while_a_new_file_is_made_durable_notes_are_taken_and_go_behind_it(tmp_path: Path, fails: bool) -> None:
+    files = Standing()
+    files.fails = fails
+    there = {"a", "b"}
+    notes = opened(tmp_path, files, there)
+    notes.add("a", {"n": 1})
+    notes.add("b", {"n": 1})
+    notes.add("gone", {"n": 1})
+
+    def turn() -> None:
+        with suppress(OSError):
+            notes.sync()
+
+    turning = threading.Thread(target=turn)
+    turning.start()
+    assert files.begun.wait(SECONDS)
+
+    def add() -> None:
+        notes.add("a", {"n": 2})
+        assert notes.keep("c", {"n": 3}) is None
+
+    adding = threading.Thread(target=add, daemon=True)
+    adding.start()
+    adding.join(SECONDS)
+    taken = not adding.is_alive()
+    there.add("c")
+    files.go_on.set()
+    turning.join(SECONDS)
+    assert taken, "a note waited for the disk"
+    files.fails = False
+    notes.sync()
+    for each in (notes, opened(tmp_path)):
+        assert [each.of(stem).get("n") for stem in ("a", "b", "c", "gone")] == [2, 1, 3, None]
+    notes.add("b", {"n": 4})
+    notes.sync()
+    assert opened(tmp_path).of("b") == {"n": 4}
+    assert len(paths(tmp_path)) == 1
+
+
+def test_what_is_kept_is_known_whatever_the_disk_says_and_written_anew_when_it_can_be(tmp_path: Path) -> None:
+    files = Failing()
+    notes = opened(tmp_path, files)
+    notes.add("a", {"n": 1})
+    notes.sync()
+    files.what = "write"
+    error = notes.keep("a", {"n": 2})
+    assert error is not None and error.errno == errno.ENOSPC
+    assert notes.of("a") == {"n": 2}
+    with pytest.raises(OSError, match="made to fail"):
+        notes.sync()
+    files.what = ""
+    notes.sync()
+    assert opened(tmp_path).of("a") == {"n": 2}

@@ -189,7 +189,7 @@ def test_an_answer_is_noted_and_survives(tmp_path: Path, key: Path, store: Store
 
 def test_what_awaits_commitment_is_kept_whole_and_not_waiting_with_whatever_is_noted_of_it(tmp_path: Path, key: Path, store: Store) -> None:
     data = os.urandom(5000)
-    entry = store.await_commitment(store.answered(put(store, data), 0))
+    entry = store.await_commitment(store.answered(put(store, data), 0)[0])
     store.note(entry, transaction="1.2.3")
     store.sync()
     again = Store(tmp_path / "hold", FileWrapper(key))

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 SCAN_SECONDS: Final = 10.0  # between looks at the directory, besides being told
 COUNT_SECONDS: Final = 60.0
 SYNC_SECONDS: Final = 0.5
+AGAIN_SECONDS: Final = 2.0  # until it is tried again to write down what only this process knows
 TOKEN_SECONDS: Final = 5.0
 KEYS_PREFIX: Final = "WG7"
 LOCK_SECONDS: Final = 0.2
@@ -94,6 +95,7 @@ class Forwarder:
         self._recording: set[str] = set()
         self._later: set[str] = set()  # whose record could not be written, until the next look
         self._syncing = False
+        self.unwritten = False  # what became of an instance is known to this process alone: nothing more is sent until the disk has it
         self.kept = Kept(self)
         self._routes = {(link.name, peer.name): (link, peer) for link in config.links for peer in link.peers}
         self._no_route: set[tuple[str, str]] = set()
@@ -221,7 +223,7 @@ class Forwarder:
         if self._lock < 0 or self._stop_at:
             return
         for lane in self.queue.ready(self.loop.now, self.hold.associations_per_peer):
-            if not self.confirming.before(lane.pair, lane.ahead(1)[0].number):
+            if not self.unwritten and not self.confirming.before(lane.pair, lane.ahead(1)[0].number):
                 self._start(lane)
         if self._unrecorded and self._settling is None:
             self._settling = Settling(self, dict(self._unrecorded))
@@ -338,26 +340,39 @@ class Forwarder:
         if not self._syncing:
             self._syncing = True
 
-            def done(_error: Exception | None) -> None:
-                self._syncing = False
+            def sync() -> None:
+                self.syncer.sync(done)
 
-            self.loop.at(SYNC_SECONDS, lambda: self.syncer.sync(done))
+            def done(error: Exception | None) -> None:
+                if error is not None:
+                    self.loop.at(AGAIN_SECONDS, sync)
+                    return
+                self._syncing = self.unwritten = False
+                if self._stop_at:
+                    self._leave_if_done()
+                else:
+                    self.start_lanes()
+
+            self.loop.at(SYNC_SECONDS, sync)
+
+    def not_written(self, entry: Entry, error: Exception) -> None:
+        """What became of an instance is not on the disk: a process that comes after this one would send it again."""
+        self.gate.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+        self.unwritten = True
+        self.sync_soon()
 
     def set_aside(self, entry: Entry, why: dict[str, Any], done: Callable[[], None] = _nothing) -> None:
         """Put an instance into quarantine, at once: no look finds it waiting meanwhile. `done()`: it is durable, or could not be."""
 
         def synced(error: Exception | None) -> None:
             if error is not None:  # after a restart it may be found where it was
-                self.log.event(Code.HOLD_ACK_FAILED, file=entry.name, detail=error)
+                self.not_written(entry, error)
             done()
 
-        try:
-            self.store.set_aside(entry, why)
-        except OSError as error:
-            caught = error
-            self.loop.soon(lambda: synced(caught))
-        else:
-            self.syncer.sync(synced)
+        error = self.store.set_aside(entry, why)
+        if error is not None:
+            self.not_written(entry, error)
+        self.syncer.sync(synced)
 
     def unrecorded(self, entry: Entry) -> None:
         """Its record could not be written: tried again at the next look."""
@@ -389,7 +404,7 @@ class Forwarder:
         self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        idle = not self.sendings and not self.desk.busy and self._settling is None and not self._custodian.unanswered
+        idle = not self.sendings and not self.desk.busy and self._settling is None and not self._custodian.unanswered and not self.unwritten
         if idle or time.monotonic() > self._stop_at:
             if self._lock >= 0:
                 self.log.event(Code.HOLD_STOPPED, waiting=len(self.queue))

@@ -76,7 +76,8 @@ class Notes:
         self._size = 0
         self._anew = True  # the next `sync` begins a new file with all that counts
         self._dirty = False
-        self._lock = threading.Lock()  # of what is known
+        self._since: list[tuple[str, bytes]] | None = None  # names and frames that came while a new file was being begun
+        self._lock = threading.Lock()  # of what is known; nobody waits for the disk under it
         self._syncing = threading.Lock()
         self.load()
 
@@ -100,15 +101,34 @@ class Notes:
         """Write a note; it is durable after `sync`. Raises `OSError`: nothing is known then that was not before."""
         frame = encode(stem, facts)
         with self._lock:
-            if not self._anew:
-                try:
-                    self._files.write(self._fd, frame)
-                except OSError:
-                    self._anew = True  # a part of it may be there
-                    raise
-                self._size += len(frame)
+            error = self._write(stem, frame)
+            if error is not None:
+                raise error
             self._take(stem, facts)
             self._dirty = True
+
+    def keep(self, stem: str, facts: Facts) -> OSError | None:
+        """Know it whatever the disk says, for what cannot be taken back. Return why it is not written: a later `sync` writes all anew."""
+        frame = encode(stem, facts)
+        with self._lock:
+            error = self._write(stem, frame)
+            self._take(stem, facts)
+            self._dirty = True
+        return error
+
+    def _write(self, stem: str, frame: bytes) -> OSError | None:
+        if self._since is not None:
+            self._since.append((stem, frame))
+            return None
+        if self._anew:
+            return None
+        try:
+            self._files.write(self._fd, frame)
+        except OSError as error:
+            self._anew = True  # a part of it may be there
+            return error
+        self._size += len(frame)
+        return None
 
     def sync(self) -> None:
         """Make everything added before durable. Raises `OSError`: the kernel may have dropped it, the next call writes all of it anew."""
@@ -116,11 +136,14 @@ class Notes:
             with self._lock:
                 if not self._dirty:
                     return
-                if self._anew or self._size > TURN_BYTES:
-                    self._turn()
-                    self._dirty = False
-                    return
                 self._dirty = False
+                turns = self._anew or self._size > TURN_BYTES
+                if turns:
+                    self._since = []
+                    before = {stem: dict(known) for stem, known in self._facts.items()}
+            if turns:
+                self._turn(before)
+                return
             try:
                 self._files.sync(self._fd)
             except OSError:
@@ -143,19 +166,31 @@ class Notes:
             else:
                 known[word] = value
 
-    def _turn(self) -> None:
-        """Begin a new file with all that counts, durable, then remove the older ones."""
-        there = self._there()
-        older = self._paths()
-        facts = {stem: known for stem, known in self._facts.items() if stem in there and known}
-        data = b"".join(encode(stem, known) for stem, known in facts.items())
-        path = os.path.join(self._directory, f"notes-{(older[-1][0] if older else 0) + 1:08d}")
-        self._files.write_whole(path, data)
-        self.close()
-        self._fd = self._files.append(path)
-        self._facts = facts
-        self._size = len(data)
-        self._anew = False
+    def _turn(self, before: dict[str, Facts]) -> None:
+        """Begin a new file with all that counts of `before`, durable, then remove the older ones. What came meanwhile goes behind it."""
+        fd = -1
+        try:
+            there = self._there()
+            older = self._paths()
+            facts = {stem: known for stem, known in before.items() if stem in there and known}
+            data = b"".join(encode(stem, known) for stem, known in facts.items())
+            path = os.path.join(self._directory, f"notes-{(older[-1][0] if older else 0) + 1:08d}")
+            self._files.write_whole(path, data)
+            fd = self._files.append(path)
+        finally:
+            with self._lock:
+                since, self._since = self._since or [], None
+                self._anew = True  # until all is behind it
+                if fd < 0:
+                    self._dirty = True
+                else:
+                    self.close()
+                    self._fd = fd
+                    self._size = len(data) + sum(len(frame) for _stem, frame in since)
+                    self._files.write(fd, b"".join(frame for _stem, frame in since))
+                    for stem in before.keys() - facts.keys() - {stem for stem, _frame in since}:
+                        self._facts.pop(stem, None)
+                    self._anew = False
         for _number, old in older:
             self._files.unlink(old)
 

@@ -132,7 +132,7 @@ class Sending(Calling):
         """Send the head of the lane, or release."""
         while not self._ended and self._out is None and not self._fetching and self.phase is Phase.ESTABLISHED:
             item = self.lane.head()
-            if item is None or self.stopping or self.forwarder.confirming.before(self.lane.pair, item.number):
+            if item is None or self.stopping or self.forwarder.unwritten or self.forwarder.confirming.before(self.lane.pair, item.number):
                 self._release()
                 return
             context = self._contexts.get((item.abstract_syntax, item.transfer_syntax))
@@ -281,14 +281,14 @@ class Sending(Calling):
         self._release()
 
     def _taken(self, out: Outgoing, status: int) -> None:
-        """Write it down before anything else: whatever happens from here on, it is not sent a second time."""
+        """Write it down before anything else: whatever happens from here on, it is not sent a second time.
+
+        A disk that does not take that: this process knows it, records it, and sends nothing more until the disk has it.
+        """
         forwarder, item = self.forwarder, out.item
-        try:
-            entry = forwarder.store.answered(item.entry, status)
-        except OSError as error:
-            self.gate.event(Code.HOLD_ACK_FAILED, self.titles, link=self.link.name, file=item.entry.name, detail=error)
-            self._fail(Code.HOLD_ACK_FAILED)
-            return
+        entry, error = forwarder.store.answered(item.entry, status)
+        if error is not None:
+            forwarder.not_written(entry, error)
         forwarder.queue.remove(self.lane, item)
         self.delivered += 1
         self.lane.destination.delivered += 1
@@ -306,7 +306,7 @@ class Sending(Calling):
 
         def synced(error: Exception | None) -> None:
             if error is not None:
-                self.gate.event(Code.HOLD_ACK_FAILED, self.titles, link=self.link.name, file=entry.name, detail=error)
+                forwarder.not_written(entry, error)
             self._ledger.store(out.store, status, Outcome.STATUS, SentBy.ACCEPTOR, recorded)
 
         forwarder.syncer.sync(synced)

@@ -262,9 +262,10 @@ class Store:
         for entry in removing:
             self._give_space_back(entry)
 
-    def answered(self, entry: Entry, status: int) -> Entry:
-        """Write down that the destination took it: it is not sent again. Durable after `sync`. Raises `OSError`."""
-        return self.note(entry, state=State.ANSWERED.value, status=status & 0xFFFF)
+    def answered(self, entry: Entry, status: int) -> tuple[Entry, OSError | None]:
+        """Write down that the destination took it: it is not sent again by this process. Durable after `sync`; with a write's error."""
+        error = self._notes.keep(entry.stem, {"state": State.ANSWERED.value, "status": status & 0xFFFF})
+        return self._entry(entry.stem, entry.place), error
 
     def await_commitment(self, entry: Entry) -> Entry:
         """The record of its answer is durable, and it is kept until it is committed. Durable after `sync`. Raises `OSError`."""
@@ -277,10 +278,11 @@ class Store:
         with self._lock:
             self._removing.append(entry)
 
-    def set_aside(self, entry: Entry, why: dict[str, Any]) -> None:
-        """Put an instance into quarantine with the reason, at once. Durable after `sync`. Raises `OSError`."""
+    def set_aside(self, entry: Entry, why: dict[str, Any]) -> OSError | None:
+        """Put an instance into quarantine with the reason, at once. Durable after `sync`; returns the error of the write."""
         text = json.dumps(why)
-        self.note(entry, state=State.QUARANTINED.value, why=why if len(text) <= _MAX_WHY else {"reason": text[:_MAX_WHY]})
+        why = why if len(text) <= _MAX_WHY else {"reason": text[:_MAX_WHY]}
+        return self._notes.keep(entry.stem, {"state": State.QUARANTINED.value, "why": why})
 
     def put_back(self, stem: str) -> None:
         """Put an instance from quarantine back at its place in the queue. Durable when it returns. Raises `OSError`, `KeyError`."""
@@ -329,9 +331,11 @@ class Store:
         """Names that notes are kept of; the others are off the disk for good."""
         with self._lock:
             self._index.look()
-            for folder in (self.queue, self.quarantine):
-                self.files.sync_directory(folder)
-            return set(self._index.places)
+            before = set(self._index.places)
+        for folder in (self.queue, self.quarantine):
+            self.files.sync_directory(folder)
+        with self._lock:
+            return before | self._index.places.keys()  # what went meanwhile may come back after a power cut
 
     def _give_space_back(self, entry: Entry) -> None:
         place = entry.place
