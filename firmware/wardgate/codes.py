@@ -1848,6 +1848,13 @@ class Code(Enum):
         "copies of files from before a migration are damaged; they are not needed now",
         "look at the disk; the way back to the release before is not open any more",
     )
+    CONFIG_FORMAT = _row(
+        986,
+        Side.BOX,
+        Level.ERROR,
+        "the configuration is of a form that this release does not know, or is not of the form that it says",
+        "mend the word `format` or what the detail names; a newer form wants a newer release",
+    )
 
     def __str__(self) -> str:
         return f"WG{self._value_.number:03d}"

@@ -23,6 +23,7 @@ from support.units import (
     services,
     unit_root,
 )
+from wardgate.migration.areas import OWN, ROOTS, Area
 
 EXPOSURE = 2.0
 
@@ -43,7 +44,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
         *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
-        "wardgate-supervisor",
+        *("wardgate-supervisor", "wardgate-migrate", "wardgate-migrate-vault"),
     }
 
 
@@ -105,6 +106,26 @@ def test_nothing_forwards_before_policy_and_firewall() -> None:
     assert networkd["Requires"] == networkd["After"] == ["wardgate-firewall.service"]
 
 
+def test_nothing_of_ours_reads_a_file_before_it_was_migrated() -> None:
+    for reader, first in (("wardgate-state", "wardgate-migrate"), ("wardgate", "wardgate-migrate-vault")):
+        unit = read_unit(UNITS / f"{reader}.service")["Unit"]
+        assert f"{first}.service" in unit["Requires"][0].split() and f"{first}.service" in unit["After"][0].split()
+    # Whatever stands on what the state says requires it, so that a migration that failed keeps all of it from starting.
+    for name in ("wardgate", "wardkeys", "wardgate-ports", "wardgate-vault", "wardgate-migrate-vault"):
+        unit = read_unit(UNITS / f"{name}.service")["Unit"]
+        assert "wardgate-state.service" in unit["Requires"][0].split() and "wardgate-state.service" in unit["After"][0].split()
+    judge = read_unit(UNITS / "wardgate-update.service")["Unit"]
+    assert {"wardgate-migrate.service", "wardgate-migrate-vault.service"} <= set(judge["After"][0].split())
+    assert "Requires" not in judge, "a slot whose migration failed is judged"
+
+
+def test_a_migration_starts_where_there_is_something_to_migrate_and_else_costs_no_interpreter() -> None:
+    for area, name in ((Area.STATE, "wardgate-migrate"), (Area.VAULT, "wardgate-migrate-vault")):
+        unit = read_unit(UNITS / f"{name}.service")["Unit"]
+        assert unit["ConditionPathExists"] == ["|/usr/share/wardgate/migrates"]
+        assert unit["ConditionDirectoryNotEmpty"] == [f"|{ROOTS[area]}/{OWN}"]
+
+
 def test_systemd_starts_rauc_for_the_judge_and_not_the_bus_that_soon_gives_up() -> None:
     unit = read_unit(UNITS / "wardgate-update.service")["Unit"]
     assert "rauc.service" in unit["Wants"][0].split() and "rauc.service" in unit["After"][0].split()
@@ -123,6 +144,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     pulled = {"wardgate-vault.service", "wardgate-vault-retry.service"}  # by vault.mount, by its timer
     pulled |= {"wardgate-hawkbit.service", "wardgate-restart.service"}  # by wardgate-hawkbit-begin, by RAUC's handler
     pulled.add("run-wardstick.mount")  # by wardgate-stick@
+    pulled |= {"wardgate-migrate.service", "wardgate-migrate-vault.service"}  # by wardgate-state and wardgate
     pulled.add("wardgate-supervisor.service")  # by udev, when the device comes
     ours = there - pulled
     assert ours <= enabled

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wardgate.log import Log
-from wardgate.migration import disk
+from wardgate.migration import disk, shown
 from wardgate.migration.areas import Area
 from wardgate.migration.copies import NUMBER
 from wardgate.migration.journey import BACK, BEGUN, KEPT, Journey, MigrationStuck
@@ -138,10 +138,10 @@ def test_from_the_second_format_the_way_leads_back_to_the_second(root: Path) -> 
 def test_copies_stay_while_the_release_that_made_them_runs_and_go_with_the_next(root: Path) -> None:
     bring(root, UP_TO_TWO, "2.0.0")
     bring(root, UP_TO_TWO, "2.0.0")
-    kept = journey(root).kept()
+    kept = shown.kept(Area.STATE, str(root))
     assert kept is not None and (kept.start, kept.to, kept.release) == (1, 2, "2.0.0")
     bring(root, UP_TO_TWO, "2.0.1")  # it was written over the slot of the release that knew format 1
-    assert own(root) == ["format"] and files(root) == AFTER_TWO and journey(root).kept() is None
+    assert own(root) == ["format"] and files(root) == AFTER_TWO and shown.kept(Area.STATE, str(root)) is None
 
 
 def test_a_new_box_has_the_newest_format_and_no_files(folder: Path) -> None:

@@ -57,7 +57,7 @@ class Place:
         (folder / "release").write_text('IMAGE_ID=wardgate-test\nIMAGE_VERSION="2.0.0"\n')
         (folder / "token").write_text(f"{SECRET}\n")
         (folder / "ca.pem").write_text("anchors\n")
-        self.box = Box(Log("test"), str(folder / "state"), release=str(folder / "release"))
+        self.box = Box(Log("test"), str(folder / "state"), os_release=str(folder / "release"))
         self.updates: Updates | None = Updates(Endpoint("updates.test", 443), folder / "ca.pem", folder / "token", "ward-ct1")
         self.server = Standing()
         monkeypatch.setattr(reporting, "Server", lambda updates, token: self.server)

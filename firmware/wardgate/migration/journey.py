@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from wardgate.migration.steps import Step
 
 NEW, BEGUN, KEPT, BACK, OLD = "new", "begun", "kept", "back", "old"
-_MANIFEST: Final = "manifest"
+MANIFEST: Final = "manifest"
 _MODE: Final = 0o640  # of a file that a step makes
 
 
@@ -66,10 +66,6 @@ class Journey:
         """Return the number of the area. Raises `CopiesError`, `ForeignFile`, `OSError`."""
         found = disk.read(self._root, NUMBER, 32)
         return steps.FIRST if found is None else manifests.parse_number(found[0])
-
-    def kept(self) -> Copies | None:
-        """Return what the copies that are kept say of themselves, None when there are none. Raises as `at`."""
-        return self._copies(KEPT) if disk.exists(self._place(KEPT)) else None
 
     # --- what an earlier start, or a newer release, has left
 
@@ -198,7 +194,7 @@ class Journey:
                 if content is not None:
                     disk.put(os.path.join(place, name), content, mode)
         held = Copies(self.area, planned.start, planned.to, self._release, tuple(files))
-        disk.put(os.path.join(place, _MANIFEST), manifests.write(held), _MODE)
+        disk.put(os.path.join(place, MANIFEST), manifests.write(held), _MODE)
         disk.sync(place)
         return held
 
@@ -228,7 +224,7 @@ class Journey:
                 disk.sync(folder)
 
     def _copies(self, name: str) -> Copies:
-        found = disk.read(self._place(name), _MANIFEST, MAX_MANIFEST)
+        found = disk.read(self._place(name), MANIFEST, MAX_MANIFEST)
         if found is None:
             raise CopiesError("the copies have no manifest")
         return manifests.read(found[0], self.area)

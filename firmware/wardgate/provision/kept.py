@@ -46,6 +46,7 @@ class BoxEvent(Enum):
     STATE_REFUSED = "state-refused"
     VAULT_MADE = "vault-made"
     VAULT_CLOSED = "vault-closed"
+    FILES_PUT_BACK = "files-put-back"  # of a newer release that was left: docs/update.md
     EVENTS_LOST = "events-lost"  # the place was full: the detail says how many
 
 

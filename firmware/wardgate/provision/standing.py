@@ -27,6 +27,8 @@ class Standing(Enum):
     VAULT_LOST = "vault-lost"
     STATE_REFUSED = "state-refused"
     CLOCK_BELOW_FLOOR = "clock-below-floor"
+    MIGRATION_FAILED = "migration-failed"
+    MIGRATION_STUCK = "migration-stuck"
 
 
 CODES: Final = {
@@ -36,11 +38,21 @@ CODES: Final = {
     Standing.VAULT_LOST: Code.VAULT_LOST,
     Standing.STATE_REFUSED: Code.STATE_REFUSED,
     Standing.CLOCK_BELOW_FLOOR: Code.CLOCK_BELOW_FLOOR,
+    Standing.MIGRATION_FAILED: Code.MIGRATION_FAILED,
+    Standing.MIGRATION_STUCK: Code.MIGRATION_STUCK,
 }
 
 
 # The word of the vault's verdict -> the state. Without one of them it is not made.
 _TOLD: Final = {"lost": Standing.VAULT_LOST, "policy": Standing.VAULT_POLICY_WRONG}
+
+
+_AREAS: Final = ("state", "vault")  # `migration.areas.Area`, which the status does without
+
+
+def migration(area: str) -> str:
+    """Return the name of the verdict on an area's migration."""
+    return f"migration-{area}"
 
 
 class Found(NamedTuple):
@@ -70,6 +82,10 @@ class Places(NamedTuple):
 def look(places: Places, clock: float | None = None) -> list[Found]:
     """Return every state that holds now."""
     found = []
+    for area in _AREAS:
+        said = verdict(migration(area), places.verdicts)
+        if said is not None and not said.get("good", True):
+            found.append(Found(Standing.MIGRATION_STUCK if said.get("stuck") else Standing.MIGRATION_FAILED, str(said.get("why", ""))))
     refused = verdict("state", places.verdicts)
     if refused is not None and not refused.get("good", True):
         found.append(Found(Standing.STATE_REFUSED, str(refused.get("why", ""))))

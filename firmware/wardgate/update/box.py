@@ -13,7 +13,8 @@ from wardgate.custody.client import WriterGone
 from wardgate.custody.clock import Clock
 from wardgate.custody.event import append, event_record
 from wardgate.custody.files import read_file, sync_directory, write_durably
-from wardgate.provision import kept
+from wardgate.migration import verdict
+from wardgate.provision import kept, release, standing
 from wardgate.provision.kept import BoxEvent, KeptFull
 from wardgate.update import owed as owing
 from wardgate.update import trial as trials
@@ -49,14 +50,16 @@ class Box:
         log: Log,
         state: str = STATE,
         proc: str = "/proc",
-        release: str = "/usr/lib/os-release",
+        os_release: str = release.PATH,
         record_seconds: float = _RECORD_SECONDS,
+        verdicts: str = standing.VERDICTS,
     ) -> None:
         self._log = log
         self._record_seconds = record_seconds
         self._state = state
         self._proc = proc
-        self._release = release
+        self._release = os_release
+        self._verdicts = verdicts
 
     # --- what runs
 
@@ -74,22 +77,19 @@ class Box:
 
     def version(self) -> str:
         """Return the version that runs. Raises `LookupError`."""
-        return self._word("IMAGE_VERSION")
+        return release.word(release.VERSION, self._release)
 
     def board(self) -> str:
         """Return what bundles for this board call it, RAUC's compatible string. Raises `LookupError`."""
-        return self._word("IMAGE_ID")
-
-    def _word(self, wanted: str) -> str:
-        for line in read_file(self._release, 65536).decode("utf-8", "replace").splitlines():
-            name, _, value = line.partition("=")
-            if name == wanted:
-                return value.strip('"')
-        raise LookupError(f"no {wanted} in {self._release}")
+        return release.word(release.BOARD, self._release)
 
     def _read(self, path: str) -> str:
         with open(os.path.join(self._proc, path), encoding="ascii", errors="replace") as file:
             return file.read(65536)
+
+    def put_back(self) -> str:
+        """Return which areas got the files of before back in this start: "state 2 > 1", "" when none did."""
+        return ", ".join(f"{one.area.value} {one.put_back}" for one in verdict.read(self._verdicts) if one.put_back)
 
     # --- RAUC
 

@@ -20,7 +20,7 @@ usage: wardgate update FILE -c CONFIG [--only-newer]  install a bundle into the 
        wardgate update restart -c CONFIG  wait until the box may start into what a server brought
        wardgate update judge -c CONFIG    at each start: judge a slot on trial, mark it; exit status 3: start again
        wardgate update whole -c CONFIG    check the custody log whole, as after an update
-       wardgate update status -c CONFIG   which slot runs, what is on trial
+       wardgate update status -c CONFIG   which slot runs, what is on trial, formats of the box's own files
 """
 START_AGAIN: Final = 3
 
@@ -113,14 +113,14 @@ def _judge(box: Box, path: str, log: Log) -> int:
     from wardgate.policy.mistakes import ConfigErrors
     from wardgate.update.judge import Seen
     from wardgate.update.judging import Result, after_start
-    from wardgate.update.probes import look
+    from wardgate.update.probes import look, migrations
 
     config: Config | None = None
     try:
         config = load(path, check_files=False)
     except ConfigErrors as errors:
         log.event(Code.UPDATE_CONFIG, detail=errors)
-    judged = after_start(box, config, log, lambda: look(config) if config is not None else Seen({}, None))
+    judged = after_start(box, config, log, lambda: look(config) if config is not None else Seen(migrations(), None))
     if judged is Result.START_AGAIN:
         return START_AGAIN
     if judged is Result.NEWLY_GOOD and config is not None:
@@ -137,11 +137,14 @@ def _whole(path: str, log: Log) -> int:
 
 
 def _status(box: Box, out: TextIO) -> int:
+    from wardgate.migration import shown
+    from wardgate.migration.areas import Area
     from wardgate.update.installing import running
     from wardgate.update.trial import TrialError
 
     side = running(box)
     out.write(f"slot {side.slot}, version {side.version}\n")
+    out.writelines(f"{shown.line(area)}\n" for area in Area)
     try:
         trial = box.trial()
     except TrialError as error:

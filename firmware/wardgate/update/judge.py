@@ -9,7 +9,7 @@
 
 The gateway's own answer is asked for also where the vault was closed at the install, so that nobody was served, and is open now. Where it
 is not asked for and does not come, the slot is unproven: nothing is worse than it was, and nothing shows that the release works. A custody
-log that could be read must be no shorter.
+log that could be read must be no shorter. A migration that failed is bad whatever worked before: what else is missing follows from it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 SERVICE: Final = "service"
 CUSTODY: Final = "custody"
 VAULT: Final = "vault"
+MIGRATION: Final = "migration"  # only where it failed
 
 
 class Outcome(Enum):
@@ -61,6 +62,8 @@ def worked(seen: Seen) -> frozenset[str]:
 
 def judge(baseline: frozenset[str], records: int, seen: Seen, waited_seconds: float, patience_seconds: float) -> Judgement:
     """Return what the new slot deserves. `records`: how long the custody log was at the install."""
+    if seen.checks.get(MIGRATION, Outcome.WORKS) is not Outcome.WORKS:
+        return Judgement(Verdict.BAD, (MIGRATION,))
     serves = seen.checks.get(SERVICE) is Outcome.WORKS
     opened = VAULT not in baseline and seen.checks.get(VAULT) is Outcome.WORKS
     wanted = baseline | {SERVICE} if opened else baseline

@@ -106,6 +106,8 @@ def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Si
     else:
         code, event = Code.UPDATE_ROLLED_BACK, "rolled-back"
         detail = "missing: " + " ".join(trial.missing) if trial.missing else "the new slot did not start, or did not come so far"
+        if put_back := box.put_back():
+            detail = f"files put back: {put_back}; {detail}"
         box.remember_rolled_back(trial.new.version)
         _owe(box, trial, Ending.ROLLED_BACK, detail)
     log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)

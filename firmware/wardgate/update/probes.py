@@ -11,9 +11,11 @@ from wardgate.custody.recover import Damaged
 from wardgate.custody.tail import check_tail
 from wardgate.custody.tiles import TileError
 from wardgate.master.show import ask_master
+from wardgate.migration import verdict
 from wardgate.policy.model import Transport
+from wardgate.provision import standing
 from wardgate.update.echo import echo
-from wardgate.update.judge import CUSTODY, SERVICE, VAULT, Outcome, Seen
+from wardgate.update.judge import CUSTODY, MIGRATION, SERVICE, VAULT, Outcome, Seen
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
@@ -24,7 +26,7 @@ ECHO_SECONDS: Final = 20.0
 
 def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
     """Return what works now. Blocks: each peer that does not answer costs `echo_seconds`."""
-    checks: dict[str, Outcome] = {SERVICE: Outcome.FAILS, VAULT: _either(os.path.ismount(VAULT_PATH))}
+    checks = {**migrations(), SERVICE: Outcome.FAILS, VAULT: _either(os.path.ismount(VAULT_PATH))}
     try:
         status = ask_master(str(config.box.run_dir / "status.sock"))
         checks[SERVICE] = Outcome.WORKS
@@ -43,6 +45,11 @@ def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
                 except Exception:  # whatever it is, this peer is not reached
                     checks[name] = Outcome.FAILS
     return Seen(checks, records)
+
+
+def migrations(folder: str = standing.VERDICTS) -> dict[str, Outcome]:
+    """Return the check of migrations where one failed, else none: it is in no baseline. Needs no configuration."""
+    return {MIGRATION: Outcome.CONTRADICTS} if any(one.failed for one in verdict.read(folder)) else {}
 
 
 def _custody(log: str, checks: dict[str, Outcome]) -> int | None:
