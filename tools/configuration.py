@@ -19,6 +19,9 @@ configuration when the new one has a mistake. Relative paths count from the fold
 Changes of `[custody]`, `box.name`, `box.run_dir`, `plant.ports`, `plant.socket`, of a queue's `directory` and `key`,
 and of `keys.socket` while a key is in a token need a restart.
 
+`format = 1`, before all tables, says which form the file has; without it, 1. A release with a newer form translates an older one as it
+reads it, and never writes the file: the release in the other slot reads it too (docs/update.md, *Migrations*).
+
 A word that begins with `unsafe_` lets something pass that should not; it shows in check, log and status while it is on.
 One listening port carries one declared transport. Two parties may share a port only when they have the same transport and
 source addresses that do not overlap.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from wardgate.codes import Code
 from wardgate.policy.crosscheck import cross_check
 from wardgate.policy.files import absolute_paths, check_files
+from wardgate.policy.formats import translate
 from wardgate.policy.mistakes import ConfigErrors, Mistake
 from wardgate.policy.model import Config, build, to_json
 from wardgate.policy.shape import fill
@@ -26,7 +27,7 @@ def load_config(path: str | Path, files: bool = True) -> Config:
 def config_from(data: dict[str, Any], base: Path, files: bool = True) -> Config:
     """Return the checked configuration of parsed TOML; relative paths count from `base`. Raises `ConfigErrors`."""
     mistakes: list[Mistake] = []
-    filled = fill(data, "", "", mistakes)
+    filled = fill(translate(data), "", "", mistakes)
     absolute_paths(filled, base)
     cross_check(filled, mistakes)
     if files:
