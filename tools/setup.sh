@@ -31,10 +31,12 @@ PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc erofs-utils u-boot-
 PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv-tool"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
 #   qemu-efi-aarch64: the arm64 machine's firmware     qemu-user-static, arch-test: arm64 programs run while it is built
-#   binutils-aarch64-linux-gnu: its signed programs are made
+#   binutils-aarch64-linux-gnu: its signed programs are made      gcc-aarch64-linux-gnu, linux-libc-dev-arm64-cross: its /init
+#   swtpm: the TPM of a box that makes its vault
 #   libengine-pkcs11-openssl: a FIT signed by a token
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
     PACKAGES="$PACKAGES qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu libengine-pkcs11-openssl"
+[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross swtpm"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

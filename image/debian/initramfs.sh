@@ -1,5 +1,6 @@
 #!/bin/sh
-# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT ARCH (amd64 or arm64). Takes busybox out of ROOT.
+# The initramfs of the Debian image, and fewer modules in its root: initramfs.sh ROOT OUT ARCH (amd64 or arm64).
+# CC: the compiler, for that architecture.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$1
@@ -18,7 +19,7 @@ files() {
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/modules" "$work/bin" "$work/proc" "$work/sys" "$work/dev" "$work/root"
+mkdir -p "$work/modules" "$work/proc" "$work/sys" "$work/dev" "$work/root"
 # shellcheck disable=SC2046 # words
 files $(wanted initramfs) >"$work/list"
 # shellcheck disable=SC2046
@@ -44,15 +45,9 @@ rm "$work/keep"
 (cd "$tree/$release" && find kernel -name '*.ko*' | grep -Fxv -f "$out/modules.kept" | xargs rm -f && find kernel -name '*.ko.xz' -exec unxz {} + && find kernel -type d -empty -delete)
 chroot "$root" depmod "$release"
 
-cp "$root/usr/bin/busybox" "$work/bin/busybox"
-for name in mount insmod sleep reboot switch_root; do ln -s busybox "$work/bin/$name"; done
-cp "$here/init" "$work/init"
+# One program without a library. Its source says why it is none of Debian's.
+"${CC:-cc}" -std=c11 -Os -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -nostdlib -static -fno-pie -no-pie \
+    -Wl,--build-id=none,-s,-z,noexecstack -o "$work/init" "$here/init.c"
 chmod 0755 "$work/init"
-# dmsetup with the libraries that it names, by the root's own loader.
-cp "$root/usr/sbin/dmsetup" "$work/bin/dmsetup"
-chroot "$root" /usr/bin/ldd /usr/sbin/dmsetup | sed -n 's|.*[[:space:]]\(/[^ ]*\) (.*|\1|p' | while read -r library; do
-    install -D -m 0755 "$root$library" "$work$library"
-done
-rm -f "$root/usr/bin/busybox"
 # Firmware and shim read the slot's program byte by byte several times: each megabyte less is most of a second in emulation.
 (cd "$work" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | zstd -q -19 -c >"$out/initrd.img"

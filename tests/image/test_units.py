@@ -263,6 +263,12 @@ def test_what_is_not_asked_at_a_start_is_nothing_that_the_box_needs() -> None:
         assert name not in masked
 
 
+def test_the_gateway_does_not_wait_for_what_the_judge_alone_asks_for() -> None:
+    """The loader's memory: its file system's drivers are loaded and measured, by the processors that the gateway starts on."""
+    assert "wardgate.service" in read_unit(UNITS / "efi.mount")["Unit"]["After"][0].split()
+    assert "run-lock.mount" in (COMMON / "masked").read_text().split()
+
+
 def test_the_supervisors_line_is_named_for_its_link_and_starts_it() -> None:
     """The link opens by that name; a line that the kernel found before udev ran is shown to udev too."""
     rule = (OVERLAY / "usr/lib/udev/rules.d/90-wardgate-supervisor.rules").read_text().splitlines()[-1]

@@ -71,7 +71,7 @@ def _initramfs(tree: Path, work: Path, made: Path) -> None:
             if not (work / place / library).exists():
                 shutil.copy2(found, work / place / library)
                 wanted.append(found)
-    init = (TREE / "image/debian/init").read_text()
+    init = (TREE / "tests/support/arm64-init").read_text()
     init = init.replace("mount -t squashfs", "mount -t erofs").replace("/usr/lib/systemd/systemd", "/sbin/init")
     (work / "init").write_text(init)
     (work / "init").chmod(0o755)

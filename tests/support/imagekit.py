@@ -34,7 +34,7 @@ TOOLS = {
     "mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "genimage": "genimage", "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils", "veritysetup": "cryptsetup-bin", "sbsign": "sbsigntool", "mcopy": "mtools", "mkfs.vfat": "dosfstools",
     "grub-mkimage": "grub-common", "cpio": "cpio", "mke2fs": "e2fsprogs", "objcopy": "binutils", "systemd-sysusers": "systemd",
-    "zstd": "zstd",
+    "zstd": "zstd", "gcc": "gcc",
 }  # fmt: skip
 KEPT_ANCHOR = TREE / "tests/image/bundles/anchor.pem"  # of the bundles kept there
 COMPATIBLE = X86_64.compatible

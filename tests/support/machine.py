@@ -58,6 +58,8 @@ AARCH64 = Machine(
         "/usr/bin/qemu-aarch64-static": "qemu-user-static",
         "/usr/bin/arch-test": "arch-test",
         "/usr/bin/aarch64-linux-gnu-objcopy": "binutils-aarch64-linux-gnu",
+        "/usr/bin/aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+        "/usr/aarch64-linux-gnu/include/linux/dm-ioctl.h": "linux-libc-dev-arm64-cross",
         "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
     },
 )
