@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.logmaker import MadeLog, entries_of, make_log
 from support.witness import WitnessProcess
+from wardgate.custody import witnessing
 from wardgate.custody.cosignature import COSIGNED, check_cosignatures
 from wardgate.custody.cosigned import OLDER
 from wardgate.custody.export import export
+from wardgate.custody.witnesscall import Reply, WitnessUnreachable
 from wardgate.custody.witnessing import run
 from wardgate.log import Log
 from wardtools.custody import main
 from wardtools.pki import Pki
 
 SIZES = (5, 30, 300)
+SECONDS = 10.0
 
 
 class Site:
@@ -137,3 +143,59 @@ def test_a_cosignature_damaged_on_the_disk_is_left_out_and_had_again(site: Site)
     site.two.start()
     assert site.show()
     assert site.names(site.log / COSIGNED) == BOTH
+
+
+def test_a_witness_that_hangs_does_not_keep_the_others_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answers only when the second has."""
+    post, second = witnessing.post, threading.Event()
+
+    def held(url: str, *words: Any) -> Reply:
+        if url == site.one.configured.url:
+            assert second.wait(SECONDS), "the second was not asked while the first was waited for"
+            return post(url, *words)
+        try:
+            return post(url, *words)
+        finally:
+            second.set()
+
+    monkeypatch.setattr(witnessing, "post", held)
+    assert site.show()
+    assert site.names(site.log / COSIGNED) == BOTH
+
+
+def test_a_witness_that_never_answers_is_given_up_and_the_others_signatures_are_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    post, over = witnessing.post, threading.Event()
+
+    def held(url: str, *words: Any) -> Reply:
+        if url == site.one.configured.url:
+            over.wait(SECONDS)
+        return post(url, *words)
+
+    monkeypatch.setattr(witnessing, "post", held)
+    monkeypatch.setattr(witnessing, "EACH_SECONDS", 3.0)
+    assert not site.show()
+    assert not over.is_set() and site.names(site.log / COSIGNED) == BOTH[1:]
+    said = witnessing.read_status(str(site.log))
+    assert (said["one.test/w"]["state"], said["one.test/w"]["detail"]) == ("unreachable", "no answer in 3 s")
+    assert said["two.test/w"]["state"] == "cosigned"
+    over.set()
+    monkeypatch.undo()
+    assert site.show()
+    assert site.names(site.log / COSIGNED) == BOTH
+
+
+def test_of_many_witnesses_a_few_are_asked_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most, lock = [0], [0], threading.Lock()
+
+    def counted(*_: Any) -> Reply:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        with lock:
+            running[0] -= 1
+        raise WitnessUnreachable("not there")
+
+    monkeypatch.setattr(witnessing, "post", counted)
+    assert not run(site.log, (site.one.configured,) * 20, Log("test"))
+    assert 1 < most[0] <= witnessing.MOST_AT_ONCE

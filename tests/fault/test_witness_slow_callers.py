@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +15,16 @@ import pytest
 from support.logmaker import MadeLog, make_log
 from support.processes import until
 from support.witness import WitnessProcess, tls_files
-from wardgate.custody.witnesscall import post
+from wardgate.custody.witnesscall import Reply, post
 from wardgate.custody.witnessing import Seen, open_log, show
 from wardtools.pki import Pki
 from wardtools.witness.callers import MAX_CALLERS, Callers
 from wardtools.witness.main import main, open_witness
 from wardtools.witness.server import WitnessServer
+
+
+def _post(url: str, anchors: Path) -> Callable[[bytes], Reply]:
+    return partial(post, url, anchors, until=time.monotonic() + 30)
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def test_silent_callers_do_not_block_others(pki: Pki, tmp_path: Path, made: Made
             sock = silent.enter_context(socket.create_connection(("127.0.0.1", witness.port), 10))
             sock.sendall(words)
         time.sleep(0.5)  # they all have their threads
-        outcome = show(open_log(str(made.path)), witness.key, 0, partial(post, witness.configured.url, pki.root))
+        outcome = show(open_log(str(made.path)), witness.key, 0, _post(witness.configured.url, pki.root))
         assert outcome.seen is Seen.COSIGNED, outcome
     assert witness.stop() == 0
 
@@ -114,7 +118,7 @@ def test_tls_callers_that_ended_are_forgotten_too(pki: Pki, tmp_path: Path, made
     try:
         url = f"https://localhost:{served.server_address[1]}"
         for _ in range(3):
-            assert show(open_log(str(made.path)), served.witness._key, 0, partial(post, url, pki.root)).seen is Seen.COSIGNED
+            assert show(open_log(str(made.path)), served.witness._key, 0, _post(url, pki.root)).seen is Seen.COSIGNED
         with socket.create_connection(served.server_address[:2], 10) as sock:
             sock.sendall(b"no TLS at all, and long enough to be seen as such\r\n\r\n")
             while sock.recv(65536):

@@ -48,16 +48,21 @@ def encode_request(old: int, proof: list[bytes], note: bytes) -> bytes:
     return "\n".join(lines).encode() + note
 
 
-def post(url: str, anchors: Path, body: bytes) -> Reply:
-    """Send `body` to the witness whose submission prefix is `url` (https). Raises `WitnessUnreachable`."""
+def post(url: str, anchors: Path, body: bytes, until: float) -> Reply:
+    """Send `body` to the witness whose submission prefix is `url` (https), until `until` (monotonic). Raises `WitnessUnreachable`."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         raise WitnessUnreachable(f"{url} is no https address")
-    deadline = time.monotonic() + _TOTAL_SECONDS
+    now = time.monotonic()
+    deadline = min(now + _TOTAL_SECONDS, until)
+    if deadline <= now:
+        raise WitnessUnreachable("it took too long")
     try:
         context = ssl.create_default_context(cafile=str(anchors))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port or 443, timeout=_STEP_SECONDS, context=context)
+        connection = http.client.HTTPSConnection(
+            parts.hostname, parts.port or 443, timeout=min(_STEP_SECONDS, deadline - now), context=context
+        )
         try:
             headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
             connect_until(connection, deadline)

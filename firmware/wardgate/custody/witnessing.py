@@ -12,9 +12,9 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wardgate.codes import Code
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from wardgate.policy.model import CustodyWitness
 
 STATUS: Final = "witness.json"
+MOST_AT_ONCE: Final = 8
+EACH_SECONDS: Final = 45.0  # for all that one witness is asked: one that hangs costs no other its turn
 _TRIES: Final = 4  # the witness may sign for another copy of us between its 409 and our next try
 
 
@@ -80,7 +82,11 @@ def open_log(directory: str) -> Shown:
     key: VerifierKey = parse_key(read_file(os.path.join(directory, "vkey"), 4096).decode("utf-8", "replace"))
     note = read_file(os.path.join(directory, "checkpoint"), MAX_NOTE)
     checkpoint = open_checkpoint(note, key)
-    return Shown(checkpoint, note, TileTree(lambda path: read_file(os.path.join(directory, path), MAX_BUNDLE), checkpoint.size))
+    return Shown(checkpoint, note, _tree(directory, checkpoint.size))
+
+
+def _tree(directory: str, size: int) -> TileTree:
+    return TileTree(lambda path: read_file(os.path.join(directory, path), MAX_BUNDLE), size)
 
 
 def show(log: Shown, key: WitnessKey, old: int, send: Callable[[bytes], Reply]) -> Outcome:
@@ -106,6 +112,38 @@ def show(log: Shown, key: WitnessKey, old: int, send: Callable[[bytes], Reply]) 
         seen = Seen.FORKED if reply.status == 422 else Seen.REFUSED
         return Outcome(seen, size=old, detail=f"status {reply.status}: {reply.text}")
     return Outcome(Seen.REFUSED, size=old, detail="the witness names another size each time")
+
+
+class _Asking:
+    """One witness, asked in a thread of its own: nothing of it is waited for longer than `EACH_SECONDS`."""
+
+    def __init__(self, directory: str, log: Shown, key: WitnessKey, witness: CustodyWitness, old: int) -> None:
+        self._log = log._replace(tree=_tree(directory, log.checkpoint.size))
+        self._key, self._witness, self._old = key, witness, old
+        self._deadline = time.monotonic() + EACH_SECONDS
+        self._outcome = Outcome(Seen.UNREACHABLE, size=old, detail=f"no answer in {EACH_SECONDS:.0f} s")
+        self._thread = threading.Thread(target=self._run, daemon=True, name=key.name)  # a resolver that hangs does not keep the program
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._outcome = show(self._log, self._key, self._old, self._send)
+
+    def _send(self, body: bytes) -> Reply:
+        return post(self._witness.url, self._witness.anchors, body, self._deadline)
+
+    def outcome(self) -> Outcome:
+        """Return what came of it."""
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        return self._outcome
+
+
+def _ask(directory: str, log: Shown, asked: list[tuple[WitnessKey, CustodyWitness, int]]) -> list[Outcome]:
+    """Show the checkpoint to all, side by side, a few at a time."""
+    outcomes: list[Outcome] = []
+    for first in range(0, len(asked), MOST_AT_ONCE):
+        askings = [_Asking(directory, log, *one) for one in asked[first : first + MOST_AT_ONCE]]
+        outcomes += [asking.outcome() for asking in askings]
+    return outcomes
 
 
 def _cosigned(log: Shown, key: WitnessKey, body: bytes) -> Outcome:
@@ -140,7 +178,7 @@ def keep(directory: str, log: Shown, lines: list[str], keys: list[WitnessKey]) -
 
 
 def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> bool:
-    """Show the checkpoint to every witness once; return whether all signed it."""
+    """Show the checkpoint to every witness once, side by side; return whether all signed it."""
     place = os.fspath(directory)
     before = read_status(place)
     try:
@@ -152,13 +190,11 @@ def run(directory: Path, witnesses: tuple[CustodyWitness, ...], log: Log) -> boo
         return False
     now = {}
     lines = []
-    keys = []
-    for witness in witnesses:
-        key = parse_witness_key(witness.key)
-        keys.append(key)
+    keys = [parse_witness_key(witness.key) for witness in witnesses]
+    sizes = [before.get(key.name, {}).get("size") for key in keys]
+    asked = [(key, witness, size if isinstance(size, int) else 0) for key, witness, size in zip(keys, witnesses, sizes, strict=True)]
+    for (key, witness, _size), outcome in zip(asked, _ask(place, opened, asked), strict=True):
         known = before.get(key.name, {})
-        size = known.get("size")
-        outcome = show(opened, key, size if isinstance(size, int) else 0, partial(post, witness.url, witness.anchors))
         entry = {**known, "url": witness.url, "state": outcome.seen.value, "asked": int(time.time()), "detail": outcome.detail[:200]}
         if outcome.seen is Seen.COSIGNED:
             lines.append(outcome.line)
