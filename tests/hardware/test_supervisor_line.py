@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.mcuboard import AMBER, BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
+from wardgate.custody.record import Quality
+from wardgate.provision import kept
+from wardgate.supervisor.shown import line, read
 
 SILENCE = 5  # the least that a supervisor takes
 
@@ -124,3 +127,59 @@ def test_events_noise_and_a_cable_that_is_pulled_and_put_back(supervisor: Superv
         time.sleep(0.05)
     assert len([when for when, _ in supervisor.writes(AMBER) if when > begun]) >= 3, "it blinks"
     assert supervisor.writes(GREEN)[-1][1] == 0 and supervisor.resets() == []
+
+
+def _kept(link: Link) -> list[tuple[str, str]]:
+    return [(one.event.value, one.code) for one in kept.waiting(link.state, "ward", time.time_ns(), Quality.UNKNOWN)]
+
+
+def _shows(link: Link, words: str, seconds: float = 10.0) -> str:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        text = line(read(str(link.shown)), time.time())
+        if words in text:
+            return text
+        time.sleep(0.05)
+    raise AssertionError(f"no {words!r} in {text!r}")
+
+
+def test_resets_and_tamper_are_kept_for_the_custody_log_and_shown_in_the_status(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    assert "no reset was told" in _shows(link, "watchdog armed, box closed")
+    supervisor.set(TAMPER, 1)
+    link.until("WG956", "what=tamper_opened")
+    _shows(link, "box OPEN")
+    supervisor.set(TAMPER, 0)
+    link.until("WG957", "what=tamper_closed")
+    supervisor.set(BUTTON, 0)
+    link.until("WG958", "what=button_held")
+    supervisor.set(BUTTON, 1)
+    supervisor.set(CARD, 0)
+    link.until("WG957", "what=card_in")
+    assert _kept(link) == [("box-opened", "WG956"), ("box-closed", "WG957"), ("button-held", "WG958")]
+    link.process.kill()
+    link.process.wait(10)
+    end = time.monotonic() + SILENCE + 5
+    while not supervisor.resets() and time.monotonic() < end:
+        time.sleep(0.05)
+    link.start()
+    link.until("WG953")
+    assert "it reset the box, which had not said that it was alive" in _shows(link, "1 resets in the last hour")
+    assert ("supervisor-reset", "WG953") in _kept(link)
+    supervisor.unplug()
+    _shows(link, "SILENT since")
+
+
+def test_what_happened_while_the_box_was_off_is_kept_once_when_it_is_back(supervisor: Supervisor, link: Link) -> None:
+    link.until("WG950", "state=armed")
+    link.process.kill()
+    link.process.wait(10)
+    supervisor.set(TAMPER, 1)
+    time.sleep(1.0)
+    supervisor.set(TAMPER, 0)
+    time.sleep(1.0)
+    link.start()
+    link.until("WG957", "what=tamper_closed")
+    link.until("WG950", "state=armed")
+    time.sleep(3.0)  # an event is told every two seconds until it is acknowledged
+    assert [one for one in _kept(link) if one[0].startswith("box-")] == [("box-opened", "WG956"), ("box-closed", "WG957")]

@@ -24,6 +24,7 @@ from support.units import (
     unit_root,
 )
 from wardgate.migration.areas import OWN, ROOTS, Area
+from wardgate.supervisor.shown import PATH
 
 EXPOSURE = 2.0
 
@@ -276,6 +277,8 @@ def test_the_supervisors_line_is_named_for_its_link_and_starts_it() -> None:
     assert 'SYMLINK+="ward-supervisor"' in rule and f'GROUP="{service["Group"][0]}"' in rule and 'MODE="0660"' in rule
     assert 'ENV{SYSTEMD_WANTS}+="wardgate-supervisor.service"' in rule and 'TAG+="systemd"' in rule
     assert '"/dev/ward-supervisor"' in (TREE / "firmware/wardgate/supervisor/link.py").read_text()
+    assert service["ReadWritePaths"] == ["-/state/kept"] and service["RuntimeDirectoryMode"] == ["0755"]
+    assert f"/run/{service['RuntimeDirectory'][0]}/state.json" == PATH  # where `wardgate status` looks
     assert service["DevicePolicy"] == ["closed"] and service["DeviceAllow"] == ["char-ttyACM rw"]
     asked = read_unit(UNITS / "systemd-udev-trigger.service.d/wardgate.conf")["Service"]["ExecStart"]
     assert any(line.endswith("--subsystem-match=tty --sysname-match=ttyACM*") for line in asked)

@@ -115,7 +115,10 @@ class Link:
         script.parent.mkdir(exist_ok=True)
         script.write_text(f'#!/bin/sh\nread -r answer <"{self._answer}" && echo "$answer"\n')
         script.chmod(0o755)
+        self.state, self.shown = folder / "state", folder / "shown"
+        (self.state / "kept").mkdir(parents=True, exist_ok=True)
         self._words = [sys.executable, "-P", "-m", "wardgate.supervisor.link", "--line", str(line), "--silence", str(silence)]
+        self._words += ["--state", str(self.state), "--shown", str(self.shown)]
         self.answer("ActiveState=active")
         self.start()
 

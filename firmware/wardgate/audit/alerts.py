@@ -74,6 +74,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         *("TOKEN_HAS_FAILED", "KEY_SERVICE_IS_AWAY"),
     ),
     **_alert(EventType.HARDWARE_CONFIGURATION, Outcome.SUCCESS, "TOKEN_IS_BACK"),
+    **_alert(EventType.HARDWARE_CONFIGURATION, Outcome.MAJOR, "BOX_OPENED"),  # what was done to it then is not known
     **_alert(EventType.SECURITY_CONFIGURATION, Outcome.SUCCESS, "RELOADED", "STATE_HOLDS"),  # another policy, keys or certificates serve
     **_alert(
         EventType.SECURITY_CONFIGURATION,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from wardgate.codes import Code
 from wardgate.log import printable
+from wardgate.supervisor import shown as supervisor
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
@@ -50,6 +51,7 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         status["audit"] = ask_sender(run_dir)
     if config.plant.ports != "none":
         status["plant"] = ask_netd(str(config.plant.socket))
+    status["supervisor"] = supervisor.read(supervisor.PATH)
     if as_json:
         json.dump(status, out, indent=2)
         out.write("\n")
@@ -164,6 +166,8 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield from audit_lines(status["audit"], events)
     if "plant" in status:
         yield _plant(status["plant"])
+    if "supervisor" in status:
+        yield supervisor.line(status["supervisor"], now)
     for link, party, chain, not_after in status["certificates"]:
         yield f"certificate {chain} ({link}, {party}): {int((not_after - now) // 86400)} days left"
     yield f"master: pid {status['master']['pid']}, {_mib(status['master']['memory_bytes'])}"

@@ -47,6 +47,11 @@ class BoxEvent(Enum):
     VAULT_MADE = "vault-made"
     VAULT_CLOSED = "vault-closed"
     FILES_PUT_BACK = "files-put-back"  # of a newer release that was left: docs/update.md
+    SUPERVISOR_RESET = "supervisor-reset"
+    SUPERVISOR_WITHHELD = "supervisor-withheld"  # a silent box was not reset any more
+    BOX_OPENED = "box-opened"
+    BOX_CLOSED = "box-closed"
+    BUTTON_HELD = "button-held"
     EVENTS_LOST = "events-lost"  # the place was full: the detail says how many
 
 

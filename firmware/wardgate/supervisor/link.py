@@ -1,4 +1,5 @@
-"""The supervisor's link: `python -m wardgate.supervisor.link`. Says "alive" to the supervisor while the box is well, and logs its events.
+"""The supervisor's link: `python -m wardgate.supervisor.link`. Says "alive" to the supervisor while the box is well, and logs its events,
+in the custody log too.
 
 One loop. The line may come and go; a SIGTERM means that the box goes down on purpose, and the supervisor is asked for patience.
 """
@@ -18,11 +19,14 @@ from wardgate.log import Log
 from wardgate.notify import Notifier
 from wardgate.supervisor.conversation import Conversation, Event, State, Status, What
 from wardgate.supervisor.health import Health, Question
+from wardgate.supervisor.keeping import Keeping
+from wardgate.supervisor.shown import PATH, Shown
 from wardgate.supervisor.tty import Line
 
 if TYPE_CHECKING:
     from types import FrameType
 
+_STATE: Final = "/state"
 _LINE: Final = "/dev/ward-supervisor"  # named by udev
 SILENCE_SECONDS: Final = 60
 _WORDS: Final = 12  # in that time: a few may be missed on a busy box
@@ -45,10 +49,13 @@ _CODES: Final = {
 
 
 class Link:
-    """The loop. `silence`: seconds without a word after which the box is to be reset."""
+    """The loop. `silence`: seconds without a word after which the box is to be reset; `state`: where events are kept for the custody log;
+    `shown`: the file for `wardgate status`."""
 
-    def __init__(self, line: str, silence: int) -> None:
+    def __init__(self, line: str, silence: int, state: str, shown: str) -> None:
         self._log = Log("supervisor")
+        self._keeping = Keeping(state, self._log)
+        self._shown = Shown(shown)
         self._notifier = Notifier()
         self._line = Line(line)
         self._silence = silence
@@ -75,6 +82,7 @@ class Link:
             self._open(now)
             self._ask(now)
             self._listen(now)
+            self._shown.turn(now)
             poll = select.poll()
             for fd in (wake_read, self._line.fd, self._question.fd):
                 if fd >= 0:
@@ -120,7 +128,7 @@ class Link:
             return
         for told in talk.receive(self._line.read(), now):
             if isinstance(told, Event):
-                self._happened(told)
+                self._happened(told, now)
             else:
                 self._stands(told)
         talk.tick(now)
@@ -132,10 +140,15 @@ class Link:
             self._state = None
             self._away("it is silent")
 
-    def _happened(self, event: Event) -> None:
-        self._log.event(_CODES[event.what], what=event.what.name.lower(), seconds_ago=event.ago)
+    def _happened(self, event: Event, now: float) -> None:
+        """It is kept before the supervisor hears that it may forget it: what was received is answered at the end of the turn."""
+        code = _CODES[event.what]
+        self._log.event(code, what=event.what.name.lower(), seconds_ago=event.ago)
+        self._keeping.happened(event, code, now)
+        self._shown.happened(event)
 
     def _stands(self, status: Status) -> None:
+        self._shown.stands(status)
         if status.state is not self._state:
             self._state, self._answered = status.state, True
             inputs = {"card": "in" if status.card else "out", "box": "open" if status.tamper else "closed"}
@@ -151,6 +164,7 @@ class Link:
         self._damaged = damaged
 
     def _away(self, problem: str) -> None:
+        self._shown.away(problem)
         if self._answered:
             self._answered = False
             self._log.event(Code.SUPERVISOR_AWAY, detail=problem)
@@ -171,8 +185,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wardgate.supervisor.link")
     parser.add_argument("--line", default=_LINE, help="the serial line (default: %(default)s)")
     parser.add_argument("--silence", type=int, default=SILENCE_SECONDS, help="seconds without a word after which the box is reset")
+    parser.add_argument("--state", default=_STATE, help="the state partition (default: %(default)s)")
+    parser.add_argument("--shown", default=PATH, help="the file for `wardgate status` (default: %(default)s)")
     options = parser.parse_args()
-    return Link(options.line, options.silence).run()
+    return Link(options.line, options.silence, options.state, options.shown).run()
 
 
 if __name__ == "__main__":
