@@ -13,7 +13,6 @@ Numbers are never used again for another meaning.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 
 class Side(Enum):
@@ -34,14 +33,20 @@ class Level(Enum):
     ERROR = "error"
 
 
-class Entry(NamedTuple):
-    """One row: the sentence says what happened and under which rule, `action` what a person does about it."""
+class Entry:
+    """One row: the sentence says what happened and under which rule, `action` what a person does about it.
 
-    number: int
-    side: Side
-    level: Level
-    sentence: str
-    action: str
+    Not a `NamedTuple`: the master does without `typing`, which is 1 MiB.
+    """
+
+    __slots__ = ("action", "level", "number", "sentence", "side")
+
+    def __init__(self, number: int, side: Side, level: Level, sentence: str, action: str) -> None:
+        self.number = number
+        self.side = side
+        self.level = level
+        self.sentence = sentence
+        self.action = action
 
 
 def _row(number: int, side: Side, level: Level, sentence: str, action: str) -> Entry:
@@ -480,6 +485,13 @@ class Code(Enum):
         Level.ERROR,
         "an instance, or a storage commitment report, in an association that proposed no class for it; aborted before it left the box",
         "report it to the maker of that side; it has to propose the SOP class",
+    )
+    TURN_LATE = _row(
+        431,
+        Side.PEER,
+        Level.ERROR,
+        "the called side was busy with associations that began before this one, whose turn did not come within its time",
+        "look whether the called side is overloaded or hangs; limits.openings_per_peer, limits.handshake_seconds",
     )
     PDU_INVALID = _row(
         401,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Final
 
 from wardgate.codes import Code, Level
+
+TYPE_CHECKING = False  # the master does without `typing`, which is 1 MiB
+if TYPE_CHECKING:
+    from typing import Final
 
 _LOUD: Final = {Level.INFO: "info", Level.WARN: "WARN", Level.ERROR: "ERROR"}
 _RATE_SECONDS: Final = 10.0

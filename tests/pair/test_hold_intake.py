@@ -18,7 +18,7 @@ from support.command_sets import CT, command_set, element, us
 from support.isclbetween import through
 from support.isclsocket import box_table
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, associate, message, pdv, silent, status, store, until
-from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, associate_rq
 from wardgate.custody.wire import Op, Status
 from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.seal import CHUNK_BYTES
@@ -27,6 +27,7 @@ from wardgate.hold.wrap import FileWrapper
 from wardgate.iscl.terms import HEADER_BYTES, MessageId
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.model import Delivery, Hold, Role
+from wardgate.relay import openings
 from wardgate.transport.sockets import PlainSockets
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -215,6 +216,21 @@ def test_a_peer_that_refuses_the_connection_lets_the_box_hold_and_one_that_answe
         near.sock.close()
         relay.settled()
         assert len(waiting(folder)) == 1
+
+
+def test_a_caller_whose_turn_with_the_called_side_does_not_come_is_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openings, "SLOW_SECONDS", 60.0)
+    with box(folder, Delivery.RELAY_THEN_HOLD, openings_per_peer=1, handshake_seconds=1) as relay, relay.dial() as first:
+        first.send(associate_rq("CT1", "PACS"))
+        with relay.accept() as hangs, relay.dial() as second:
+            assert hangs.read()[0] == ASSOCIATE_RQ
+            second.send(associate_rq("CT1", "PACS"))
+            assert second.read()[0] == ASSOCIATE_AC
+            second.send(*store(1, b"data set"))
+            assert status(second) == 0
+            assert "TURN_LATE" in relay.codes()
+            assert len(waiting(folder)) == 1
+            assert b'"hold"' in relay.writer.ops(Op.OPEN)[1][2], "the log says who answered"
 
 
 class LateSockets(PlainSockets):

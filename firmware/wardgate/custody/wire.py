@@ -14,7 +14,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import Final
+
+TYPE_CHECKING = False  # the master does without `typing`, which is 1 MiB
+if TYPE_CHECKING:
+    from typing import Final
 
 MAX_PACKET: Final = 65536
 ITEM: Final = struct.Struct("!BI16sII")

@@ -158,6 +158,7 @@ class Limits(NamedTuple):
 
     connections_per_peer: int = 128
     associations: int = 600
+    openings_per_peer: int = 16
     associate_bytes: int = 1 << 20
     pdu_bytes: int = 128 << 20
     connect_seconds: int = 10

@@ -12,6 +12,7 @@ from wardgate.policy.model import Config, Direction, Link, Party, Role, Transpor
 from wardgate.relay.census import Census
 from wardgate.relay.hasher import Buffers
 from wardgate.relay.loop import Loop
+from wardgate.relay.openings import Openings
 from wardgate.relay.pdus import Pdus
 from wardgate.relay.threads import Pool
 
@@ -103,6 +104,7 @@ class Gate:
         self.sockets = sockets
         self.buffers = Buffers(config.box.hash_threads)
         self.pool = Pool(loop)
+        self.openings = Openings(loop, config.limits.openings_per_peer)
         self.pdus = Pdus(config.limits.associate_bytes)
         self.clock = Clock()
         self.hold_responses = config.custody.durable.value != "none"

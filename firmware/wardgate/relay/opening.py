@@ -1,7 +1,7 @@
 """How an association comes to be: the caller's handshake, its A-ASSOCIATE-RQ, policy, the open entry, the called side.
 
-Two things go on at once: the open entry is made durable, and the other leg connects and shakes hands. The A-ASSOCIATE-RQ leaves
-the box when both are done. An association that proposes nothing that can be stored has no open entry.
+When its turn has come (`openings`) two things go on at once: the open entry is made durable, and the other leg connects and shakes
+hands. The A-ASSOCIATE-RQ leaves the box when both are done. An association that proposes nothing that can be stored has no open entry.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.loop import FEW_EVENTS, IN
+from wardgate.relay.openings import Standing
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.transport.errors import PeerRefused
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from wardgate.hold.offer import Choice
     from wardgate.relay.association import Association
     from wardgate.relay.first import Turn
+    from wardgate.relay.openings import Place
     from wardgate.relay.pdus import Read
     from wardgate.relay.secure import Secured
     from wardgate.transport.peer import PeerIdentity
@@ -56,7 +58,10 @@ class Opening:
         self._handshakes: dict[Side, Handshake] = {}
         self._identity: PeerIdentity | None = None  # of the caller
         self._shown: Secured | None = None  # whose certificate the caller is shown
+        self._place: Place | None = None  # among those that are opened with the called side at once
         self._turn: Turn | None = None  # others wait for our handshake
+        self._calling = self._called = ""
+        self._records = False  # there is an open entry
         self._request = b""  # the A-ASSOCIATE-RQ as it will leave
         self._entry_durable = False
         self._other_ready = False
@@ -188,27 +193,56 @@ class Opening:
             return False
         return True
 
-    # --- open entry and called side, at once
+    # --- our turn; then open entry and called side, at once
 
     def _open(self, calling: str, called: str, records: bool) -> None:
-        """Begin both. Without `records` no C-STORE can come, and there is no open entry."""
+        """Wait for our turn, or hold. Without `records` no C-STORE can come, and there is no open entry."""
         a = self._a
         gate = self._gate
         assert a.callee is not None and a.callee.connect is not None
-        self._called = called
-        holds = self._choices is not None
-        target = self._target(a.callee.connect)
-        if records:
-            acceptor = _scope_of(calling, a.acceptor, self._identity)
-            requestor = LegScope(called, HOLD_ADDRESS if holds else target.text)
-            self._scope = Scope(gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
-            a.ledger = Ledger(gate, self._scope)
-            a.ledger.begin(self._entry_answered)
-        else:
-            self._entry_durable = True
-        a.enter(Phase.OPENING, gate.limits.record_seconds if holds else gate.limits.connect_seconds)
-        if holds:
+        self._calling, self._called = calling, called
+        self._records = records
+        if self._choices is not None:
+            self._hold()
             return
+        target = self._target(a.callee.connect)
+        a.enter(Phase.OPENING, gate.limits.handshake_seconds)
+        self._place = gate.openings.place((a.link.name, target.text), lambda: self._connect(target))
+        self._place.ask()
+
+    def _enter_log(self, address: str) -> None:
+        """Begin the open entry of an association with `address`."""
+        a = self._a
+        if not self._records:
+            self._entry_durable = True
+            return
+        acceptor = _scope_of(self._calling, a.acceptor, self._identity)
+        requestor = LegScope(self._called, address)
+        self._scope = Scope(self._gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
+        a.ledger = Ledger(self._gate, self._scope)
+        a.ledger.begin(self._entry_answered)
+
+    def _hold(self) -> None:
+        """Nobody is called: the box answers when the open entry is durable."""
+        a = self._a
+        a.enter(Phase.OPENING, self._gate.limits.record_seconds)
+        if a.ledger is None:
+            self._enter_log(HOLD_ADDRESS)
+        else:
+            self._scope.set_requestor(LegScope(self._called, HOLD_ADDRESS))
+
+    def _leave_place(self) -> None:
+        """The called side has answered, or will not: the next one may begin."""
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+
+    def _connect(self, target: Endpoint) -> None:
+        """Our turn has come."""
+        a = self._a
+        gate = self._gate
+        self._enter_log(target.text)
+        a.enter(Phase.OPENING, gate.limits.connect_seconds)
         if gate.sockets.waits:
             caller = parse_endpoint(a.acceptor.address)
             gate.pool.submit(lambda: gate.sockets.connect(target, caller), lambda sock, error: self._connecting(target, sock, error))
@@ -351,7 +385,8 @@ class Opening:
             handshake.take_early_data()
 
     def forget(self) -> None:
-        """Let go of the handshakes, which hold this in turn, and of those that wait for ours."""
+        """Let go of the handshakes, which hold this in turn, and of those that wait for ours, or for our place."""
+        self._leave_place()
         self._a.acceptor.listens = False
         if self._a.requestor is not None:
             self._a.requestor.listens = False
@@ -370,6 +405,8 @@ class Opening:
             if not a.acceptor.received:
                 code = Code.SILENT_CLIENT
             self._refuse_connection(code, a.acceptor, None)
+        elif self._place is not None and self._place.standing is Standing.WAITING:
+            self._unreachable(Code.TURN_LATE, "")
         elif a.phase is Phase.OPENING and self._choices is None and a.requestor is not None and a.requestor.state is State.HANDSHAKE:
             self._unreachable(Code.HANDSHAKE_LATE, "")
         elif a.phase is Phase.OPENING and (self._other_ready or self._choices is not None):
@@ -439,16 +476,16 @@ class Opening:
     def _unreachable(self, code: Code, detail: str) -> None:
         """The called side cannot be had: A-ASSOCIATE-RJ to the caller, transient, provider, temporary congestion (PS3.8 9.3.4)."""
         a = self._a
+        self._leave_place()
         at = a.requestor.address if a.requestor is not None else ""
         self._gate.event(code, a.titles, link=a.link.name, at=at, **({"detail": detail} if detail else {}))
         if a.requestor is not None:
             a.requestor.finish(close_notify=False)
         away = not self._passed_on and code.value.number // 100 != KEYS_CODES  # the called side, not our own card
-        if away and a.ledger is not None and a.link.delivery is Delivery.RELAY_THEN_HOLD and a.direction is Direction.TO_HOSPITAL:
+        if away and a.callee is not None and a.link.delivery is Delivery.RELAY_THEN_HOLD and a.direction is Direction.TO_HOSPITAL:
             self._choices = choices_to_hold(a)
             if self._choices is not None:
-                self._scope.set_requestor(LegScope(self._called, HOLD_ADDRESS))
-                a.enter(Phase.OPENING, self._gate.limits.record_seconds)
+                self._hold()
                 if self._entry_durable:
                     take_over(a, self._choices)
             else:

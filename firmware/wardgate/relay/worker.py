@@ -196,6 +196,7 @@ class Worker:
             "records_waiting": self._custodian.unanswered,
             "writers_lost": self._custodian.writers_lost,
             "handshakes_waiting": gate.pool.waiting,
+            "openings_waiting": gate.openings.waiting,
             "errors": list(gate.errors),
             **(
                 {"instances_held": gate.keeper.held, "instances_unlogged": {"now": gate.keeper.lag.unlogged}}

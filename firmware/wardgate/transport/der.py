@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from calendar import timegm
 from typing import Final
+
+from wardgate.transport.utctime import unix_seconds
 
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
@@ -85,7 +86,7 @@ class Reader:
         year, month, day, hour, minute, second = int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))
         if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
             raise ValueError(f"no time: {text}")
-        return float(timegm((year, month, day, hour, minute, second)))
+        return float(unix_seconds(year, month, day, hour, minute, second))
 
     def done(self) -> None:
         """Raise `ValueError` when anything is left."""

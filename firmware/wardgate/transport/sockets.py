@@ -6,9 +6,14 @@ import errno
 import os
 import socket
 from functools import lru_cache
-from typing import Any, Final, Protocol
 
 from wardgate.policy.endpoint import Endpoint
+
+TYPE_CHECKING = False  # the master does without `typing`, which is 1 MiB
+if TYPE_CHECKING:
+    from typing import Any, Final, Protocol
+else:
+    Protocol = object
 
 BACKLOG: Final = 1024
 _MAX_KNOWN: Final = 256
@@ -103,9 +108,12 @@ def _new(family: int) -> socket.socket:
 
 @lru_cache(maxsize=_MAX_KNOWN)
 def _numeric(host: str, port: int) -> tuple[int, Any] | None:
-    """Return family and socket address of an address; None for a name, which is looked up each time."""
+    """Return family and socket address of an address; None for a name, which is looked up each time.
+
+    As bytes: for a `str` Python loads its IDNA codec and the tables of `unicodedata`.
+    """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
         return None
     return found[0][0], found[0][4]

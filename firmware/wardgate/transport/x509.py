@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import ipaddress
-from calendar import timegm
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_uint32, c_void_p
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from wardgate.transport import libcrypto
+from wardgate.transport.utctime import unix_seconds
 
 _NAMES, _USAGES, _POINTS = 85, 126, 103  # NID_subject_alt_name, NID_ext_key_usage, NID_crl_distribution_points
 _DNS, _URI, _ADDRESS = 2, 6, 7  # GEN_DNS, GEN_URI, GEN_IPADD
@@ -194,7 +194,7 @@ def _time(value: int | None) -> float:
     tm = _Tm()
     if not value or _crypto().ASN1_TIME_to_tm(value, byref(tm)) != 1:
         raise ValueError("no time")
-    return float(timegm((tm.year + 1900, tm.month + 1, tm.day, tm.hour, tm.min, tm.sec)))
+    return float(unix_seconds(tm.year + 1900, tm.month + 1, tm.day, tm.hour, tm.min, tm.sec))
 
 
 def _key(key: int | None) -> tuple[str, int]:
