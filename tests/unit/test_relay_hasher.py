@@ -5,22 +5,35 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import time
 
 import pytest
 
-from wardgate.relay.hasher import BEHIND, JOIN_BYTES, OFFLOAD_BYTES, RING, Buffers, Digest
+from wardgate.policy.model import Box
+from wardgate.relay.hasher import BEHIND, JOIN_BYTES, LONE_PATIENCE, OFFLOAD_BYTES, RING, Buffers, Digest, buffers_for
 
 BIG = OFFLOAD_BYTES
 
 
 def read(buffers: Buffers, *parts: tuple[Digest, bytes]) -> None:
-    """As a leg and the walker do: read into `plain`, note the slices, go on."""
+    """As a leg, the walker and a flow do: read into `plain`, note the slices, seal and send, go on."""
+    walk(buffers, *parts)
+    for _ in range(100):  # sealing takes longer than a thread with a processor needs to begin; one that is held up never does
+        if not buffers.waiting:
+            break
+        time.sleep(0.001)
+    buffers.after_feed()
+
+
+def walk(buffers: Buffers, *parts: tuple[Digest, bytes]) -> None:
+    """The same as far as sealing."""
     at = 0
     for digest, data in parts:
         buffers.plain[at : at + len(data)] = data
         digest.update(buffers.plain[at : at + len(data)])
         at += len(data)
-    buffers.after_feed(at)
+    if buffers.slices:
+        buffers.before_send(at)
 
 
 class Gate:
@@ -75,18 +88,34 @@ def test_a_digest_does_not_wait_for_what_came_after_it() -> None:
 
 def test_the_loop_hashes_itself_while_the_thread_is_behind() -> None:
     buffers = Buffers(1)
-    slow = [Digest(buffers) for _ in range(BEHIND)]
-    held = [Gate(digest) for digest in slow]
-    for digest in slow:
-        read(buffers, (digest, bytes(BIG)))
-    assert held[0].entered.wait(10)
-    assert held[0].thread == "sha256"
-    other = Digest(buffers)
-    read(buffers, (other, b"x" * BIG))
-    assert other.hexdigest() == hashlib.sha256(b"x" * BIG).hexdigest(), "nobody has to open a gate for that"
-    for each in held:
-        each.open.set()
-    assert slow[-1].hexdigest() == hashlib.sha256(bytes(BIG)).hexdigest()
+    slow = Digest(buffers)
+    held = Gate(slow)
+    read(buffers, (slow, bytes(BIG)))
+    assert held.entered.wait(10)
+    assert held.thread == "sha256"
+    others = [Digest(buffers) for _ in range(BEHIND + 1)]
+    for other in others:
+        pieces = added(other)
+        read(buffers, (other, b"x" * BIG))
+        assert len(pieces) == 1, "it was hashed at once"
+        assert other.hexdigest() == hashlib.sha256(b"x" * BIG).hexdigest(), "nobody has to open a gate for that"
+    held.open.set()
+    assert slow.hexdigest() == hashlib.sha256(bytes(BIG)).hexdigest()
+
+
+def test_what_the_thread_has_not_begun_with_is_hashed_once_and_by_who_waits_for_it() -> None:
+    buffers = Buffers(1)
+    slow, other = Digest(buffers), Digest(buffers)
+    held, pieces = Gate(slow), added(other)
+    read(buffers, (slow, bytes(BIG)))
+    assert held.entered.wait(10)
+    walk(buffers, (other, b"x" * BIG))
+    threading.Timer(0.1, held.open.set).start()
+    assert other.hexdigest() == hashlib.sha256(b"x" * BIG).hexdigest()
+    buffers.after_feed()
+    read(buffers, (slow, bytes(BIG)))
+    assert slow.hexdigest() == hashlib.sha256(bytes(2 * BIG)).hexdigest()
+    assert len(pieces) == 1
 
 
 def test_bytes_of_one_data_set_are_hashed_in_their_order_although_the_thread_is_behind() -> None:
@@ -163,3 +192,54 @@ def test_a_buffer_is_not_read_into_before_it_is_hashed() -> None:
     for number in range(RING - 1, 3 * RING):
         read(buffers, (digest, bytes([number]) * BIG))
     assert digest.hexdigest() == hashlib.sha256(b"".join(bytes([number]) * BIG for number in range(3 * RING))).hexdigest()
+
+
+def test_the_thread_waits_for_the_bytes_in_front_when_the_loop_has_them() -> None:
+    buffers = Buffers(1, patience=BEHIND)
+    slow, digest = Digest(buffers), Digest(buffers)
+    held = Gate(slow)
+    read(buffers, (slow, bytes(BIG)))
+    assert held.entered.wait(10)
+    read(buffers, (digest, b"a" * BIG))
+    first = digest.job
+    assert first is not None
+    read(buffers, (digest, b"b" * BIG))
+    assert first.take(), "as the loop does when it waits"
+    held.open.set()
+    time.sleep(0.05)
+    first.hash(first.slices)
+    assert digest.hexdigest() == hashlib.sha256(b"a" * BIG + b"b" * BIG).hexdigest()
+
+
+def test_nothing_is_kept_of_what_is_hashed() -> None:
+    buffers = Buffers(1)
+    slow = Digest(buffers)
+    held = Gate(slow)
+    read(buffers, (slow, bytes(BIG)))
+    assert held.entered.wait(10)
+    for _ in range(4 * RING):
+        read(buffers, (Digest(buffers), bytes(BIG)))
+    held.open.set()
+    slow.hexdigest()
+    other = Digest(buffers)
+    read(buffers, (other, bytes(BIG)))
+    other.hexdigest()
+    read(buffers, (Digest(buffers), bytes(BIG)))
+    assert len(buffers._under_way) <= 2
+    assert buffers.waiting <= BEHIND
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "processors", "inline", "patience"),
+    [
+        (0, 1, 1, True, 0),
+        (0, 1, 4, False, 0),
+        (4, 1, 4, False, 0),
+        (1, 1, 2, False, LONE_PATIENCE),
+        (1, 1, 1, True, 0),
+        (0, 0, 4, True, 0),
+    ],
+)
+def test_a_thread_is_there_where_a_processor_may_be(workers: int, threads: int, processors: int, inline: bool, patience: int) -> None:
+    buffers = buffers_for(Box("ward", workers=workers, hash_threads=threads), processors)
+    assert (buffers.inline, buffers.patience) == (inline, patience)

@@ -13,8 +13,10 @@ from bench.trial import Bench, Result, Scenario
 
 _DURABLE = wardgate("--durable", "group")
 _UNSYNCED = wardgate("--durable", "none", name="unsynced")
-_HASH_BESIDE = wardgate("--durable", "group", "--hash-threads", "1")
-_WORKER_EACH = wardgate("--durable", "group", "--workers", "2", name="2-workers")
+# Row 3 on two cores: each of the settings that use the second one.
+_HASH_BESIDE = wardgate("--durable", "group", "--hash-threads", "1", name="1-worker-offload")
+_WORKER_EACH = wardgate("--durable", "group", "--workers", "2", "--hash-threads", "0", name="2-workers")
+_BOTH = wardgate("--durable", "group", "--workers", "2", "--hash-threads", "1", name="2-workers-offload")
 _MIB = 1 << 20
 
 
@@ -58,12 +60,20 @@ class Rows:
         """Row 3."""
         work = Workload(repeat=200, concurrent=8, files="ct")
         one = self._compare(Scenario("CT, 8 associations", work), STUNNEL, HAPROXY, _DURABLE)
-        two = self._compare(Scenario("CT, 8 associations, two cores", work), STUNNEL, HAPROXY, _HASH_BESIDE, _WORKER_EACH, cores=2)
-        shares = f"s/GB: {medians(two, Result.cpu_per_gigabyte, '{:.2f}')}; rig's: {medians(two, Result.rig_per_gigabyte, '{:.2f}')}"
         return [
             self._speed("3", "CT, 8 associations, one core: MB/s / stunnel", one, "wardgate", 0.50),
-            self._speed("3", "CT, 8 associations, two cores, hash offload: MB/s / stunnel", two, "wardgate", 0.66),
-            self._speed("3", "CT, 8 associations, two cores, a worker each: MB/s / stunnel", two, "2-workers", None)._replace(note=shares),
+            *self._two_cores("CT, 8 associations, two cores", work, 0.66),
+            *self._two_cores("CT, 1 association, two cores", Workload(repeat=800, files="ct"), None),
+        ]
+
+    def _two_cores(self, what: str, work: Workload, must: float | None) -> list[Line]:
+        rounds = self._compare(Scenario(what, work), STUNNEL, HAPROXY, _HASH_BESIDE, _WORKER_EACH, _BOTH, cores=2)
+        shares = f"s/GB: {medians(rounds, Result.cpu_per_gigabyte, '{:.2f}')}"
+        rig = f"rig's s/GB: {medians(rounds, Result.rig_per_gigabyte, '{:.2f}')}"
+        return [
+            self._speed("3", f"{what}, a worker each with hash offload: MB/s / stunnel", rounds, _BOTH.name, must),
+            self._speed("3", f"{what}, a worker each: MB/s / stunnel", rounds, _WORKER_EACH.name, None)._replace(note=shares),
+            self._speed("3", f"{what}, one worker with hash offload: MB/s / stunnel", rounds, _HASH_BESIDE.name, must)._replace(note=rig),
         ]
 
     def ct_inwards(self) -> list[Line]:

@@ -101,7 +101,7 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
         Word("name", Kind.NAME, REQUIRED, "name in log lines and records"),
         Word("run_dir", Kind.PATH, "/run/wardgate", "directory of the sockets; made with mode 0700"),
         Word("workers", Kind.INTEGER, 0, "worker processes; 0: one a core", 0, 64),
-        Word("hash_threads", Kind.INTEGER, 0, "0: SHA-256 in the loop; 1: that of big chunks beside it", 0, 1),
+        Word("hash_threads", Kind.INTEGER, 0, "0: SHA-256 in the loop; 1: big chunks beside it while a processor is there", 0, 1),
         Word("state", Kind.PATH, "/state", "the state partition: time floor, events kept for the log; need not be there"),
         _seconds("crl_refresh_seconds", 900, 86400, "time between fetches of CRLs from distribution points"),
         _seconds("trial_seconds", 300, 3600, "after an update, what worked before has so long to work again; else the box rolls back"),

@@ -34,6 +34,7 @@ class Flow:
     """Bytes from `source` to `sink`. Follows the protocol of `upperlayer.walker.Follower`."""
 
     __slots__ = (
+        "_buffers",
         "_deferred",
         "_pending",
         "_reporting",
@@ -52,6 +53,7 @@ class Flow:
 
     def __init__(self, association: Association, source: Leg, max_pdu: int, max_associate: int) -> None:
         self.association = association
+        self._buffers = association.buffers
         self.source = source
         self.sink: Leg | None = None
         self.back: Flow | None = None  # the other direction
@@ -91,6 +93,8 @@ class Flow:
                 self._edited(self.reframer, data)
                 return
             self._whole = self.walker.between_pdus
+            if self._buffers.slices:
+                self._buffers.before_send(len(data))
             self.sink.send(data)
 
     def _edited(self, reframer: Reframer, data: memoryview) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from wardgate.codes import Level
 from wardgate.custody.clock import Clock
 from wardgate.policy.model import Config, Direction, Link, Party, Role, Transport
 from wardgate.relay.census import Census
-from wardgate.relay.hasher import Buffers
+from wardgate.relay.hasher import buffers_for
 from wardgate.relay.loop import Loop
 from wardgate.relay.openings import Openings
 from wardgate.relay.pdus import Pdus
@@ -102,7 +103,7 @@ class Gate:
         self.log = log
         self.custodian = custodian
         self.sockets = sockets
-        self.buffers = Buffers(config.box.hash_threads)
+        self.buffers = buffers_for(config.box, len(os.sched_getaffinity(0)))
         self.pool = Pool(loop)
         self.openings = Openings(loop, config.limits.openings_per_peer)
         self.pdus = Pdus(config.limits.associate_bytes)

@@ -431,7 +431,7 @@ class Leg:
             self.owner.broken(self, error)
             return
         self.carry = bytes(data[used:]) if used < len(data) else b""
-        self._buffers.after_feed(len(data))
+        self._buffers.after_feed()
 
     def _read_handshake(self) -> None:
         try:
