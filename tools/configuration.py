@@ -24,7 +24,8 @@ reads it, and never writes the file: the release in the other slot reads it too 
 
 A word that begins with `unsafe_` lets something pass that should not; it shows in check, log and status while it is on.
 One listening port carries one declared transport. Two parties may share a port only when they have the same transport and
-source addresses that do not overlap.
+source addresses that do not overlap. Where both speak mutual TLS they may also share the source address (two archives behind one NAT
+address), each with its own root, names and CRLs: their AE titles must differ and every other word of their TLS tables be the same.
 
 ```toml
 [box]

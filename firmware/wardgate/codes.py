@@ -72,7 +72,7 @@ class Code(Enum):
         Side.BOX,
         Level.ERROR,
         "one listening endpoint is claimed twice and a caller could not be told apart",
-        "use another port, or the same transport with source addresses that do not overlap",
+        "use another port, or the same transport with source addresses that do not overlap (with mutual TLS: or other AE titles)",
     )
     CONFIG_FILE = _row(
         110, Side.BOX, Level.ERROR, "a file that the configuration names cannot be used", "check the path and its permissions"

@@ -258,6 +258,23 @@ def test_an_issuing_ca_or_a_single_certificate_may_be_the_anchor() -> None:
         assert check.check(server.peer_leaf, server.peer_chain, False, time.time()).subject_names
 
 
+def test_a_chain_that_ends_below_our_anchor_goes_on_to_it_and_needs_its_list() -> None:
+    """Another party that shares the port trusts the issuing CA: OpenSSL ends the chain there."""
+    chain = chain_of("pacs-ecdsa")
+    short = chain[:-1]
+    whole = checker().check(chain[0], chain, False, time.time())
+    check = checker()
+    assert check.check(short[0], short, False, time.time()) == whole
+    assert check.check(short[0], [], True, time.time()) == whole
+    for words, code in (
+        ({"anchors": shared_pki().other_root}, Code.CERTIFICATE_WRONG_ANCHOR),
+        ({"crls": (shared_pki().crl,)}, Code.CRL_MISSING),  # the list of the root, for the CA below it
+    ):
+        with pytest.raises(PeerRefused) as refused:
+            checker(**words).check(short[0], short, False, time.time())
+        assert refused.value.code is code
+
+
 def test_memory_of_chains_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wardgate.transport.peer._MAX_CHAINS", 1)
     check, first, second = checker(), chain_of("pacs-ecdsa"), chain_of("pacs-rsa")

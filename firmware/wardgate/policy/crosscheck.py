@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.policy.audit_words import MAX_REPOSITORIES
-from wardgate.policy.endpoint import ANY_HOSTS, parse_endpoint
+from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.keyref import shown
+from wardgate.policy.listeners import check_listeners
 from wardgate.policy.mistakes import Mistake
 from wardgate.policy.plant_check import check_plant
 from wardgate.policy.schema import PROFILES, REFUSED_PROFILES, RETIRED_PROFILES
@@ -38,7 +38,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     _names(links, "link", mistakes)
     for index, link in enumerate(links):
         _link(link, f"link[{index}]", mistakes)
-    _listeners(links, mistakes)
+    check_listeners(links, mistakes)
     check_plant(data, mistakes)
 
 
@@ -194,39 +194,3 @@ def _tls(tls: dict[str, Any], place: str, mistakes: list[Mistake]) -> None:
     if not bound:
         expected = "a name or a fingerprint that binds the certificate to this party, or unsafe_allow_any_name = true"
         mistakes.append(Mistake(f"{place}.names", expected, "nothing", Code.CONFIG_UNSAFE_NEEDED))
-
-
-def _listeners(links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
-    """One port carries one declared transport; who calls is told by the source address alone."""
-    seen: list[tuple[str, str, dict[str, Any]]] = []
-    for index, link in enumerate(links):
-        parties = [("modality", link.get("modality", {}))] + [(f"peer[{n}]", peer) for n, peer in enumerate(link.get("peer", []))]
-        for name, party in parties:
-            for number, text in enumerate(party.get("listen", [])):
-                place = f"link[{index}].{name}.listen[{number}]"
-                for other_place, other_text, other in seen:
-                    why = _clash(text, party, other_text, other)
-                    if why:
-                        mistakes.append(Mistake(place, f"{why} {other_place}", text, Code.CONFIG_LISTEN_CLASH))
-                seen.append((place, text, party))
-
-
-def _clash(text: str, party: dict[str, Any], other_text: str, other: dict[str, Any]) -> str | None:
-    mine, theirs = parse_endpoint(text), parse_endpoint(other_text)
-    if mine.port != theirs.port or mine.port == 0:
-        return None
-    if mine.host != theirs.host:
-        same_family = (":" in mine.host) == (":" in theirs.host)  # [::] takes IPv6 only
-        both = same_family and {mine.host, theirs.host} & ANY_HOSTS
-        return "single addresses, or all of them once, for the port shared with" if both else None
-    if party is other:
-        return "an endpoint other than"
-    if party.get("transport") != other.get("transport"):
-        return "another port, or the transport of"
-    if party.get("transport") in ("iscl", "iscl-in-tls"):  # the box speaks first, so it must know whom it speaks to
-        return "another port, ISCL being spoken on that of"
-    for network in map(ip_network, party.get("addresses", [])):
-        for other_network in map(ip_network, other.get("addresses", [])):
-            if network.version == other_network.version and network.overlaps(other_network):
-                return "another port, or source addresses other than those of"
-    return None

@@ -243,6 +243,12 @@ class Party(NamedTuple):
     commitment: Commitment = Commitment.DESTINATION
     after_transfer: AfterTransfer = AfterTransfer.DELETE
 
+    def meets(self, other: Party) -> bool:
+        """May a call come of which port and source address do not tell whether it is this party's or the other's?"""
+        if not set(self.listen) & set(other.listen):
+            return False
+        return any(one.version == each.version and one.overlaps(each) for one in self.addresses for each in other.addresses)
+
 
 class Link(NamedTuple):
     """One modality and the peers it may talk to."""

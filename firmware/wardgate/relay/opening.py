@@ -164,17 +164,23 @@ class Opening:
         self._open(calling, called, records=read.may_store or a.link.delivery is not Delivery.RELAY)
 
     def _choose_caller(self, calling: str) -> None:
-        """Several parties may call at this port from this address: take the one that has the AE title."""
+        """Several parties may call at this port from this address: take the one that has the AE title.
+
+        No party has it: one that the certificate is good for, so that nobody is judged by the policy of another.
+        """
         a = self._a
-        for wanted in (calling, "*"):
-            for link, party in a.callers:
-                if wanted in party.ae_titles:
-                    if link is not a.link:
-                        self._gate.links[a.link.name].now -= 1
-                        self._gate.links[link.name].now += 1
-                    a.link, a.caller = link, party
-                    a.direction = direction_of(party)
-                    return
+        shaken = self._handshakes.get(Side.ACCEPTOR)
+        found = next((one for wanted in (calling, "*") for one in a.callers if wanted in one[1].ae_titles), None)
+        if found is None and shaken is not None:
+            found = next((one for one in a.callers if self._gate.party(*one) in shaken.passed), None)
+        if found is None:
+            return
+        link, party = found
+        if link is not a.link:
+            self._gate.links[a.link.name].now -= 1
+            self._gate.links[link.name].now += 1
+        a.link, a.caller = link, party
+        a.direction = direction_of(party)
 
     def _caller_bound(self, calling: str) -> bool:
         """Is the caller's certificate bound to the AE title it uses, its chain to the root named for that?"""
@@ -183,9 +189,13 @@ class Opening:
         if secure is None or self._identity is None:
             return True
         try:
-            if secure not in self._handshakes[Side.ACCEPTOR].passed:
+            identity = self._handshakes[Side.ACCEPTOR].passed.get(secure)
+            if identity is None:
                 raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
-            secure.checker.check_ae(self._identity, a.caller, title_of(a.caller, calling))
+            if identity is not self._identity:  # of the party that it was not told from until now
+                self._identity = identity
+                self._warn(identity)
+            secure.checker.check_ae(identity, a.caller, title_of(a.caller, calling))
         except Exception as error:
             self._gate.event(code_of(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
             pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()

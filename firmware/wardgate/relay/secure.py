@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Union
 
+from wardgate.codes import Code
 from wardgate.policy.keyref import TokenKey
 from wardgate.relay.first import FirstHandshake, Turn
 from wardgate.relay.leg import Leg
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Secured = Union["SecureParty", "IsclParty"]
 _EMPTY: Final = memoryview(b"")
+_OF_ANOTHER: Final = (Code.CERTIFICATE_WRONG_ANCHOR, Code.RESUMED_UNKNOWN)  # what a party says of the certificate of another one
 
 
 class SecureParty:
@@ -159,7 +161,7 @@ class Handshake:
         self._leg = leg
         self._channel = leg.channel
         self._parties = parties
-        self.passed: list[Secured] = []  # those that the certificate is good for
+        self.passed: dict[Secured, PeerIdentity] = {}  # those that the certificate is good for, as each of them judges it
         self._kept_chain = kept_chain
         self._done = done
         self._role = TlsRole.CLIENT if leg.side is Side.ACCEPTOR else TlsRole.SERVER
@@ -196,16 +198,14 @@ class Handshake:
             self._pool, self._provider = self._gate.pool, None  # it is signed; the rest needs no token
         if not finished:
             return wire, None, None
-        identity: PeerIdentity | None = None
         refused: Exception | None = None
         for party in self._parties:
             try:
-                judged = party.judge(self._channel, self._kept_chain, self._role)
+                self.passed[party] = party.judge(self._channel, self._kept_chain, self._role)
             except Exception as error:
-                refused = refused or error
-            else:
-                identity = identity or judged
-                self.passed.append(party)
+                if refused is None or getattr(refused, "code", None) in _OF_ANOTHER:  # whose root it is knows what is wrong with it
+                    refused = error
+        identity = next(iter(self.passed.values()), None)
         return (wire, identity, None) if identity is not None else (b"", None, refused)
 
     def _stepped(self, result: tuple[bytes, PeerIdentity | None, Exception | None] | None, error: Exception | None) -> None:

@@ -114,9 +114,7 @@ class Worker:
             assert party.tls is not None
             crls = CrlStore(party.tls.crls, config.box.run_dir / "crl")
             checker = PeerChecker(party.tls, crls, read_floor(config.box.state).seconds)
-            # Parties that share a port share its handshake; whose certificate it was is judged party by party.
-            others = {each.tls.anchors for _, each in wanted if each.tls is not None and set(each.listen) & set(party.listen)}
-            more = sorted(others - {party.tls.anchors})
+            more = sorted({each.tls.anchors for _, each in wanted if each.tls is not None and each.meets(party)} - {party.tls.anchors})
             contexts = partial(TlsContexts, party.tls, more, config.keys)
             make: Callable[..., SecureParty] = SecureParty
             if party.iscl is not None:

@@ -115,10 +115,10 @@ def first_certificate(chain: Path) -> Facts:
         raise ProfileNotMet(Code.OWN_CERTIFICATE_UNREADABLE, f"{chain}: no certificate in it") from error
 
 
-def anchor_fingerprints(anchors: Path) -> frozenset[str]:
-    """Return the SHA-256 fingerprints (hex) of all trust anchors in a PEM file. Raises `ProfileNotMet`."""
+def anchor_certificates(anchors: Path) -> dict[str, bytes]:
+    """Return all trust anchors in a PEM file, DER, by SHA-256 fingerprint (hex). Raises `ProfileNotMet`."""
     try:
-        found = frozenset(hashlib.sha256(der).hexdigest() for der in pem_certificates(anchors.read_text("utf-8", "replace")))
+        found = {hashlib.sha256(der).hexdigest(): der for der in pem_certificates(anchors.read_text("utf-8", "replace"))}
     except (OSError, ValueError) as error:
         raise ProfileNotMet(Code.ANCHORS_UNREADABLE, f"{anchors}: {error}") from error
     if not found:

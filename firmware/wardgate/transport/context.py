@@ -36,7 +36,8 @@ class ProfiledContext(ssl.SSLContext):
 class TlsContexts:
     """The contexts of one party for one generation. Each is built at first use and kept.
 
-    `more_anchors` serve the handshake only, for ports that several parties share: `PeerChecker` still demands the party's own.
+    `more_anchors` serve the handshake of callers only, where several parties share port and source address: `PeerChecker` still demands
+    the party's own.
     """
 
     def __init__(self, tls: Tls, more_anchors: Iterable[Path] = (), keys: Keys = DEFAULT_KEYS, *, rehearsal: bool = False) -> None:
@@ -95,7 +96,8 @@ class TlsContexts:
         compat.set_groups(context, GROUPS)
         if profile.diffie_hellman and protocol == ssl.PROTOCOL_TLS_SERVER:
             context.load_dh_params(str(_FFDHE))
-        for anchors in self._anchors:
+        # Whom we call is known: his root alone, or a chain might end at the nearer one of a party that only shares a port with him.
+        for anchors in self._anchors if protocol == ssl.PROTOCOL_TLS_SERVER else (self._tls.anchors,):
             try:
                 context.load_verify_locations(anchors)
             except (OSError, ssl.SSLError) as error:

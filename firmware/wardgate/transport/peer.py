@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -72,11 +72,11 @@ class PeerChecker:
         self._tls = tls
         self._crls = crls
         self._profile = profile_named(tls.profile, allow_retired=tls.unsafe_allow_retired_profile)
-        self._anchors = chains.anchor_fingerprints(tls.anchors)
+        self._anchors = chains.anchor_certificates(tls.anchors)
         self._names = _wanted_names(tls)
         self._pins = _pins(tls)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()  # by leaf, DER
-        self._other_anchors: dict[Path, frozenset[str]] = {}
+        self._other_anchors: dict[Path, Collection[str]] = {}
 
     def check(self, leaf: bytes, chain: Sequence[bytes], resumed: bool, now: float, role: TlsRole | None = None) -> PeerIdentity:
         """Return who the peer is; raise `PeerRefused`.
@@ -125,9 +125,7 @@ class PeerChecker:
         """Judge what never changes about a chain, and remember it. Signatures are verified once more: the caller may be wrong."""
         if chain[0] != leaf or len(chain) > _MAX_LENGTH:
             raise PeerRefused(Code.CHAIN_INVALID, f"chain of {len(chain)} certificates, or not of this leaf")
-        facts = tuple(chains.read_facts(der) for der in chain)
-        if facts[-1].fingerprint not in self._anchors:
-            raise PeerRefused(Code.CERTIFICATE_WRONG_ANCHOR, f"anchor {facts[-1].fingerprint[:16]}")
+        facts = self._up_to_our_anchor(tuple(chains.read_facts(der) for der in chain))
         for at, each in enumerate(facts):
             weak = chains.weakness(each, self._profile, anchor=at == len(facts) - 1)
             if weak is not None:
@@ -140,6 +138,18 @@ class PeerChecker:
         if self._tls.crl_policy != "off":
             self._crls.want(point for each in facts[:-1] for point in each.points)
         return known
+
+    def _up_to_our_anchor(self, facts: tuple[Facts, ...]) -> tuple[Facts, ...]:
+        """Return the chain with our anchor at its end. OpenSSL ends it at the nearest certificate that anybody trusts who shares the port:
+        that may be one which an anchor of ours has issued, and then is judged as every other below an anchor."""
+        last = facts[-1]
+        if last.fingerprint in self._anchors:
+            return facts
+        for der in self._anchors.values():
+            anchor = chains.read_facts(der)
+            if chains.issued_by(last, anchor):
+                return (*facts, anchor)
+        raise PeerRefused(Code.CERTIFICATE_WRONG_ANCHOR, f"anchor {last.fingerprint[:16]}")
 
     def _judge_usage(self, leaf: Facts, role: TlsRole | None) -> None:
         if role is not None and leaf.usages is not None and role._value_ not in leaf.usages and _ANY_USAGE not in leaf.usages:
@@ -171,12 +181,12 @@ class PeerChecker:
                 identity = identity._replace(warnings=(Code.CRL_STALE_ACCEPTED,))
         return identity
 
-    def _anchors_of(self, tls: Tls) -> frozenset[str]:
+    def _anchors_of(self, tls: Tls) -> Collection[str]:
         if tls is self._tls or tls.anchors == self._tls.anchors:
             return self._anchors
         found = self._other_anchors.get(tls.anchors)
         if found is None:
-            found = self._other_anchors[tls.anchors] = chains.anchor_fingerprints(tls.anchors)
+            found = self._other_anchors[tls.anchors] = frozenset(chains.anchor_certificates(tls.anchors))
         return found
 
 
