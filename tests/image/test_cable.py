@@ -65,7 +65,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     """Boot once and go through the day."""
-    imagekit.need_tools(asked=True)
+    imagekit.need_tools()
     if reason := can() or taps.missing():
         pytest.skip(reason)
     folder: Path = tmp_path_factory.mktemp("cable")

@@ -67,7 +67,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     """Boot with the card in; send an instance, pull the card, send one, put it in, send one."""
-    imagekit.need_tools(asked=True)
+    imagekit.need_tools()
     need_provider()
     folder: Path = tmp_path_factory.mktemp("card")
     card = CardFile(folder / "card", serial=bytes.fromhex("00c0ffee00000001"), label="ward-ct1")

@@ -18,7 +18,7 @@ COMMAND = "wardgate {} -c /etc/wardgate/wardgate.toml"
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, str]:
     """A box whose PACS is not there: what its two modalities and the box say."""
-    imagekit.need_tools(asked=True)
+    imagekit.need_tools()
     folder: Path = tmp_path_factory.mktemp("offline")
     site = Site(folder, pki, holds=True)
     with qemubox.powered(site.box(folder, site.disk(imagekit.build("1.0.0")))) as box:

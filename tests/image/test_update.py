@@ -68,7 +68,7 @@ def update(box: QemuBox, path: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
     """1.0.0 is asked to take what it must not, becomes 2.0.0, then is given a 3.0.0 whose gateway does not start."""
-    imagekit.need_tools(asked=True)
+    imagekit.need_tools()
     folder: Path = tmp_path_factory.mktemp("update")
     first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", imagekit.BROKEN)
     site = Site(folder, pki, trial=60)
