@@ -101,7 +101,7 @@ if [ -n "${KERNEL:-}" ]; then
     exit
 fi
 rm -f "$out/root.image"
-# lz4: unpacked in a third of the time that zstd takes, and a bundle, which is packed again, is no larger.
+# lz4: less work to unpack than zstd, and a bundle, which is packed again, is no larger.
 mksquashfs "$root" "$out/root.image" -comp lz4 -Xhc -noappend -quiet -no-progress >"$out/squashfs.log" 2>&1 ||
     fail "mksquashfs: $(tail -n 1 "$out/squashfs.log")"
 

@@ -1,5 +1,5 @@
 """Debian's arm64 kernel, and an initramfs that does for it what ours does by itself: it opens the root as `dm-mod.create` says, by the
-Debian image's own `init`. Nothing of it is run here; taken apart by mmdebstrap, kept in build/image."""
+script `arm64-init`. Nothing of it is run here; taken apart by mmdebstrap, kept in build/image."""
 
 from __future__ import annotations
 
