@@ -201,3 +201,13 @@ def test_nothing_is_kept_of_a_called_side_with_which_nothing_is_opened() -> None
     hall.come(*"abcd")
     hall.leave("d", "a", "b", "c")
     assert not hall.openings._doors
+
+
+def test_a_slow_one_that_ends_late_opens_no_door_to_more_than_the_bound() -> None:
+    hall = Hall()
+    hall.come("a")
+    hall.loop.pass_seconds(SLOW_SECONDS)
+    hall.come(*"bcde")
+    hall.leave("a")
+    hall.come("f")
+    assert hall.begun == [*"abcde"]
