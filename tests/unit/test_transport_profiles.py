@@ -13,6 +13,7 @@ import pytest
 import wardgate
 from support.tlskit import make_tls, shared_pki
 from wardgate.codes import Code
+from wardgate.policy import schema
 from wardgate.policy.tls import CertificateFiles
 from wardgate.transport import compat
 from wardgate.transport.context import TlsContexts, judge, offered
@@ -192,3 +193,21 @@ context = TlsContexts(make_tls()).server()
 print(outside_profile(context, "TLSv1.3", "TLS_AES_128_CCM_8_SHA256"), outside_profile(context, "TLSv1.3", "TLS_AES_128_GCM_SHA256"))
 """
     assert in_b13_process(script, tmp_path).split() == ["True", "False"]
+
+
+def test_the_names_that_the_configuration_knows_are_those_of_the_profiles_by_their_standing() -> None:
+    """`policy` must not import `transport`, so the names are written twice."""
+    for standing, names in (
+        (Standing.CURRENT, schema.PROFILES),
+        (Standing.RETIRED, schema.RETIRED_PROFILES),
+        (Standing.REFUSED, tuple(schema.REFUSED_PROFILES.keys() - {"B.2"})),  # ISCL: no profile of TLS, named for who tries it
+    ):
+        assert sorted(names) == sorted(name for name, profile in PROFILES.items() if profile.standing is standing)
+    (word,) = (word for word in schema.SCHEMA["tls"] if word.name == "profile")
+    assert all(name in word.meaning for name in schema.PROFILES + schema.RETIRED_PROFILES)
+
+
+def test_b9_and_b10_differ_in_their_words_alone() -> None:
+    """The fall back to TLS 1.0, which makes the difference, is not spoken."""
+    first, second = PROFILES["B.9"], PROFILES["B.10"]
+    assert first._replace(name=second.name, title=second.title) == second and first.title != second.title

@@ -56,6 +56,18 @@ _B13_OPTIONAL: Final = (
 _B10_REQUIRED: Final = (0xC030, 0xC02F, 0x009F, 0x009E)
 _B11_MORE: Final = (0xC07D, 0xC07C, 0xC02C, 0xC087, 0xC08B, 0xC02B, 0xC086, 0xC08A)
 
+# What B.9 would add, its fall back to TLS 1.0, is not spoken here.
+_BCP195_2015: Final = Profile(
+    "B.10",
+    "Non-Downgrading BCP 195 TLS Secure Transport Connection Profile",
+    Standing.RETIRED,
+    offered12=(*_BCP195, 0x009F, 0x009E),
+    required12=frozenset(_B10_REQUIRED),
+    allowed12=frozenset((*_BCP195, 0x009F, 0x009E)),
+    allowed13=_BCP195_13,
+    diffie_hellman=True,
+)
+
 _ALL: Final = (
     Profile(
         "B.12",
@@ -78,26 +90,8 @@ _ALL: Final = (
         both_certificates=True,
         client_needs_tls12=False,
     ),
-    Profile(
-        "B.9",
-        "BCP 195 TLS Secure Transport Connection Profile (without its fall back to TLS 1.0)",
-        Standing.RETIRED,
-        offered12=(*_BCP195, 0x009F, 0x009E),
-        required12=frozenset(_B10_REQUIRED),
-        allowed12=frozenset((*_BCP195, 0x009F, 0x009E)),
-        allowed13=_BCP195_13,
-        diffie_hellman=True,
-    ),
-    Profile(
-        "B.10",
-        "Non-Downgrading BCP 195 TLS Secure Transport Connection Profile",
-        Standing.RETIRED,
-        offered12=(*_BCP195, 0x009F, 0x009E),
-        required12=frozenset(_B10_REQUIRED),
-        allowed12=frozenset((*_BCP195, 0x009F, 0x009E)),
-        allowed13=_BCP195_13,
-        diffie_hellman=True,
-    ),
+    _BCP195_2015._replace(name="B.9", title="BCP 195 TLS Secure Transport Connection Profile (without its fall back to TLS 1.0)"),
+    _BCP195_2015,
     Profile(
         "B.11",
         "Extended BCP 195 TLS Secure Transport Connection Profile",
