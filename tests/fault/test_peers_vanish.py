@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from support import certs, datasets, netdicom, peers, wire
 from support.bench import MODALITY, PACS, Bench
 from support.datasets import Sample
-from support.ondisk import records, stores
+from support.ondisk import stores
 from support.processes import until
+from support.vanish import ENDS, PHASES, Phase, all_closed, before_response, in_pdu
 from support.wire import Wire
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "echoscu"), reason="DCMTK is not installed")
@@ -27,67 +24,22 @@ def running(bench: Bench) -> Bench:
     return bench
 
 
-def _nothing(client: Wire, one: Sample) -> None:
-    """Connected, no byte sent."""
-
-
-def _in_request(client: Wire, one: Sample) -> None:
-    client.send(wire.associate_rq(MODALITY, PACS)[:50])
-
-
-def _after_request(client: Wire, one: Sample) -> None:
-    client.send(wire.associate_rq(MODALITY, PACS))
-
-
-def _established(client: Wire, one: Sample) -> None:
-    client.associate()
-
-
-def _in_pdu(client: Wire, one: Sample) -> None:
-    client.associate()
-    parts = wire.store_pdus(one)
-    client.send(parts[0], parts[1][:1000])
-
-
-def _in_command(client: Wire, one: Sample) -> None:
-    client.associate()
-    client.send(wire.pdv(3, 1, wire.store_rq(one)[:20]))
-
-
-def _before_response(client: Wire, one: Sample) -> None:
-    client.associate()
-    client.send(*wire.store_pdus(one))
-
-
-def _in_release(client: Wire, one: Sample) -> None:
-    client.associate()
-    client.send(wire.pdu(wire.RELEASE_RQ, bytes(4)))
-
-
-PHASES = [_nothing, _in_request, _after_request, _established, _in_pdu, _in_command, _before_response, _in_release]
-ENDS: dict[str, Callable[[Wire], object]] = {
-    "closes": lambda client: client.sock.close(),
-    "resets": lambda client: client.reset(),
-    "half-closes": lambda client: client.sock.shutdown(socket.SHUT_WR),
-}
-
-
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__.strip("_"))
-def test_a_caller_that_vanishes_leaves_nothing_behind(running: Bench, phase: Callable[[Wire, Sample], None], end: str) -> None:
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
+def test_a_caller_that_vanishes_leaves_nothing_behind(running: Bench, phase: Phase, end: str) -> None:
     one = datasets.generate(running.folder / "in", 1, 256)[0]
     client = wire.dial(running.plan.listen)
-    phase(client, one)
+    phase(client, one, MODALITY, PACS)
     ENDS[end](client)
     running.assert_works()
-    until(lambda: _all_closed(running), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(running), "every open entry of the log has its close", 15)
     if end == "half-closes":
         assert client.ended()
     client.sock.close()
-    if phase is _in_pdu:
+    if phase is in_pdu:
         record = stores(running.plan.log_dir)[-1]
         assert (record["sop_instance"], record["outcome"], record["status"]) == (one.sop_instance, "aborted", None)
-    elif phase is _before_response:
+    elif phase is before_response:
         record = stores(running.plan.log_dir)[-1]
         assert record["sop_instance"] == one.sop_instance
         # A reset may overtake the caller's own last bytes: then its data set was cut.
@@ -139,7 +91,7 @@ def test_a_called_peer_that_vanishes_ends_the_caller_too(bench: Bench, phase: st
         assert last in (wire.ASSOCIATE_RJ, wire.ABORT)
     elif phase != "release":
         assert last == wire.ABORT
-    until(lambda: _all_closed(bench), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(bench), "every open entry of the log has its close", 15)
     if phase in ("before-response", "in-response"):
         record = stores(bench.plan.log_dir)[-1]
         assert (record["outcome"], record["status"]) == ("unknown", None)
@@ -166,10 +118,3 @@ def _store(client: Wire, one: Sample, released: bool) -> int:
         kind, _ = client.read()
         last = kind or last
     return last
-
-
-def _all_closed(bench: Bench) -> bool:
-    """Tell whether each association that the log opened is closed in it."""
-    found: list[dict[str, Any]] = records(bench.plan.log_dir)
-    opened = {record["association"] for record in found if record["type"] == "open"}
-    return opened == {record["association"] for record in found if record["type"] == "close"}

@@ -114,7 +114,7 @@ class Leg:
     def _resumed(self) -> None:
         if not self._events & IN:
             self._update()
-        if self._turns is not None:
+        if self._turns is not None or (self.channel is not None and self.channel.ended):
             self._loop.soon(self._go_on)
 
     def space_answered(self) -> None:
@@ -226,9 +226,9 @@ class Leg:
     def _go_on(self) -> None:
         """No pause is left: what the channel has ready, then what its peer wants to say."""
         try:
-            if self.state is State.OPEN and self._turns is not None:
+            if self.state is State.OPEN and self.channel is not None:
                 self._deliver()
-                if not self._pause and self.state is State.OPEN:
+                if self._turns is not None and not self._pause and self.state is State.OPEN:
                     self._turns.hold(False)
                     self._flush_channel()
         except Exception as error:
@@ -399,6 +399,9 @@ class Leg:
                     self.acknowledge()  # a part of a record
                 return True
         self.feed(plain[: kept + size])
+        if self.channel is not None and self.channel.ended:  # close_notify came right behind the data, and nothing else will
+            self._deliver()
+            return False
         answers = listens or self.listens or self.waits or (self.answers_itself and self._pause)
         if later and self.state is State.OPEN and (not answers or self._in_pdu):
             self.acknowledge()
