@@ -32,7 +32,8 @@ address), each with its own root, names and CRLs: their AE titles must differ an
 name = "ward-ct1"
 
 [custody]
-log = "/var/lib/wardgate/custody"
+log = "/var/lib/custody/log"
+socket = "/run/wardgate-custody/custody.sock"
 origin = "ward-ct1.example.org/custody"
 key = "pkcs11:token=ward-ct1;object=custody;type=private"
 

@@ -42,7 +42,7 @@ def test_a_writer_that_can_be_reached_can_be_told_to_go(tmp_path: Path) -> None:
     spy = """
 import signal, sys
 from wardgate.custody import writer
-def listen(path):
+def listen(path, mode):
     print(callable(signal.getsignal(signal.SIGTERM)))
     sys.exit()
 writer.listen = listen

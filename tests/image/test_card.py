@@ -12,7 +12,7 @@ import pytest
 from support import boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.card import CardFile
-from support.cardbench import LABEL
+from support.cardbench import LABEL, uri
 from support.datasets import Sample
 from support.qemubox import QemuBox
 from support.tokenkit import need_provider
@@ -22,6 +22,19 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
+# Which keys may be used, and whether the last one signs.
+ASK = """
+import sys
+from wardkeys.client import KeyClient
+from wardkeys.errors import KeyServiceError
+client = KeyClient("/run/wardkeys/keys.sock")
+calls = [lambda key=key: client.public(key) for key in sys.argv[1:]]
+for call in [*calls, lambda: client.sign(sys.argv[-1], "ecdsa-sha256", bytes(32))]:
+    try:
+        print("DONE" if call() else "NOTHING")
+    except KeyServiceError as error:
+        print(error.code)
+"""
 STATUS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
 SECONDS = 300.0
 
@@ -37,6 +50,7 @@ class Seen:
     journal: str = ""
     pcscd: str = ""
     checkpoint: str = ""
+    asked: str = ""
 
 
 class Reader:
@@ -95,7 +109,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
             look(box, "present", samples[2])
             time.sleep(3)  # a checkpoint is signed
             made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]
-            made.checkpoint = box.run("head -c 4096 /var/lib/wardgate/custody/checkpoint")[1]
+            made.checkpoint = box.run("head -c 4096 /var/lib/custody/log/checkpoint")[1]
+            made.asked = box.run(boxwords.as_account("wardgate", f"{boxwords.script(ASK)} '{uri(1)}' '{uri(4)}'"))[1]
             made.journal = box.journal()
     finally:
         site.close_pacs()
@@ -118,3 +133,7 @@ def test_instances_pass_again_when_the_card_is_back(seen: Seen) -> None:
 def test_the_box_signs_its_log_with_the_card(seen: Seen) -> None:
     assert "pcscd" in seen.pcscd
     assert "ward-test.example.org/custody" in seen.checkpoint, seen.journal
+
+
+def test_the_gateway_has_no_signature_with_the_key_of_the_log(seen: Seen) -> None:
+    assert seen.asked.split() == ["DONE", "WG733", "WG733"], seen.asked

@@ -77,7 +77,7 @@ def look(story: Story, box: QemuBox, site: Site) -> None:
             own=box.run(_OWN)[1].strip(),
             status=box.ask(_STATUS),
             policy=box.ask("sha256sum /etc/wardgate/wardgate.toml"),
-            log_size=int(box.ask("sed -n 2p /var/lib/wardgate/custody/checkpoint")),
+            log_size=int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint")),
             delivered=len(site.delivered()),
             journal=box.run("journalctl -b --no-pager -o cat -u wardgate-migrate -u wardgate-migrate-vault")[1],
             standing=box.run("wardgate state show")[1],

@@ -17,9 +17,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 # By Python: the two images have different od and setpriv.
 SECURE_BOOT = 'python3 -c \'import glob; print(open(glob.glob("/sys/firmware/efi/efivars/SecureBoot-*")[0], "rb").read()[4])\''
+# As the gateway's account: reads the log, may neither write, nor remove, nor have its key.
+WRITE = "cd /var/lib/custody/log && grep -q . vkey && echo READ; (: >x) 2>&1; (: >>checkpoint) 2>&1; cat /etc/wardgate/log.pem 2>&1; true"
 LOOKS = {
     "failed": "systemctl --failed --plain --no-legend",
-    "units": "systemctl is-active wardgate wardkeys wardgate-firewall wardgate-ports wardgate-update efi.mount | tr '\\n' ' '",
+    "units": "systemctl is-active wardgate wardgate-custody wardkeys wardgate-firewall wardgate-ports wardgate-update efi.mount"
+    " | tr '\\n' ' '",
     "sockets": "ss -H -lntu",
     "rules": "nft list table inet box",
     "processes": f"{boxwords.PROCESSES} | grep -E 'python3 .*-m war[d]'",
@@ -35,6 +38,8 @@ LOOKS = {
     "watchdog": "cd /sys/class/watchdog/watchdog0 && cat state timeout",
     "slots": "cat /efi/grubenv",
     "rauc": boxwords.as_account("nobody", "rauc status 2>&1; true"),
+    "log": boxwords.as_account("wardgate", f"sh -c '{WRITE}'"),
+    "stranger": boxwords.as_account("wardadmin", "sh -c 'cat /var/lib/custody/log/vkey 2>&1 && echo READ; true'"),
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
 }
 
@@ -86,7 +91,7 @@ def test_a_gateway_that_has_started_serves(seen: Seen) -> None:
 
 def test_every_service_of_ours_is_active_and_no_unit_failed(seen: Seen) -> None:
     assert seen.said["failed"] == "", seen.said["journal"]
-    assert seen.said["units"].split() == ["active", "inactive", "active", "active", "active", "active"], "no keys.toml: no key service"
+    assert seen.said["units"].split() == ["active", "active", "inactive", *["active"] * 4], "no keys.toml: no key service"
 
 
 def test_an_instance_that_comes_in_clear_arrives_under_tls(seen: Seen) -> None:
@@ -106,7 +111,14 @@ def test_the_firewall_is_closed_but_for_the_policy(seen: Seen) -> None:
 
 
 def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
-    assert {line.split()[0] for line in seen.said["processes"].splitlines()} == {"wardgate"}
+    owners = {line.split()[0]: line for line in seen.said["processes"].splitlines()}
+    assert set(owners) == {"wardgate", "custody"} and "wardgate.hold.writer" in owners["custody"]
+    assert not any("hold.writer" in line for line in seen.said["processes"].splitlines() if line.startswith("wardgate "))
+
+
+def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:
+    assert "READ" in seen.said["log"] and seen.said["log"].count("Permission denied") == 3, seen.said["log"]
+    assert "Permission denied" in seen.said["stranger"] and "READ" not in seen.said["stranger"]
 
 
 def test_the_root_is_under_verity_and_cannot_be_written(seen: Seen) -> None:

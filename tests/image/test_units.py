@@ -45,6 +45,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
         *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
+        *("wardgate-custody", "wardgate-custody-prune", "wardgate-custody-witness"),
         *("wardgate-supervisor", "wardgate-migrate", "wardgate-migrate-vault"),
     }
 
@@ -138,6 +139,24 @@ def test_the_key_service_sees_who_asks() -> None:
     assert "PrivateUsers" not in read_unit(UNITS / "wardkeys.service")["Service"]
 
 
+def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records() -> None:
+    writer = read_unit(UNITS / "wardgate-custody.service")
+    assert "PrivateUsers" not in writer["Service"] and writer["Service"]["RestrictAddressFamilies"] == ["AF_UNIX"]
+    assert "wardgate.service" in writer["Unit"]["Before"][0].split()
+    gateway = read_unit(UNITS / "wardgate.service")["Unit"]
+    assert "wardgate-custody.service" in gateway["Wants"][0].split() and "wardgate-custody.service" in gateway["After"][0].split()
+    for path in services():
+        service = read_unit(path)["Service"]
+        custody = path.stem.startswith("wardgate-custody")
+        assert (service["User"] == ["custody"]) == custody
+        groups = [name for line in service.get("SupplementaryGroups", []) for name in line.split()]
+        assert "custody" not in groups, "the gateway is in it by the accounts, nobody else is"
+    members = [line for line in (OVERLAY / "usr/lib/sysusers.d/wardgate.conf").read_text().splitlines() if line.startswith("m ")]
+    assert members == ["m wardgate custody"]
+    mount = read_unit(UNITS / "var-lib-custody.mount")["Mount"]
+    assert mount["What"] == ["/vault/custody"], "not below a directory of the gateway"
+
+
 def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     preset = (OVERLAY / "usr/lib/systemd/system-preset/00-wardgate.preset").read_text().splitlines()
     enabled = {line.split()[1] for line in preset if line.startswith("enable ")}
@@ -146,6 +165,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     pulled |= {"wardgate-hawkbit.service", "wardgate-restart.service"}  # by wardgate-hawkbit-begin, by RAUC's handler
     pulled.add("run-wardstick.mount")  # by wardgate-stick@
     pulled |= {"wardgate-migrate.service", "wardgate-migrate-vault.service"}  # by wardgate-state and wardgate
+    pulled |= {"wardgate-custody-prune.service", "wardgate-custody-witness.service"}  # by their timers
     pulled.add("wardgate-supervisor.service")  # by udev, when the device comes
     ours = there - pulled
     assert ours <= enabled

@@ -49,7 +49,7 @@ def note(story: Story, box: QemuBox, site: Site) -> None:
     sent = site.store(*datasets.generate(site.folder / f"study{len(story.slots)}", 1, rows=64, study=len(story.slots)))
     assert sent.returncode == 0, f"{sent.stdout}\n{box.journal()}"
     story.delivered.append(len(site.delivered()))
-    story.sizes.append(int(box.ask("sed -n 2p /var/lib/wardgate/custody/checkpoint")))
+    story.sizes.append(int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint")))
     story.slot_states.append(box.ask("head -c 100 /efi/grubenv | tr '\\n' ' '"))
 
 

@@ -59,8 +59,8 @@ def serves(box: QemuBox, start: Start, site: Site, study: int) -> None:
     box.until("ss -H -ltn | grep -q ':104 '")
     box.until("! ls /state/kept/*.json 2>/dev/null")
     start.sent = store(site, study)
-    box.until("sed -n 2p /var/lib/wardgate/custody/checkpoint")
-    start.size = int(box.ask("sed -n 2p /var/lib/wardgate/custody/checkpoint"))
+    box.until("sed -n 2p /var/lib/custody/log/checkpoint")
+    start.size = int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint"))
     told = box.ask(boxwords.in_log(r'\{"v":1,"type":"box"[^}]*\}'))
     start.records = sorted((json.loads(line) for line in told.splitlines()), key=lambda record: record["happened"])
 

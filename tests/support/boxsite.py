@@ -22,13 +22,20 @@ from wardtools.pki import Pki
 HOME = "/etc/wardgate"
 TOKENS = f"""\
 socket = "/run/wardkeys/keys.sock"
-allow_users = ["wardgate"]
 state_dir = "/var/lib/wardkeys"
 [[token]]
 name = "card"
 module = "/usr/lib/opensc-pkcs11.so"
 label = "{LABEL}"
 pin_file = "/var/lib/wardkeys/card.pin"
+[[user]]
+user = "wardgate"
+keys = ["{uri(1)}"]
+purposes = ["sign"]
+[[user]]
+user = "custody"
+keys = ["{uri(4)}"]
+purposes = ["sign"]
 """
 POLICY = """\
 [box]
@@ -36,7 +43,8 @@ name = "ward-test"
 workers = 1
 trial_seconds = {trial}
 [custody]
-log = "/var/lib/wardgate/custody"
+log = "/var/lib/custody/log"
+socket = "/run/wardgate-custody/custody.sock"
 origin = "ward-test.example.org/custody"
 key = "{log_key}"
 checkpoint_seconds = 1
@@ -122,13 +130,13 @@ class Site:
             self.files["wardgate/box.pem"] = leaf.chain.read_bytes()
             self._secret("wardgate/box.key", leaf.key.read_bytes())
             made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            self._secret("wardgate/log.pem", made)
+            self._secret("wardgate/log.pem", made, "custody")
         if holds:
             self._secret("wardgate/hold.key", bytes(range(32)))
 
-    def _secret(self, path: str, data: bytes) -> None:
+    def _secret(self, path: str, data: bytes, account: str = "wardgate") -> None:
         self.files[path] = data
-        self.private[path] = "wardgate"
+        self.private[path] = account
 
     def disk(self, image: Image, *, addresses: bool = True) -> Path:
         """Return the box's disk, as it leaves the workshop: a qcow2 file. `addresses`: its ports have their own."""

@@ -26,7 +26,7 @@ for _ in range(10):
     packed = io.BytesIO()
     try:
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-            tar.add("/var/lib/wardgate/custody", "custody")
+            tar.add("/var/lib/custody/log", "custody")
         break
     except FileNotFoundError:
         pass
@@ -44,7 +44,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 def in_log(pattern: str) -> str:
     """Return the line that prints each piece of the custody log that matches, once; it looks twice, as a checkpoint moves records."""
-    look = f"grep -rahoE '{pattern}' /var/lib/wardgate/custody 2>/dev/null"
+    look = f"grep -rahoE '{pattern}' /var/lib/custody/log 2>/dev/null"
     return f"{{ {look}; sleep 1; {look}; }} | sort -u"
 
 

@@ -52,7 +52,7 @@ def test_a_round_that_hangs_is_ended_and_the_next_one_comes(loop: Loop, monkeypa
 
 
 def test_a_writer_that_hangs_while_it_starts_is_ended(loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(writer, "_START_SECONDS", 0.3)
+    monkeypatch.setattr(writer, "START_SECONDS", 0.3)
     events = Events("box")
     children = _children(loop)
     config = {"box": {"run_dir": str(tmp_path)}, "custody": dict.fromkeys(CUSTODY, "x"), "keys": {"socket": "x"}}

@@ -24,7 +24,8 @@ OLD, NEW = Side("A", "1.0.0"), Side("B", "2.0.0")
 
 
 def _config(folder: Path) -> Any:
-    return SimpleNamespace(box=SimpleNamespace(name="ward", run_dir=folder, state=folder), audit=None)
+    box = SimpleNamespace(name="ward", run_dir=folder, state=folder)
+    return SimpleNamespace(box=box, audit=None, writer_socket=folder / "custody.sock")
 
 
 def test_a_record_whose_answer_is_lost_is_kept_under_the_id_that_was_sent(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from wardgate.custody import wire
@@ -55,7 +56,13 @@ class Connection:
         return False
 
 
-def is_allowed(sock: socket.socket, uid: int) -> bool:
-    """May this peer speak to the writer? Root, the writer's own user, and the one configured (-1: none)."""
-    _, peer, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return peer in (0, os.getuid()) or (uid >= 0 and peer == uid)
+def peer_of(sock: socket.socket) -> tuple[int, int]:
+    """Return the process id and the user of the other end, as the kernel knows them (SO_PEERCRED)."""
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid
+
+
+def is_allowed(sock: socket.socket, uids: Collection[int]) -> bool:
+    """May this peer speak to the writer? Root, the writer's own user, and those configured."""
+    uid = peer_of(sock)[1]
+    return uid in (0, os.getuid()) or uid in uids

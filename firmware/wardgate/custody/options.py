@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wardgate.custody.note import NoteError, check_name
 from wardgate.token.naming import is_uri
 
 MAX_UNSIGNED = 10_000_000
+_MAX_UIDS = 16
 
 USAGE = (
     "python -m wardgate.custody.writer --log DIR --socket PATH --origin NAME --key FILE|URI [--keys-socket PATH]"
     " [--durable group|none] [--checkpoint-seconds N] [--checkpoint-records N] [--unsigned-records N] [--reclaim-seconds N]"
-    " [--control-fd N] [--uid N] [--queue DIR] [--fresh]"
+    " [--control-fd N | --control PATH] [--uids N,N...] [--queue DIR] [--fresh]"
 )
 
 
@@ -33,16 +34,17 @@ class Options(NamedTuple):
     checkpoint_records: int = 4096
     reclaim_seconds: float = 15.0
     control_fd: int = -1
-    uid: int = -1
+    control: str = ""  # socket that the master calls, when the writer is not its child
+    uids: tuple[int, ...] = ()  # accounts that may speak to it, beside its own and root
     fresh: bool = False
     keys_socket: str = ""
     unsigned_records: int = 100_000
     queue: str = ""  # of instances in hold, which may carry records that are not here
 
 
-_NUMBERS = {
+_NUMBERS: dict[str, Callable[[str], object]] = {
     **{"checkpoint_seconds": float, "checkpoint_records": int, "unsigned_records": int},
-    **{"reclaim_seconds": float, "control_fd": int, "uid": int},
+    **{"reclaim_seconds": float, "control_fd": int, "uids": lambda text: tuple(map(int, text.split(",")))},
 }
 
 
@@ -77,6 +79,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
         raise UsageError("--checkpoint-seconds is 0 to 86400, --checkpoint-records 1 to 1000000")
     if not 0 < options.unsigned_records <= MAX_UNSIGNED:
         raise UsageError(f"--unsigned-records is 1 to {MAX_UNSIGNED}")
+    if options.control and options.control_fd >= 0:
+        raise UsageError("--control-fd or --control, not both")
+    if len(options.uids) > _MAX_UIDS or any(uid < 0 for uid in options.uids):
+        raise UsageError(f"--uids are at most {_MAX_UIDS} numbers from 0 up")
     if is_uri(options.key) and not options.keys_socket:
         raise UsageError("--keys-socket must be given with a key in a token")
     try:

@@ -1,8 +1,9 @@
 """Retention: removes the oldest entry bundles as configured, never a hash tile. `python -m wardgate.custody.pruning CONFIG`.
 
-A short-lived program that the master starts now and then. The order is: a tombstone record is durable, a checkpoint covers it,
-only then files go; so whoever misses an entry finds the signed word that says why. Hash tiles of every level stay: all proofs for
-what is left, and consistency proofs from any old checkpoint, still work (C2SP tlog-tiles, "Pruning": a minimum index).
+A short-lived program that the master starts now and then, or a timer where the log has an account of its own (`--apart`). The order is: a
+tombstone record is durable, a checkpoint covers it, only then files go; so whoever misses an entry finds the signed word for it. Hash
+tiles of every level stay: all proofs for what is left, and consistency proofs from any old checkpoint, still work (C2SP tlog-tiles,
+"Pruning": a minimum index).
 """
 
 from __future__ import annotations
@@ -206,13 +207,16 @@ def _signed(directory: str, index: int, below: int, wait_seconds: float) -> bool
 
 def main(arguments: list[str]) -> int:
     """Prune once as the configuration says; 2 on wrong usage."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m wardgate.custody.pruning CONFIG\n")
+    apart = arguments[:1] == ["--apart"]
+    if len(arguments) != 1 + apart or arguments[-1].startswith("-"):
+        sys.stderr.write("usage: python -m wardgate.custody.pruning [--apart] CONFIG\n")
         return 2
     from wardgate.policy import load
 
-    config = load(arguments[0], check_files=False)
-    return prune(config.custody, os.path.join(config.box.run_dir, "custody.sock"), Log("pruning"))
+    config = load(arguments[-1], check_files=False)
+    if apart and not config.custody.socket:
+        return 0  # the master does it
+    return prune(config.custody, os.fspath(config.writer_socket), Log("pruning"))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ knows none of them, so after a crash a record may stand in the log twice. Serial
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import Any, Final
 
 from wardgate.codes import Code
 from wardgate.custody.background import Background
+from wardgate.custody.control import Control
 from wardgate.custody.journal import NO_BOUND, Journal
 from wardgate.custody.options import Options
 from wardgate.custody.record import TokenEvent, TokenNews
@@ -28,8 +28,9 @@ _FIELDS: Final = ("box", "token", "serial", "users", "code", "detail")
 class TokenBook:
     """Writes token records in the order in which they came; answers the master when they are durable."""
 
-    def __init__(self, options: Options, log: Log, journal: Journal, background: Background) -> None:
+    def __init__(self, options: Options, log: Log, journal: Journal, background: Background, control: Control) -> None:
         self._options = options
+        self._control = control
         self._log = log
         self._journal = journal
         self._background = background
@@ -79,15 +80,13 @@ class TokenBook:
             self._waiting.extendleft(reversed(self._written))
         else:
             done = max(number for number, _ in self._written)
-            if done and self._options.control_fd >= 0:
-                self._answer(done)
+            if done:
+                self._control.say(b'{"is":"tokens","done":%d}' % done)
         self._written.clear()
 
-    def _answer(self, done: int) -> None:
-        try:
-            os.write(self._options.control_fd, b'{"is":"tokens","done":%d}' % done)
-        except OSError:
-            pass  # the master is gone, or will send them again
+    def called(self) -> None:
+        """Another master: its numbers are its own, and none of them was heard yet."""
+        self._last = 0
 
     def report(self) -> dict[str, Any]:
         """Return what the status shows of signing."""

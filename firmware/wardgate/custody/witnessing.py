@@ -1,6 +1,7 @@
 """Shows the newest checkpoint to the witnesses and keeps what they sign: `python -m wardgate.custody.witnessing CONFIG`.
 
-A short-lived program that the master starts every now and then, beside the writer: it reads the log as anybody may, and writes the
+A short-lived program that the master starts every now and then, beside the writer, or a timer once a minute where the log has an account of
+its own (`--apart`: it is for such a log, and does it when `witness_seconds` have passed). It reads the log as anybody may, and writes the
 file `cosigned` (checkpoint with cosignatures; which older ones stay too: `cosigned.py`) and `witness.json` (what each witness said) in
 the log directory.
 C2SP tlog-witness, tlog-cosignature.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wardgate.policy.model import CustodyWitness
 
 STATUS: Final = "witness.json"
+_EARLY_SECONDS: Final = 30
 MOST_AT_ONCE: Final = 8
 EACH_SECONDS: Final = 45.0  # for all that one witness is asked: one that hangs costs no other its turn
 _TRIES: Final = 4  # the witness may sign for another copy of us between its 409 and our next try
@@ -223,14 +225,23 @@ def read_status(directory: str) -> dict[str, dict[str, object]]:
     return {}
 
 
+def is_due(said: dict[str, dict[str, object]], seconds: int, now: float) -> bool:
+    """Have `seconds` passed since a witness was asked, or was none ever? Half a minute early counts: the next look comes a minute later."""
+    asked = [at for entry in said.values() if isinstance(at := entry.get("asked"), int)]
+    return not asked or not 0 <= now - max(asked) < seconds - _EARLY_SECONDS
+
+
 def main(arguments: list[str]) -> int:
     """Run once; return 0 when every witness signed, 1 when not, 2 on wrong usage."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m wardgate.custody.witnessing CONFIG\n")
+    apart = arguments[:1] == ["--apart"]
+    if len(arguments) != 1 + apart or arguments[-1].startswith("-"):
+        sys.stderr.write("usage: python -m wardgate.custody.witnessing [--apart] CONFIG\n")
         return 2
     from wardgate.policy import load
 
-    custody = load(arguments[0], check_files=False).custody
+    custody = load(arguments[-1], check_files=False).custody
+    if apart and (not custody.socket or not is_due(read_status(os.fspath(custody.log)), custody.witness_seconds, time.time())):
+        return 0
     return 0 if run(custody.log, custody.witness, Log("witness")) else 1
 
 

@@ -22,6 +22,7 @@ from wardgate.custody import wire
 from wardgate.custody.background import NEVER, RETRY_SECONDS, Background
 from wardgate.custody.catchup import Find, catch_up
 from wardgate.custody.connection import Connection, is_allowed
+from wardgate.custody.control import Control
 from wardgate.custody.files import lock
 from wardgate.custody.journal import Journal
 from wardgate.custody.ledger import free_bytes
@@ -34,6 +35,7 @@ from wardgate.custody.state import Entry
 from wardgate.custody.tokennews import TokenBook
 from wardgate.custody.wire import ANSWER, NO_INDEX, QUEUE_IS, Op, Status
 from wardgate.log import Log
+from wardgate.notify import Notifier
 
 _OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.EVENT))
 _HELLO, _YIELD = int(Op.HELLO), int(Op.YIELD)
@@ -42,7 +44,6 @@ _HAS: Final = int(Op.HAS)
 _RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT, _HAS)
 _MAX_CONNECTIONS: Final = 256
 MAX_EVENTS: Final = 64  # of one turn
-_CONTROL_BYTES: Final = 192 << 10  # `master.control`, whose import would cost the writer `json`
 _TERM_SECONDS: Final = 5.0
 _YIELD_SECONDS: Final = 10.0
 
@@ -65,7 +66,9 @@ class Writer:
         self._dirty: list[Connection] = []  # have answers
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._background = Background(options, log, journal, sealer, key, self._wake_write)
-        self._tokens = TokenBook(options, log, journal, self._background)
+        self._control = Control(options, log, self._epoll)
+        self._tokens = TokenBook(options, log, journal, self._background, self._control)
+        self._notifier = Notifier()
         self._repair_at = 0.0  # when to try again while the journal is broken
         self._reclaim_at = NEVER
         self._stop_at = NEVER
@@ -79,12 +82,10 @@ class Writer:
         """Serve until told to go; returns with everything synced."""
         epoll = self._epoll
         epoll.register(self._wake_read, select.EPOLLIN)
-        if self._options.control_fd >= 0:
-            epoll.register(self._options.control_fd, select.EPOLLIN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        self._listener = listen(self._options.socket)  # from here on it is there, and may be told to go
+        self._listener = listen(self._options.socket, self._mode)  # from here on it is there, and may be told to go
         epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._log.event(
             Code.CUSTODY_STARTED, durable=self._journal.durable, signed=self._journal.signed, open_entries=len(self._journal.state.open)
@@ -94,8 +95,14 @@ class Writer:
             self._catch_up(list(self._journal.state.open.values()))
             self._commit()
         self._background.prepare()
+        if self._options.control:
+            self._control.open(listen(self._options.control, self._mode))
+        self._notifier.ready(f"{self._journal.durable} records")
         while not self._leaving:
+            if self._notifier.interval is not None:
+                self._notifier.turned(time.monotonic())
             self._turn(epoll.poll(self._timeout(), MAX_EVENTS))
+        self._notifier.stopping("signs what it has")
         self._background.finish(sign=self._yielded is None)
 
     def close(self) -> None:
@@ -106,6 +113,7 @@ class Writer:
             connection.socket.close()
         if self._listener is not None:
             self._listener.close()
+        self._control.close()
         self._epoll.close()
 
     def _turn(self, events: list[tuple[int, int]]) -> None:
@@ -122,8 +130,11 @@ class Writer:
                 self._woken()
             elif self._listener is not None and fd == self._listener.fileno():
                 self._accept(self._listener)
-            else:
-                self._control(fd)
+            elif fd == self._control.door:
+                if self._control.accept():
+                    self._tokens.called()
+            elif fd == self._control.fd:
+                self._told()
         self._tokens.write()
         if self._journal.pending:
             self._commit()
@@ -184,7 +195,7 @@ class Writer:
                 if entry is not None and entry.owner is None:
                     entry.owner = connection
             return _OK, NO_INDEX
-        if op == _YIELD:
+        if op == _YIELD and not self._options.control:  # one that the service manager keeps goes when that says so
             self._log.event(Code.CUSTODY_YIELD)
             self._yielded = connection
             return _OK, NO_INDEX
@@ -261,7 +272,7 @@ class Writer:
             sock, _ = listener.accept()
         except OSError:
             return
-        if not is_allowed(sock, self._options.uid) or len(self._connections) >= _MAX_CONNECTIONS:
+        if not is_allowed(sock, self._options.uids) or len(self._connections) >= _MAX_CONNECTIONS:
             self._log.event(Code.CUSTODY_STRANGER)
             sock.close()
             return
@@ -279,24 +290,27 @@ class Writer:
             connection.blocked = blocked
             self._epoll.modify(connection.fd, select.EPOLLIN | (select.EPOLLOUT if blocked else 0))
 
+    @property
+    def _mode(self) -> int:
+        """Of a socket: where other accounts may call, those of its group reach it, and the kernel says who they are."""
+        return 0o660 if self._options.uids else 0o600
+
     def _has_workers(self) -> bool:
         return any(connection.is_worker for connection in self._connections.values())
 
-    def _control(self, fd: int) -> None:
-        """The master tells the state of tokens on this descriptor; its end means that it died."""
-        try:
-            data = os.read(fd, _CONTROL_BYTES)
-        except BlockingIOError:
+    def _told(self) -> None:
+        """The master tells the state of tokens, or the queue. The end of its line means that it died: a child follows it."""
+        data = self._control.read()
+        if data is None:
             return
-        except OSError:
-            data = b""
         if data.startswith(QUEUE_IS):
             self._queue = os.fsdecode(data[len(QUEUE_IS) :])
             return
         if data:
             self._tokens.told(data)
             return
-        self._epoll.unregister(fd)
+        if self._options.control:
+            return
         self._master_gone = True
         if not self._has_workers():
             self._stop_at = time.monotonic()
@@ -314,6 +328,8 @@ class Writer:
 
     def _timeout(self) -> float:
         due = self._work_at
+        if self._notifier.interval is not None:
+            due = min(due, time.monotonic() + self._notifier.interval)
         if self._stop_at < due:
             due = self._stop_at
         if not self._journal.broken:
@@ -398,12 +414,12 @@ def take_lock(options: Options, log: Log) -> int:
             time.sleep(0.02)
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str, mode: int = 0o600) -> socket.socket:
     """Return the listening socket at `path`, in place of one that nobody serves any more."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    mask = os.umask(0o077)
+    mask = os.umask(0o777 & ~mode)
     try:
         sock.bind(path)
     finally:

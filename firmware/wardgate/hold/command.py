@@ -145,7 +145,7 @@ def _unlogged(config: Config, store: Store, entries: list[Entry]) -> set[str]:
     if not carried:
         return set()
     try:
-        said = has(config.box.run_dir / "custody.sock", [(each.association, each.seq) for each in carried.values()], _SECONDS)
+        said = has(config.writer_socket, [(each.association, each.seq) for each in carried.values()], _SECONDS)
     except WriterGone:
         return set(carried)
     return {stem for stem, status in zip(carried, said, strict=True) if status is not Status.OK}

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 from typing import Final
 
 _PUNCH: Final = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE (linux/falloc.h)
@@ -31,20 +32,40 @@ def _through_the_cache(fd: int) -> bool:
     return bool(flags & os.O_DIRECT)
 
 
+def is_shared(path: str) -> bool:
+    """Does this directory give what is made in it to its group (mode g+s)? Who keeps the box has made it so, for the custody writer."""
+    return bool(os.stat(path).st_mode & stat.S_ISGID)
+
+
 class Files:
     """The operations of the queue on its disk. Each raises `OSError`."""
 
     def make_directory(self, path: str) -> None:
-        """Make a directory of mode 0700 if it is not there, and its name durable."""
+        """Make a directory of mode 0700 if it is not there, and its name durable. In one that is its group's, it is that too."""
+        if os.path.isdir(path):
+            return
+        shared = is_shared(os.path.dirname(path))
+        # Not chmod: to set g+s, which the kernel hands down, or not to lose it, is not for a service (RestrictSUIDSGID=).
+        mask = os.umask(0o027) if shared else None
         try:
-            os.mkdir(path, 0o700)
+            os.mkdir(path, 0o750 if shared else 0o700)
         except FileExistsError:
             return
+        finally:
+            if mask is not None:
+                os.umask(mask)
         self.sync_directory(os.path.dirname(path))
 
     def create(self, path: str) -> int:
-        """Make a new file of mode 0600 and return its descriptor."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Make a new file of mode 0600 and return its descriptor. In a directory that is its group's, those may read it."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if is_shared(os.path.dirname(path)):
+            os.fchmod(fd, 0o640)
+        return fd
+
+    def look(self, path: str) -> int:
+        """Open a file that is there, to read it."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def open(self, path: str) -> int:
         """Open a file that is there, to change it."""

@@ -80,7 +80,7 @@ class Forwarder:
         from wardgate.custody.client import CustodyClient
         from wardgate.transport.sockets import PlainSockets
 
-        client = CustodyClient(config.box.run_dir / "custody.sock", f"hold.{os.getpid()}", time.monotonic)
+        client = CustodyClient(config.writer_socket, f"hold.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self.loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self.loop, self.log, self._custodian, PlainSockets())
         secure_parties(config, self.gate)

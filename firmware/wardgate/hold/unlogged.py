@@ -54,7 +54,7 @@ class Unlogged:
 
     def _in(self, path: str, after: Mapping[bytes, int]) -> list[Carried]:
         generation = bytes.fromhex(os.path.basename(path)[:16])
-        fd = self._files.open(path)
+        fd = self._files.look(path)
         try:
             if is_logged(fd, generation):
                 return []

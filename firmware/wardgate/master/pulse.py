@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wardgate.master.apart import WriterApart
     from wardgate.master.events import Events
     from wardgate.master.loop import Loop
     from wardgate.master.writer import Writer
@@ -34,7 +35,7 @@ class Pulse:
         events: Events,
         notifier: Notifier,
         processes: Callable[[], list[Process]],
-        writer: Callable[[], Writer | None],
+        writer: Callable[[], Writer | WriterApart | None],
     ) -> None:
         self._loop, self._events, self._notifier, self._processes, self._writer = loop, events, notifier, processes, writer
         self._every = LOOK_SECONDS if notifier.interval is None else min(LOOK_SECONDS, notifier.interval)

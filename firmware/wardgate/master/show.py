@@ -39,7 +39,7 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         err.write(f"{code} {code.value.sentence} ({run_dir}: {error}) -> {code.value.action}\n")
         return 1
     status["standing"] = standing(str(config.box.state))
-    writer = os.path.join(run_dir, "custody.sock")
+    writer = str(config.writer_socket)
     status["closed"] = os.path.exists(writer) and not os.access(writer, os.W_OK)
     status["custody"] = None if status["closed"] else ask_writer(writer)
     status["witnesses"] = {} if status["closed"] else witnesses(config)

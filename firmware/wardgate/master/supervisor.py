@@ -10,6 +10,7 @@ from enum import Enum
 
 from wardgate.codes import Code
 from wardgate.master import rundir
+from wardgate.master.apart import WriterApart
 from wardgate.master.asking import Asking, own_memory
 from wardgate.master.auditing import Auditing
 from wardgate.master.children import Children, memory_bytes
@@ -71,7 +72,7 @@ class Supervisor:
         self._answer: dict[str, Any] = {}
         self._listeners: Listeners | None = None
         self._parts = Parts()
-        self._writer: Writer | None = None
+        self._writer: Writer | WriterApart | None = None
         tools = (self._loop, self._children, self._events)
         self._forwarder = Companion(*tools, "hold forwarder", self._programs.forwarder, holds, Code.HOLD_FORWARDER_DIED)
         self._auditing = Auditing(*tools, self._programs.auditor)
@@ -155,16 +156,11 @@ class Supervisor:
         self._auditing.prepare(config)
         self._tokens.prepare(config)
         self._listeners = Listeners(sockets_for(config["plant"]["ports"], config["plant"]["socket"]).listen)
-        self._writer = Writer(
-            config,
-            self._loop,
-            self._children,
-            self._events,
-            self._programs.writer,
-            self._on_writer_ready,
-            self._give_up,
-            self._on_writer_gone,
-        )
+        calls = (self._on_writer_ready, self._give_up, self._on_writer_gone)
+        if config["custody"]["socket"]:
+            self._writer = WriterApart(config, self._loop, self._events, *calls)
+        else:
+            self._writer = Writer(config, self._loop, self._children, self._events, self._programs.writer, *calls)
         self._writer.start()
 
     def _log_warnings(self, answer: dict[str, Any]) -> None:
@@ -394,6 +390,10 @@ class Supervisor:
         def is_serving() -> bool:
             return self._stage is Stage.SERVING
 
+        def is_ours() -> bool:
+            """Else who keeps the log writes beside it too: units of its account."""
+            return not custody("socket")
+
         tools = (self._loop, self._children, self._events)
         self._crls.start()
         Rounds(
@@ -401,14 +401,14 @@ class Supervisor:
             "witnessing",
             (*self._programs.witnessing, self._path),
             lambda: float(custody("witness_seconds")),
-            lambda: is_serving() and bool(custody("witness")),
+            lambda: is_serving() and is_ours() and bool(custody("witness")),
         ).start()
         Rounds(
             *tools,
             "pruning",
             (*self._programs.pruning, self._path),
             lambda: _PRUNE_SECONDS,
-            lambda: is_serving() and bool(custody("retention_days") or custody("retention_mebibytes")),
+            lambda: is_serving() and is_ours() and bool(custody("retention_days") or custody("retention_mebibytes")),
         ).start()
 
         def state() -> str:

@@ -6,15 +6,14 @@ import os
 import signal
 import socket
 import time
-from collections import deque
 
 from wardgate.codes import Code
-from wardgate.custody.wire import QUEUE_IS
+from wardgate.custody.arguments import arguments, socket_of
 from wardgate.master import control
 from wardgate.master.backoff import Backoff
 from wardgate.master.knock import Knock
-from wardgate.master.loop import IN
 from wardgate.master.process import State
+from wardgate.master.telling import Telling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,24 +24,14 @@ if TYPE_CHECKING:
     from wardgate.master.events import Events
     from wardgate.master.loop import Loop, Timer
 
-_MAX_NEWS = 1024
-_NEWS_AT_ONCE = 64
-_AGAIN_SECONDS = 0.1
 _PROBE_SECONDS = 0.02
-_START_SECONDS = 300.0  # then it hangs; the longest write-ahead file is read in seconds
+START_SECONDS = 300.0  # then it hangs; the longest write-ahead file is read in seconds
 _SLOW_PROBE_SECONDS = 0.2  # after a while: a long log takes its time to open
 
 
 def options(config: dict[str, Any], control_fd: int) -> tuple[str, ...]:
-    """Return the writer's command line options (`custody.options`)."""
-    custody = config["custody"]
-    words: list[str] = ["--socket", os.path.join(config["box"]["run_dir"], "custody.sock"), "--control-fd", str(control_fd)]
-    for name in ("log", "origin", "key", "durable", "checkpoint_seconds", "checkpoint_records", "unsigned_records"):
-        words += [f"--{name.replace('_', '-')}", str(custody[name])]
-    words += ["--keys-socket", config["keys"]["socket"]]
-    if config.get("hold"):
-        words += ["--queue", config["hold"]["directory"]]
-    return tuple(words)
+    """Return the command line options of a writer that is the master's child (`custody.options`)."""
+    return (*arguments(config), "--control-fd", str(control_fd))
 
 
 class Writer:
@@ -65,15 +54,12 @@ class Writer:
         self._config = config
         self._loop, self._children, self._events, self._argv = loop, children, events, argv
         self._on_ready, self._on_failed, self._on_gone = on_ready, on_failed, on_gone
-        self._socket_path = os.path.join(config["box"]["run_dir"], "custody.sock")
+        self._socket_path = socket_of(config)
         self._backoff = Backoff()
         self._knock = Knock(loop, self._socket_path)
         self._stopping = False
         self._was_ready = False
-        self._control: socket.socket | None = None  # its end tells the writer that the master died
-        self._out: list[str] | None = None  # why checkpoints cannot be signed
-        self._news: deque[tuple[int, dict[str, str]]] = deque(maxlen=_MAX_NEWS)  # until the writer says that they are durable
-        self._numbers = 0
+        self._telling = Telling(loop)  # the end of its line tells the writer that the master died
         self._kill_timer: Timer | None = None
         self._started = 0.0
         self.pid = 0
@@ -97,11 +83,9 @@ class Writer:
             return
         finally:
             theirs.close()
-        self._control = ours
-        self._loop.watch(ours.fileno(), IN, self._readable)
         self.state = State.STARTING
-        self._kill_timer = self._loop.after(_START_SECONDS, self._hangs)
-        self._say_tokens(0)
+        self._kill_timer = self._loop.after(START_SECONDS, self._hangs)
+        self._telling.use(ours)
         self._probe()
 
     def stop(self, seconds: float) -> None:
@@ -129,44 +113,12 @@ class Writer:
         """A new configuration, of which only the queue may be new. Before a worker holds anything in it."""
         came = config.get("hold") and not self._config.get("hold")
         self._config = config
-        if came and self._control is not None:
-            try:
-                self._control.send(QUEUE_IS + os.fsencode(config["hold"]["directory"]))
-            except OSError:  # it does not read; the next one starts with it
-                self.kill()
+        if came and not self._telling.queue(config["hold"]["directory"]):  # it does not read; the next one starts with it
+            self.kill()
 
     def tell_tokens(self, out: list[str] | None, news: list[dict[str, str]]) -> None:
         """Tell why checkpoints cannot be signed (None: they can), and what to record; news are kept until they are durable."""
-        self._out = out
-        first = self._numbers + 1
-        for item in news:
-            self._numbers += 1
-            self._news.append((self._numbers, item))
-        self._say_tokens(first)
-
-    def _say_tokens(self, first: int) -> None:
-        """Say how it stands, with the news from number `first` on."""
-        if self._control is None or (not self._numbers and self._out is None):
-            return
-        news = [entry for entry in self._news if entry[0] >= first]
-        try:
-            for start in range(0, max(1, len(news)), _NEWS_AT_ONCE):
-                self._control.send(control.encode({"do": "tokens", "out": self._out, "news": news[start : start + _NEWS_AT_ONCE]}))
-        except OSError:  # its queue is full, or it is about to be replaced
-            self._loop.after(_AGAIN_SECONDS, lambda: self._say_tokens(0))
-
-    def _readable(self, _events: int) -> None:
-        assert self._control is not None
-        try:
-            message = control.decode(self._control.recv(control.MAX_MESSAGE_BYTES))
-        except BlockingIOError:
-            return
-        except (OSError, control.ControlError):
-            self._loop.forget(self._control.fileno())  # it is ending; `_exited` tells the rest
-            return
-        done = message.get("done")
-        while isinstance(done, int) and self._news and self._news[0][0] <= done:
-            self._news.popleft()
+        self._telling.tokens(out, news)
 
     def _probe(self) -> None:
         if self.state is not State.STARTING:
@@ -185,7 +137,7 @@ class Writer:
         self._on_ready()
 
     def _hangs(self) -> None:
-        self._events.event(Code.PROCESS_HUNG, what="writer", pid=self.pid, seconds=int(_START_SECONDS))
+        self._events.event(Code.PROCESS_HUNG, what="writer", pid=self.pid, seconds=int(START_SECONDS))
         self.kill()
 
     def _exited(self, how: str) -> None:
@@ -193,10 +145,7 @@ class Writer:
         self._knock.forget()
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        if self._control is not None:
-            self._loop.forget(self._control.fileno())
-            self._control.close()
-            self._control = None
+        self._telling.close()
         if self._stopping:
             self._on_gone()
             return

@@ -74,7 +74,7 @@ def main() -> int:
     except ConfigErrors:
         return 1  # told where it was loaded first
     log = Log(f"{config.box.name}.recording")
-    writer = os.path.join(config.box.run_dir, "custody.sock")
+    writer = os.fspath(config.writer_socket)
     try:
         done = record(str(config.plant.socket), writer, config.box.name, kernel_quality(), log, outbox_of(config, log))
     except (OSError, EOFError, wire.WireError) as error:

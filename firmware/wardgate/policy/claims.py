@@ -185,7 +185,7 @@ def _custody_key(config: Config, mistakes: list[Mistake]) -> None:
     from wardgate.policy.keyref import TokenKey
     from wardgate.signer import FileSigner, Scheme
 
-    if isinstance(config.custody.key, TokenKey):
+    if isinstance(config.custody.key, TokenKey) or config.custody.socket:  # another account's
         return
     try:
         FileSigner(Path(config.custody.key)).sign(b"check", Scheme.ED25519)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from wardgate.codes import Code
+from wardgate.custody.arguments import CONTROL
 from wardgate.policy.audit_words import MAX_REPOSITORIES
 from wardgate.policy.endpoint import parse_endpoint
 from wardgate.policy.keyref import shown
@@ -29,7 +31,9 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     if len((run_dir + _LONGEST_SOCKET).encode()) > _SOCKET_PATH_BYTES:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
-    check_witnesses(data.get("custody", {}).get("witness", []), mistakes)
+    custody = data.get("custody", {})
+    _custody(custody, run_dir, mistakes)
+    check_witnesses(custody.get("witness", []), mistakes)
     links = data.get("link", [])
     _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
     _hold(data.get("hold"), links, mistakes)
@@ -40,6 +44,16 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _link(link, f"link[{index}]", mistakes)
     check_listeners(links, mistakes)
     check_plant(data, mistakes)
+
+
+def _custody(custody: dict[str, Any], run_dir: str, mistakes: list[Mistake]) -> None:
+    socket = custody.get("socket", "")
+    if len((socket + CONTROL).encode()) > _SOCKET_PATH_BYTES:
+        limit = _SOCKET_PATH_BYTES - len(CONTROL)
+        mistakes.append(Mistake("custody.socket", f"at most {limit} bytes (a UNIX socket's path)", socket, Code.CONFIG_BOUNDS))
+    if socket and run_dir and os.path.dirname(socket) == run_dir:
+        expected = "a directory other than box.run_dir, which is the gateway's own"
+        mistakes.append(Mistake("custody.socket", expected, socket, Code.CONFIG_CONTRADICTION))
 
 
 def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:

@@ -20,6 +20,7 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
         ("box", "run_dir"),
         ("custody", "log"),
         ("custody", "key"),
+        ("custody", "socket"),
         ("keys", "socket"),
         ("hold", "directory"),
         ("hold", "key"),
@@ -59,9 +60,10 @@ def _iscl_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     """Add a mistake for every file of `data` that cannot be used."""
     custody = data.get("custody", {})
-    if "key" in custody:
+    apart = bool(custody.get("socket"))  # log and key are another account's, and this one may not use them
+    if "key" in custody and not apart:
         _key(custody["key"], "custody.key", mistakes)
-    if "log" in custody:
+    if "log" in custody and not apart:
         _directory(Path(custody["log"]), "custody.log", mistakes)
     for place, iscl in _iscl_tables(data):
         if iscl.get("keys"):

@@ -53,7 +53,7 @@ def check_token_keys(config: Config, mistakes: list[Mistake]) -> list[str]:
 
 
 def _named(config: Config) -> Iterator[tuple[str, TokenKey, Path | None]]:
-    if isinstance(config.custody.key, TokenKey):
+    if isinstance(config.custody.key, TokenKey) and not config.custody.socket:  # else this account may not ask for it
         yield "custody.key", config.custody.key, None
     if config.hold is not None and isinstance(config.hold.key, TokenKey):
         yield HOLD, config.hold.key, None

@@ -123,7 +123,10 @@ class CustodyWitness(NamedTuple):
 
 
 class Custody(NamedTuple):
-    """The custody log. `key`: P-256 or Ed25519 in a token, or an Ed25519 file, PKCS#8 PEM."""
+    """The custody log. `key`: P-256 or Ed25519 in a token, or an Ed25519 file, PKCS#8 PEM.
+
+    `socket`: of a writer that has an account of its own; "": the gateway starts one.
+    """
 
     log: Path
     origin: str
@@ -136,6 +139,7 @@ class Custody(NamedTuple):
     retention_days: int = 0
     retention_mebibytes: int = 0
     unsigned_records: int = 100_000
+    socket: str = ""
 
 
 class Hold(NamedTuple):
@@ -284,6 +288,11 @@ class Config(NamedTuple):
     plant: Plant = Plant()
     audit: Audit | None = None
     updates: Updates | None = None
+
+    @property
+    def writer_socket(self) -> Path:
+        """Where the custody writer takes records."""
+        return Path(self.custody.socket) if self.custody.socket else self.box.run_dir / "custody.sock"
 
     @property
     def holds(self) -> bool:

@@ -108,6 +108,13 @@ SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     ),
     "custody": (
         Word("log", Kind.PATH, REQUIRED, "directory of the log"),
+        Word(
+            "socket",
+            Kind.PATH,
+            "",
+            "where a custody writer with an account of its own takes records: `/run/wardgate-custody/custody.sock` in the image; without it"
+            " the gateway starts one under its own account",
+        ),
         Word("origin", Kind.ORIGIN, REQUIRED, "origin line of checkpoints and name of their key, such as `ward-ct1.example.org/custody`"),
         Word(
             "key",

@@ -34,7 +34,7 @@ def run(config: Config, log: Log) -> bool:
         outbox = outbox_of(config, log)
         events = kept.waiting(state, config.box.name, now, quality)
         for event in events:
-            index = append(config.box.run_dir / "custody.sock", event.record, _SECONDS, event.ident)
+            index = append(config.writer_socket, event.record, _SECONDS, event.ident)
             code = code_named(event.code)
             if code is not None:
                 tell(outbox, code, {"detail": event.detail}, event.happened_ns, log)

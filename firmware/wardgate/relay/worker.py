@@ -52,7 +52,7 @@ class Worker:
         from wardgate.custody.client import CustodyClient
         from wardgate.transport.sockets import sockets_for
 
-        client = CustodyClient(config.box.run_dir / "custody.sock", f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
+        client = CustodyClient(config.writer_socket, f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, sockets_for(config.plant.ports, str(config.plant.socket)))
         fd, part = start.get("census", (-1, -1))

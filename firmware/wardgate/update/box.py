@@ -212,7 +212,7 @@ class Box:
         deadline = time.monotonic() + self._record_seconds
         while True:
             try:
-                append(config.box.run_dir / "custody.sock", record, 10.0, ident)
+                append(config.writer_socket, record, 10.0, ident)
                 tell(outbox_of(config, self._log), code, {"detail": words}, time_ns, self._log)
                 return
             except (WriterGone, OSError) as error:

@@ -1,0 +1,122 @@
+"""Takes over for the account `custody` what the gateway's account had: `python -m wardgate.custody.handover`.
+
+Run with root's rights before the custody writer of that account starts. A log that the gateway's own writer kept is moved, once, to where
+the gateway may only read it; in its old place a file stays, so that no gateway, of this release or an older one, begins a second log there
+without a word. The queue of instances in hold becomes readable for the writer's group, which looks in it after a crash. Both lie in a
+directory of the gateway's account, which is not trusted: no link is followed, nothing that is not its own file is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from wardgate.custody.files import sync_directory
+
+NOTE: Final = b"The custody log was taken over by the account custody: /var/lib/custody/log (docs/custody.md, An account of its own).\n"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Owner(NamedTuple):
+    """An account by its numbers."""
+
+    uid: int
+    gid: int
+
+
+def take_log(old: Path, new: Path, gateway: Owner, custody: Owner) -> bool:
+    """Move the log at `old` to `new`, on the same file system, and give it to `custody`; return whether there was one. Raises `OSError`.
+
+    Cut short anywhere it is gone on with at the next start: a log at `new` that has the gateway's files is given again.
+    """
+    mark = new.with_name("handing-over")
+    moved = False
+    if not os.path.lexists(new) and old.is_dir() and not old.is_symlink():
+        mark.touch()
+        sync_directory(str(new.parent))
+        os.rename(old, new)
+        moved = True
+    if mark.exists():
+        top = os.open(new, _FOLDER)
+        try:
+            _each(top, gateway, lambda fd, _folder: os.fchown(fd, custody.uid, custody.gid))
+            os.fchown(top, custody.uid, custody.gid)
+        finally:
+            os.close(top)
+        if not os.path.lexists(old):
+            fd = os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            with os.fdopen(fd, "wb") as file:
+                file.write(NOTE)
+                os.fsync(fd)
+        os.sync()  # what was given, before the mark goes
+        mark.unlink()
+        sync_directory(str(new.parent))
+    return moved
+
+
+def open_queue(queue: Path, gateway: Owner, custody: Owner) -> None:
+    """Let the writer's group read the queue, and what is made in it from now on (g+s). Made if it is not there. Raises `OSError`."""
+    try:
+        os.mkdir(queue, 0o700)
+    except FileExistsError:
+        pass
+    try:
+        top = os.open(queue, _FOLDER)
+    except OSError:
+        return  # a link, or no directory: not ours to follow
+    try:
+        found = os.fstat(top)
+        if (found.st_gid == custody.gid and found.st_mode & stat.S_ISGID) or found.st_uid not in (0, gateway.uid):
+            return
+
+        def share(fd: int, folder: bool) -> None:
+            os.fchown(fd, -1, custody.gid)
+            os.fchmod(fd, 0o2750 if folder else 0o640)
+
+        _each(top, gateway, share)
+        os.fchown(top, gateway.uid, custody.gid)
+        os.fchmod(top, 0o2750)
+    finally:
+        os.close(top)
+
+
+def _each(top: int, owner: Owner, give: Callable[[int, bool], None]) -> None:
+    """Call `give(descriptor, is_folder)` for each file and folder of `owner` below an open directory."""
+    for _place, folders, files, at in os.fwalk(".", dir_fd=top, topdown=False, follow_symlinks=False):
+        for names, flags in ((files, _FILE), (folders, _FOLDER)):
+            for name in names:
+                try:
+                    fd = os.open(name, flags, dir_fd=at)
+                except OSError:
+                    continue  # a link, a socket, or gone
+                try:
+                    seen = os.fstat(fd)
+                    one = stat.S_ISDIR(seen.st_mode) or (stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1)
+                    if one and seen.st_uid == owner.uid:
+                        give(fd, stat.S_ISDIR(seen.st_mode))
+                finally:
+                    os.close(fd)
+
+
+def main() -> int:
+    """Do both for the image's places."""
+    if len(sys.argv) != 1:
+        sys.stderr.write("usage: python -m wardgate.custody.handover\n")
+        return 2
+    gateway, custody = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "custody")))
+    vault = Path("/vault")
+    os.chown(vault / "wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
+    os.chmod(vault / "wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
+    take_log(vault / "wardgate/custody", vault / "custody/log", gateway, custody)
+    open_queue(vault / "wardgate/hold", gateway, custody)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
