@@ -40,9 +40,7 @@ meson setup "$out/meson" "$tree" -Dsystemd=enabled -Dapidoc=disabled --buildtype
     -Dc_link_args='-Wl,-z,relro,-z,now' -Db_pie=true >"$out/log" 2>&1 || fail "meson: $(tail -n 1 "$out/log")"
 ninja -C "$out/meson" >>"$out/log" 2>&1 || fail "ninja: $(tail -n 1 "$out/log")"
 install -m 0755 "$out/meson/rauc-hawkbit-updater" "$out/rauc-hawkbit-updater"
-# Fifty packages that nothing else needs: a virtual environment of its own.
-python3 -m venv "$out/server"
-"$out/server/bin/pip" install -q "goosebit==$(pinned goosebit)" >>"$out/log" 2>&1 || fail "goosebit: $(tail -n 1 "$out/log")"
+tools/goosebit.sh >/dev/null
 rm -rf "$out/meson" "$out/archive" "$out/tree"
 echo "$made" >"$out/made"
 echo "$out"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,14 @@ import pytest
 
 from support import goose
 from support.busconf import BUS
-from support.goose import MADE, Goose
+from support.goose import MADE, Goose, small_bundle
 from support.imagekit import authority
 from support.processes import Program, free_port, until
 from wardgate.policy.endpoint import Endpoint
 from wardgate.policy.updates import Updates
 from wardgate.update.client import configuration, give
-from wardgate.update.owed import Ending, Owed
 from wardgate.update.server import Server, ServerAway
 from wardtools.pki import Pki
-from wardtools.release.cli import main as release
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -55,14 +52,7 @@ class Place:
 
     def bundle(self, version: str, of: str) -> Path:
         """Return a small bundle, signed by the release key `of`."""
-        images, out = self.folder / f"images{version}", self.folder / f"{version}.raucb"
-        images.mkdir()
-        for name in ("boot.vfat", "root.img"):
-            (images / name).write_bytes(os.urandom(90_000))
-        who = authority(self.folder / of, f"TEST ONLY {of}")
-        words = ["sign", images, out, "--compatible", BOARD, "--version", version, "--certificate", who.certificate]
-        assert release([str(word) for word in (*words, "--unsafe-key-file", who.key)]) == 0
-        return out
+        return small_bundle(self.folder, BOARD, version, of)
 
 
 @pytest.fixture(scope="module")
@@ -121,25 +111,3 @@ def test_a_bundle_of_another_release_key_is_refused_and_the_server_is_told(place
         assert SECRET not in client.log
     assert "LastError: signature verification failed" in place.server.told(NAME)
     assert (place.folder / "slotB").read_bytes() == bytes(100_000)
-
-
-@pytest.mark.parametrize(
-    ("version", "ending", "state", "words"),
-    [
-        ("2.0.0", Ending.ROLLED_BACK, "Error", "version 2.0.0: rolled back, missing: service"),
-        ("2.1.0", Ending.GOOD, "Finished", "version 2.1.0: good"),
-    ],
-)
-def test_how_an_update_ended_is_told_to_the_action_that_wanted_it(
-    place: Place, version: str, ending: Ending, state: str, words: str
-) -> None:
-    bundle = place.bundle(version, "ours")
-    digest = hashlib.sha1(bundle.read_bytes(), usedforsecurity=False).hexdigest()
-    place.server.assign(NAME, place.server.upload(bundle))
-    server = Server(place.updates, SECRET)
-    assert server.open_action("0" * 40) is None, "another bundle is wanted"
-    action = server.open_action(digest)
-    assert action is not None
-    server.close(action, Owed(digest, version, ending, "missing: service" if ending is Ending.ROLLED_BACK else ""))
-    assert place.server.state(NAME) == state and words in place.server.told(NAME)
-    assert server.open_action(digest) is None, "it is closed"

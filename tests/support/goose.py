@@ -1,4 +1,4 @@
-"""goosebit, an update server that speaks hawkBit's device interface, under TLS on the loopback address; what `tools/hawkbit.sh` made."""
+"""goosebit, an update server that speaks hawkBit's device interface, under TLS on the loopback address (`tools/goosebit.sh`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from support.imagekit import authority
 from support.processes import Program, listens, run, until
 from support.units import TREE
 from wardtools.pki import Leaf
+from wardtools.release.cli import main as release
 
 MADE = TREE / "build" / "hawkbit"
+_SERVER = TREE / "build" / "goosebit" / "bin" / "python"
 _SECONDS = 60.0
 # Its own tool for this (aerich) wants a configuration in the folder where it is called.
 _TABLES = """\
@@ -37,8 +40,29 @@ def missing() -> str | None:
     """Return why there is neither client nor server here, None when there are. They are made at the first call, of a tree that is given."""
     if not os.environ.get("HAWKBIT_DIR") and not (MADE / "made").exists():
         return "no update server's client: HAWKBIT_DIR= names no tree of rauc-hawkbit-updater (docs/update.md)"
-    made = subprocess.run([TREE / "tools/hawkbit.sh"], capture_output=True, text=True, check=False, timeout=600)
+    return server_missing() or _made("hawkbit.sh")
+
+
+def server_missing() -> str | None:
+    """Return why there is no server here, None when there is. It is made at the first call, of what PyPI has."""
+    return _made("goosebit.sh")
+
+
+def _made(tool: str) -> str | None:
+    made = subprocess.run([TREE / "tools" / tool], capture_output=True, text=True, check=False, timeout=600)
     return None if made.returncode == 0 else made.stderr.strip()[-300:]
+
+
+def small_bundle(folder: Path, board: str, version: str, of: str) -> Path:
+    """Return a small bundle for `board`, signed by the release key `of`."""
+    images, out = folder / f"images{version}", folder / f"{version}.raucb"
+    images.mkdir()
+    for name in ("boot.vfat", "root.img"):
+        (images / name).write_bytes(os.urandom(90_000))
+    who = authority(folder / of, f"TEST ONLY {of}")
+    words = ["sign", images, out, "--compatible", board, "--version", version, "--certificate", who.certificate]
+    assert release([str(word) for word in (*words, "--unsafe-key-file", who.key)]) == 0
+    return out
 
 
 class Goose:
@@ -49,20 +73,19 @@ class Goose:
         self._port = port
         self._trust = ssl.create_default_context(cafile=str(root))
         self._token = ""
-        server = MADE / "server/bin/python"
         self._environment = {
             "GOOSEBIT_DB_URI": f"sqlite:///{folder / 'goose.sqlite'}",
             "GOOSEBIT_ARTIFACTS_DIR": str(folder / "artifacts"),
             "GOOSEBIT_POLL_TIME": "00:00:05",
             "GOOSEBIT_DEVICE_AUTH": json.dumps({"enable": True, "mode": "strict"}),
         }
-        self._words = [str(server), "-m", "uvicorn", "goosebit:app", "--host", "127.0.0.1", "--port", str(port), "--no-use-colors"]
+        self._words = [str(_SERVER), "-m", "uvicorn", "goosebit:app", "--host", "127.0.0.1", "--port", str(port), "--no-use-colors"]
         self._words += ["--ssl-certfile", str(leaf.chain), "--ssl-keyfile", str(leaf.key)]
         self._folder = folder
         self._program: Program | None = None
 
     def __enter__(self) -> Goose:
-        done = run([MADE / "server/bin/python", "-c", _TABLES], 120, env=self._environment)
+        done = run([_SERVER, "-c", _TABLES], 120, env=self._environment)
         assert done.returncode == 0, done.stdout[-2000:]
         self._program = Program(self._words, self._folder / "goose.log", env=self._environment)
         # Seconds alone; on a busy machine it has taken more than a minute.
@@ -92,6 +115,14 @@ class Goose:
     def device(self, name: str, token: str) -> None:
         """Make a device known, with its secret."""
         self._json("PUT", {"devices": [name], "auth_token": token})
+
+    def introduce(self, name: str, token: str, board: str) -> None:
+        """Say as the device what it is, as its client would: bundles for another board cannot be assigned to it."""
+        body = json.dumps({"data": {"hw_boardname": board, "hw_revision": "default", "sw_version": "1.0.0"}}).encode()
+        head = {"Content-Type": "application/json", "Authorization": f"TargetToken {token}"}
+        request = urllib.request.Request(f"{self._url}/DEFAULT/controller/v1/{name}/configData", body, head, method="PUT")
+        with urllib.request.urlopen(request, timeout=_SECONDS, context=self._trust) as answer:
+            assert answer.status == 200, answer.status
 
     def assign(self, name: str, software: str) -> None:
         """Want a version on a device, also after one that failed."""

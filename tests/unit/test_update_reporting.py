@@ -1,5 +1,5 @@
 """Before the client of an update server starts: who is told what, and when the client gets nothing. The server is a stand-in that writes
-down what it is asked; goosebit is asked in tests/interop/test_hawkbit_client.py."""
+down what it is asked; goosebit is asked in tests/interop/test_hawkbit_report.py."""
 
 from __future__ import annotations
 
