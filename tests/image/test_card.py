@@ -22,6 +22,15 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
+SIZE = "sed -n 2p /var/lib/custody/log/checkpoint"
+# A box whose gateway kept the log, as the way back leaves it (docs/custody.md): the next start hands it over.
+AS_BEFORE = (
+    "systemctl stop wardgate wardgate-custody && mv /vault/custody/log /vault/wardgate/custody"
+    " && chown -hR wardgate:wardgate /vault/wardgate/custody && systemctl start wardgate"
+)
+MOVED = (
+    "stat -c '%U %G %a %n' /var/lib/custody/log /var/lib/custody/log/vkey /vault/wardgate/custody /vault/wardgate/hold; ls /vault/custody"
+)
 # Which keys may be used, and whether the last one signs.
 ASK = """
 import sys
@@ -51,6 +60,8 @@ class Seen:
     pcscd: str = ""
     checkpoint: str = ""
     asked: str = ""
+    sizes: list[int] = field(default_factory=list)
+    moved: str = ""
 
 
 class Reader:
@@ -111,6 +122,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
             made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]
             made.checkpoint = box.run("head -c 4096 /var/lib/custody/log/checkpoint")[1]
             made.asked = box.run(boxwords.as_account("wardgate", f"{boxwords.script(ASK)} '{uri(1)}' '{uri(4)}'"))[1]
+            made.sizes.append(int(box.ask(SIZE)))
+            box.ask(AS_BEFORE, SECONDS)
+            box.until(f"{STATUS} | grep -q 'token {LABEL}: present'", SECONDS)
+            made.sent.append(site.store(samples[0]).stdout)
+            time.sleep(3)
+            made.sizes.append(int(box.ask(SIZE)))
+            made.moved = box.run(MOVED)[1]
             made.journal = box.journal()
     finally:
         site.close_pacs()
@@ -137,3 +155,14 @@ def test_the_box_signs_its_log_with_the_card(seen: Seen) -> None:
 
 def test_the_gateway_has_no_signature_with_the_key_of_the_log(seen: Seen) -> None:
     assert seen.asked.split() == ["DONE", "WG733", "WG733"], seen.asked
+
+
+def test_a_log_that_the_gateway_kept_is_handed_over_and_goes_on(seen: Seen) -> None:
+    assert seen.moved.splitlines() == [
+        "custody custody 750 /var/lib/custody/log",
+        "custody custody 640 /var/lib/custody/log/vkey",
+        "root root 640 /vault/wardgate/custody",
+        "wardgate custody 2750 /vault/wardgate/hold",
+        "log",
+    ], f"{seen.moved}\n{seen.journal}"
+    assert seen.sizes[1] > seen.sizes[0], f"{seen.sent[-1]}\n{seen.journal}"
