@@ -187,6 +187,7 @@ def test_both_builders_make_the_same_accounts() -> None:
     numbers = {name: number for _, name, number, *_ in declared}
     assert {row[0]: row[1] for row in rows} == numbers
     assert all(row[:2] == row[2:4] for row in rows)
+    assert {row[0]: row[7] for row in rows if row[7] != "-"} == {"wardgate": "custody"}, "as the line of sysusers.d that begins with m"
     assert len(set(numbers.values())) == len(numbers)
     assert all(number.isdecimal() and 500 <= int(number) < 970 for number in numbers.values())
 
