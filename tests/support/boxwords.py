@@ -43,9 +43,13 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 def in_log(pattern: str) -> str:
-    """Return the line that prints each piece of the custody log that matches, once; it looks twice, as a checkpoint moves records."""
-    look = f"grep -rahoE '{pattern}' /var/lib/custody/log 2>/dev/null"
-    return f"{{ {look}; sleep 1; {look}; }} | sort -u"
+    """Return the line that prints each piece of the custody log that matches, once, in the log's order.
+
+    It looks until two looks are alike, as a checkpoint moves records. A box's clock may go back at a start, so times tell no order.
+    """
+    files = "find tile/entries wal-* -type f 2>/dev/null | sort"
+    look = f"cd /var/lib/custody/log && {files} | xargs grep -ahoE '{pattern}' 2>/dev/null"
+    return f'until a=$({look}); sleep 1; [ "$a" = "$({look})" ]; do :; done; printf \'%s\\n\' "$a" | awk \'NF && !seen[$0]++\''
 
 
 def script(text: str) -> str:
