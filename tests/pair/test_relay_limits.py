@@ -214,6 +214,6 @@ def test_those_who_never_close_after_an_abort_do_not_use_up_the_descriptors(fold
             callers.append(relay.dial())
             callers[-1].send(RELEASE_RQ_PDU)
             assert abort_of(callers[-1]) == (0, 2)
-        until(lambda: len(os.listdir("/proc/self/fd")) <= before + len(callers) + 8, "all but eight are closed", 2)
+        until(lambda: len(os.listdir("/proc/self/fd")) <= before + len(callers) + 8, "all but eight are closed", 10)
         for caller in callers:
             caller.sock.close()

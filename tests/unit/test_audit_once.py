@@ -26,7 +26,8 @@ OLD, NEW = Side("A", "1.0.0"), Side("B", "2.0.0")
 
 
 def _config(folder: Path, audit: object = True) -> Any:
-    return SimpleNamespace(box=SimpleNamespace(name="ward", run_dir=folder, state=folder), audit=audit)
+    box = SimpleNamespace(name="ward", run_dir=folder, state=folder)
+    return SimpleNamespace(box=box, audit=audit, writer_socket=folder / "custody.sock")
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Collection
-from typing import Final
 
 from wardgate.custody import wire
+
+TYPE_CHECKING = False  # the master asks who its writer is, and does without `typing`
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Final
 
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _MAX_PACKETS: Final = 64  # unsent ones: a worker that does not read is dropped
