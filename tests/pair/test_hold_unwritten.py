@@ -49,7 +49,7 @@ def test_what_was_taken_is_not_sent_again_while_that_cannot_be_written_down(site
         until(lambda: third in pacs.asked, "the disk takes it again, and the next has its turn", 20)
         until(lambda: not held.entries(site.folder / "hold"), "all are gone", 20)
         assert pacs.asked == [first, second, third]
-        assert len(site.writer.stores()) == 3
+        until(lambda: len(site.writer.stores()) == 3, "its record too", 20)
 
 
 @pytest.mark.parametrize("what", ["write", "sync"])
