@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.disklayer import lay_under
 from wardgate.log import Log
 from wardgate.migration import disk, shown
 from wardgate.migration.areas import Area
@@ -339,7 +340,7 @@ class Cut:
 def operations(do: Callable[[], Any], patch: pytest.MonkeyPatch) -> int:
     counting = Cut(1 << 30)
     with patch.context() as context:
-        context.setattr(disk, "os", counting)
+        lay_under(context, counting)
         do()
     return counting.done
 
@@ -348,7 +349,7 @@ def cut_after(count: int, root: Path, steps: tuple[Step, ...], release: str, pat
     """The power goes after so many changes to the disk; at its end too, when there were fewer."""
     cut = Cut(count, random.Random(count), root)
     with patch.context() as context:
-        context.setattr(disk, "os", cut)
+        lay_under(context, cut)
         with contextlib.suppress(PowerCut):
             bring(root, steps, release)
             cut._tear()
@@ -443,7 +444,7 @@ def test_a_disk_without_room_is_found_before_anything_changes(folder: Path, monk
     for moment in range(200):
         root = area(folder / str(moment))
         with monkeypatch.context() as context:
-            context.setattr(disk, "os", NoRoom(moment))
+            lay_under(context, NoRoom(moment))
             try:
                 bring(root, UP_TO_TWO)
             except MigrationFailed:
@@ -457,7 +458,7 @@ def test_a_disk_without_room_is_found_before_anything_changes(folder: Path, monk
 
 def test_a_full_disk_does_not_keep_the_copies_from_being_put_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(root, UP_TO_TWO)
-    monkeypatch.setattr(disk, "os", NoRoom(0))
+    lay_under(monkeypatch, NoRoom(0))
     assert bring(root, ONLY_ONE).put_back == "2 > 1" and files(root) == BEFORE
 
 
@@ -468,7 +469,7 @@ def test_a_disk_that_fails_at_any_moment_leaves_old_or_new_or_is_mended_at_the_n
     for moment in range(200):
         root = area(folder / str(moment))
         with monkeypatch.context() as context:
-            context.setattr(disk, "os", NoRoom(moment, all_changes=True))
+            lay_under(context, NoRoom(moment, all_changes=True))
             try:
                 done = bring(root, UP_TO_TWO).moved
             except MigrationFailed:

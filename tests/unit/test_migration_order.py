@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from support.disklayer import lay_under
 from wardgate.log import Log
-from wardgate.migration import disk
 from wardgate.migration.areas import Area
 from wardgate.migration.journey import Journey
 from wardgate.migration.steps import Files, Step
@@ -82,7 +82,7 @@ def root(folder: Path) -> Path:
 def traced(root: Path, steps: tuple[Step, ...], patch: pytest.MonkeyPatch) -> list[str]:
     trace = Trace(root)
     with patch.context() as context:
-        context.setattr(disk, "os", trace)
+        lay_under(context, trace)
         Journey(Area.STATE, str(root), "2.0.0", Log("test")).bring(steps)
     assert OWN not in trace.unsynced
     return trace.seen

@@ -7,30 +7,13 @@ from typing import Any
 
 import pytest
 
+from support.plantconfig import BRIDGE, GATEWAY
 from wardgate.codes import Code
 from wardgate.policy import formats, load
 from wardgate.policy.formats import translate
 from wardgate.policy.mistakes import ConfigErrors
 
-FILE = """
-[box]
-name = "ward-ct1"
-[custody]
-log = "log"
-origin = "ward-ct1.example.org/custody"
-key = "custody.pem"
-[[link]]
-name = "ct1"
-sop_classes = ["*"]
-modality = { ae_titles = ["CT1"], addresses = ["192.0.2.10"], listen = ["192.0.2.1:104"], transport = "plain" }
-[[link.peer]]
-name = "pacs"
-ae_titles = ["PACS"]
-addresses = ["198.51.100.5"]
-connect = "198.51.100.5:104"
-transport = "plain"
-unsafe_allow_clear_hospital = true
-"""
+FILE = GATEWAY + BRIDGE
 
 
 def to_two(table: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import os
 import stat
 from typing import Final
 
+from wardgate.custody.files import sync_directory
+
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -82,11 +84,7 @@ def remove(path: str) -> None:
 
 def sync(folder: str) -> None:
     """Make the names in a folder durable. Raises `OSError`."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(folder)
 
 
 def clear(folder: str) -> None:
