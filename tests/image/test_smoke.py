@@ -111,9 +111,9 @@ def test_the_firewall_is_closed_but_for_the_policy(seen: Seen) -> None:
 
 
 def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
-    owners = {line.split()[0]: line for line in seen.said["processes"].splitlines()}
-    assert set(owners) == {"wardgate", "custody"} and "wardgate.hold.writer" in owners["custody"]
-    assert not any("hold.writer" in line for line in seen.said["processes"].splitlines() if line.startswith("wardgate "))
+    lines = [line.split(maxsplit=1) for line in seen.said["processes"].splitlines()]
+    assert {owner for owner, _ in lines} == {"wardgate", "custody"}
+    assert {owner for owner, command in lines if "wardgate.hold.writer" in command} == {"custody"}
 
 
 def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:
