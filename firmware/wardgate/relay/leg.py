@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
+from wardgate.relay import unsent
 from wardgate.relay.hasher import READ_BYTES, Buffers
 from wardgate.relay.legstate import Owner, Pause, Side, Source, State
 from wardgate.relay.loop import GONE, IN, OUT, Loop
@@ -56,7 +57,6 @@ class Leg:
         "other",
         "owner",
         "received",
-        "sent",
         "side",
         "sock",
         "state",
@@ -78,11 +78,10 @@ class Leg:
         self.carry = b""
         self.state = State.OPEN
         self.received = 0
-        self.sent = 0
         self.fed = False
         self._pause = 0
         self._turns: IsclChannel | None = None  # a channel whose peer has to answer before we may speak: it is read also while we pause
-        self._waiting: list[bytes | memoryview] = []  # one read of the other leg at most, in pieces
+        self._waiting: unsent.Unsent = []  # one read of the other leg at most, in pieces
         self._held = b""
         self._failed = False
         self._parting: Parting | None = None
@@ -271,7 +270,7 @@ class Leg:
             wire = b"".join((self._held, *wire)) if isinstance(wire, list) else self._held + wire
             self._held = b""
         if self._waiting:
-            self._keep(wire, 0)
+            unsent.keep(self._waiting, wire, 0)
             return
         try:
             if wire.__class__ is list:
@@ -283,9 +282,8 @@ class Leg:
         except OSError as error:
             self._fail(error)
             return
-        self.sent += sent
         if sent < size:
-            self._keep(wire, sent)
+            unsent.keep(self._waiting, wire, sent)
             if self.other is not None:
                 self.other.pause(Pause.OTHER_FULL)
             self._update()
@@ -450,29 +448,13 @@ class Leg:
         else:
             self.owner.lost(self, "closed by peer")
 
-    def _keep(self, wire: bytes | bytearray | memoryview | list[bytes], sent: int) -> None:
-        for piece in wire if isinstance(wire, list) else [wire]:
-            if sent >= len(piece):
-                sent -= len(piece)
-            else:
-                self._waiting.append(memoryview(bytes(piece))[sent:])
-                sent = 0
-
     def _drain(self) -> None:
-        waiting = self._waiting
         try:
-            while waiting:
-                piece = waiting[0]
-                sent = self.sock.send(piece)
-                self.sent += sent
-                if sent < len(piece):
-                    waiting[0] = memoryview(piece)[sent:]
-                    return
-                del waiting[0]
-        except BlockingIOError:
-            return
+            unsent.send(self._waiting, self.sock)
         except OSError as error:
             self._fail(error)
+            return
+        if self._waiting:
             return
         self._update()
         if self.other is not None and (self.channel is None or not self.channel.busy):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
+from wardgate.relay import unsent
 from wardgate.relay.loop import IN, OUT
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Parting:
         buffers: Buffers,
         sock: socket.socket,
         channel: Channel | None,
-        waiting: list[bytes | memoryview],
+        waiting: unsent.Unsent,
         over: Callable[[], None],
     ) -> None:
         """`waiting`: what was said and has not left yet. Begins at once."""
@@ -98,15 +99,7 @@ class Parting:
     def _drain(self) -> bool:
         """Send what waits, as far as the socket takes it; false when nobody takes it any more."""
         try:
-            while self._waiting:
-                piece = self._waiting[0]
-                sent = self._sock.send(piece)
-                if sent < len(piece):
-                    self._waiting[0] = memoryview(piece)[sent:]
-                    break
-                del self._waiting[0]
-        except BlockingIOError:
-            pass
+            unsent.send(self._waiting, self._sock)
         except OSError:
             self._over()
             return False
