@@ -1,18 +1,22 @@
-"""What a leg asks of the kernel: acknowledgements where the peer may wait for one, and one packet for the end of a connection."""
+"""A leg on a real connection: acknowledgements where the peer may wait for one, and how a connection ends, ours or the peer's."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from support import tlskit
 from wardgate.relay.hasher import Buffers
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
 from wardgate.relay.loop import IN
+from wardgate.transport.context import TlsContexts
+from wardgate.transport.tls import TlsChannel
 from wardgate.upperlayer.walker import Walker
 
 RELEASE_RQ = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
@@ -147,3 +151,40 @@ def test_last_words_go_with_the_end_of_the_connection_and_are_not_lost(bed: Bed,
     bed.leg.finish(close_notify=True)
     assert bed.sock.sent == [(8, socket.MSG_MORE)]
     assert bed.peer.recv(100) == b"farewell"
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def leaving(bed: Bed, request: pytest.FixtureRequest) -> TlsChannel:
+    """The channel of the peer, when the leg has the other end of it and `bed.told` tells what the leg's owner hears too."""
+    context = tlskit.peer_context(server=False, version=request.param)
+    bed.leg.channel, theirs = tlskit.shake(TlsContexts(tlskit.make_tls()).server(), context)
+    bed.leg.owner.lost = lambda _leg, reason: bed.told.append(reason.encode())  # type: ignore[method-assign]
+    return theirs
+
+
+def sealed(channel: TlsChannel) -> bytes:
+    wire = channel.seal(RELEASE_RQ)
+    assert isinstance(wire, bytes)
+    return wire
+
+
+def test_a_close_notify_that_comes_with_the_last_data_ends_the_leg(bed: Bed, leaving: TlsChannel) -> None:
+    bed.read(sealed(leaving) + leaving.close())
+    assert bed.told == [RELEASE_RQ, b"closed by peer"], "nothing else will come that could tell"
+
+
+def test_a_close_notify_that_comes_behind_the_last_data_ends_the_leg(bed: Bed, leaving: TlsChannel) -> None:
+    bed.read(sealed(leaving))
+    assert bed.told == [RELEASE_RQ]
+    bed.read(leaving.close())
+    assert bed.told == [RELEASE_RQ, b"closed by peer"]
+
+
+def test_a_close_notify_with_the_last_data_waits_as_long_as_the_leg_is_not_read(bed: Bed, leaving: TlsChannel) -> None:
+    assert bed.leg.walker is not None
+    follower: Any = SimpleNamespace(control=lambda _pdu: bed.leg.pause(Pause.RECORD))
+    bed.leg.walker.follow(follower)
+    bed.read(sealed(leaving) + leaving.close())
+    assert bed.told == [], "an answer to the last data may still wait for its record"
+    bed.leg.resume(Pause.RECORD)
+    assert bed.told == [b"closed by peer"]
