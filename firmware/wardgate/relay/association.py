@@ -123,7 +123,7 @@ class Association:
         self.gate.links[self.link.name].now += 1
         self.machines[Side.ACCEPTOR].handle(Event.TRANSPORT_INDICATION)
         assert self.opening is not None
-        self.opening.accepted()
+        self.opening.caller.accepted()
 
     def enter(self, phase: Phase, seconds: float) -> None:
         """Be in `phase` for at most `seconds`."""

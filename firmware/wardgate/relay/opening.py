@@ -1,4 +1,4 @@
-"""How an association comes to be: the caller's handshake, its A-ASSOCIATE-RQ, policy, the open entry, the called side.
+"""How an association comes to be: the caller (`caller`), its A-ASSOCIATE-RQ, policy, the open entry, the called side.
 
 When its turn has come (`openings`) two things go on at once: the open entry is made durable, and the other leg connects and shakes
 hands. The A-ASSOCIATE-RQ leaves the box when both are done. An association that proposes nothing that can be stored has no open entry.
@@ -18,18 +18,17 @@ from wardgate.edit.associate import leave_out
 from wardgate.policy.decide import Refuse
 from wardgate.policy.endpoint import Endpoint, parse_endpoint
 from wardgate.policy.model import Delivery, Direction, Transport
+from wardgate.relay.caller import Caller, warn
 from wardgate.relay.defects import code_of
 from wardgate.relay.flow import Flow
-from wardgate.relay.gate import direction_of, title_of
+from wardgate.relay.gate import title_of
 from wardgate.relay.instead import choices_of_a_report, choices_to_hold, take_over
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
-from wardgate.relay.loop import FEW_EVENTS, IN
 from wardgate.relay.openings import Standing
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
-from wardgate.transport.errors import PeerRefused
 from wardgate.transport.sniff import classify
 from wardgate.upperlayer.machine import Event
 from wardgate.upperlayer.pdu import AssociateRJ, AssociateRQ
@@ -55,9 +54,8 @@ class Opening:
     def __init__(self, association: Association) -> None:
         self._a = association
         self._gate = association.gate
-        self._handshakes: dict[Side, Handshake] = {}
-        self._identity: PeerIdentity | None = None  # of the caller
-        self._shown: Secured | None = None  # whose certificate the caller is shown
+        self.caller = Caller(association)
+        self._handshake: Handshake | None = None  # with the called side
         self._place: Place | None = None  # among those that are opened with the called side at once
         self._turn: Turn | None = None  # others wait for our handshake
         self._calling = self._called = ""
@@ -69,54 +67,7 @@ class Opening:
         self._passed_on = False  # the A-ASSOCIATE-RQ has left the box
         self._choices: list[Choice] | None = None  # what the box answers itself, when it is to hold
 
-    # --- the caller
-
-    def accepted(self) -> None:
-        """A connection came in on a port that has one declared transport."""
-        a = self._a
-        a.acceptor.listens = True
-        secure = self._gate.party(a.link, a.caller)
-        if secure is None:
-            a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
-            self._watch(State.OPEN)
-            return
-        parties = [party for party in (self._gate.party(*caller) for caller in a.callers) if party is not None]
-        shown = next((party for party in parties if party.out is None), None)
-        if shown is None:  # no key to shake hands with, so no association can exist
-            assert secure.out is not None
-            self._refuse_connection(secure.out.code, a.acceptor, None, detail=secure.out.detail)
-            return
-        self._shown = shown
-        parties.remove(shown)
-        parties.insert(0, shown)  # its token is the one that the handshake waits for
-        a.enter(Phase.SHAKING, self._gate.limits.handshake_seconds)
-        a.acceptor.channel = shown.server_channel(self._gate.many)
-        handshake = Handshake(self._gate, a.acceptor, parties, (), self._caller_shaken)
-        self._handshakes[Side.ACCEPTOR] = handshake
-        if a.caller.transport is Transport.ISCL:  # there the acceptor speaks first
-            a.acceptor.watch(State.HANDSHAKE)
-            handshake.start()
-        else:
-            self._watch(State.HANDSHAKE)
-
-    def _watch(self, state: State) -> None:
-        """Wait for the caller's first bytes. Mostly they came right behind its connection."""
-        acceptor = self._a.acceptor
-        acceptor.watch(state)
-        if self._gate.loop.ready <= FEW_EVENTS:  # else others come first
-            acceptor.ready(IN)
-
-    def _caller_shaken(self, identity: PeerIdentity | None, error: Exception | None) -> None:
-        a = self._a
-        if identity is None:
-            self._refuse_connection(code_of(error), a.acceptor, error)
-            return
-        self._identity = identity
-        self._warn(identity)
-        a.enter(Phase.REQUEST, self._gate.limits.associate_seconds)
-        self._handshakes[Side.ACCEPTOR].take_early_data()
-
-    # --- its request
+    # --- the request
 
     def requested(self, rq: AssociateRQ, read: Read, pdu: bytes) -> None:
         """A whole A-ASSOCIATE-RQ came (AE-6 done): decide, then reach the called side."""
@@ -130,7 +81,7 @@ class Opening:
         if gate.draining:
             self._reject(Code.DRAIN_CUT, RejectResult.TRANSIENT, RejectCause.TEMPORARY_CONGESTION)
             return
-        self._choose_caller(calling)
+        self.caller.choose(calling)
         decision = read.decide(a.link, a.direction, a.caller)
         if isinstance(decision, Refuse):
             gate.event(decision.code, a.titles, link=a.link.name, at=a.acceptor.address)
@@ -145,7 +96,7 @@ class Opening:
             if secure is not None and secure.out is not None:
                 self._unreachable(secure.out.code, secure.out.detail)
                 return
-        if not self._caller_bound(calling):
+        if not self.caller.bound(calling):
             return
         a.callee = decision.peer
         a.left_out = decision.refused_context_ids
@@ -162,46 +113,6 @@ class Opening:
             self._choices = choices_of_a_report(a)
         # A box that holds may have to answer in the other's place, and knows what it says by its ledger.
         self._open(calling, called, records=read.may_store or a.link.delivery is not Delivery.RELAY)
-
-    def _choose_caller(self, calling: str) -> None:
-        """Several parties may call at this port from this address: take the one that has the AE title.
-
-        No party has it: one that the certificate is good for, so that nobody is judged by the policy of another.
-        """
-        a = self._a
-        shaken = self._handshakes.get(Side.ACCEPTOR)
-        found = next((one for wanted in (calling, "*") for one in a.callers if wanted in one[1].ae_titles), None)
-        if found is None and shaken is not None:
-            found = next((one for one in a.callers if self._gate.party(*one) in shaken.passed), None)
-        if found is None:
-            return
-        link, party = found
-        if link is not a.link:
-            self._gate.links[a.link.name].now -= 1
-            self._gate.links[link.name].now += 1
-        a.link, a.caller = link, party
-        a.direction = direction_of(party)
-
-    def _caller_bound(self, calling: str) -> bool:
-        """Is the caller's certificate bound to the AE title it uses, its chain to the root named for that?"""
-        a = self._a
-        secure = self._gate.party(a.link, a.caller)
-        if secure is None or self._identity is None:
-            return True
-        try:
-            identity = self._handshakes[Side.ACCEPTOR].passed.get(secure)
-            if identity is None:
-                raise PeerRefused(Code.CERTIFICATE_WRONG_AE, f"the certificate is not good for {a.caller.name}")
-            if identity is not self._identity:  # of the party that it was not told from until now
-                self._identity = identity
-                self._warn(identity)
-            secure.checker.check_ae(identity, a.caller, title_of(a.caller, calling))
-        except Exception as error:
-            self._gate.event(code_of(error), a.titles, link=a.link.name, at=a.acceptor.address, detail=error)
-            pdu = AssociateRJ.of(RejectResult.PERMANENT, RejectCause.CALLING_AE_NOT_RECOGNIZED).encode()
-            a.reject(pdu, str(code_of(error)))
-            return False
-        return True
 
     # --- our turn; then open entry and called side, at once
 
@@ -226,7 +137,7 @@ class Opening:
         if not self._records:
             self._entry_durable = True
             return
-        acceptor = _scope_of(self._calling, a.acceptor, self._identity)
+        acceptor = _scope_of(self._calling, a.acceptor, self.caller.identity)
         requestor = LegScope(self._called, address)
         self._scope = Scope(self._gate.config.box.name, a.link.name, a.direction._value_, os.urandom(16), acceptor, requestor)
         a.ledger = Ledger(self._gate, self._scope)
@@ -313,9 +224,8 @@ class Opening:
             return  # ended while it waited
         a.enter(Phase.OPENING, self._gate.limits.handshake_seconds)
         leg.channel, kept_chain = secure.client_channel(self._gate.many)
-        handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
-        self._handshakes[Side.REQUESTOR] = handshake
-        handshake.start()
+        self._handshake = Handshake(self._gate, leg, [secure], kept_chain, self._called_shaken)
+        self._handshake.start()
 
     def handshake_bytes(self, leg: Leg, data: bytes) -> None:
         """Bytes of a handshake; the first ones may tell that the peer does not speak TLS at all."""
@@ -327,7 +237,7 @@ class Opening:
             if code is not None and code is not Code.SILENT_CLIENT:
                 self._failed(leg, code, None)
                 return
-        handshake = self._handshakes.get(leg.side)
+        handshake = self.caller.handshake if leg is self._a.acceptor else self._handshake
         if handshake is None:  # it waits for its turn, and a TLS server says nothing first
             self._failed(leg, Code.TLS_PEER_NOT_TLS, None)
             return
@@ -355,13 +265,8 @@ class Opening:
             self._scope.set_requestor(_scope_of(self._called, a.requestor, identity))
         a.requestor.pause(Pause.EARLY)
         self._other_ready = True
-        self._warn(identity)
+        warn(a, identity)
         self._go()
-
-    def _warn(self, identity: PeerIdentity | None) -> None:
-        """Say what the judgement of a certificate let pass."""
-        for code in identity.warnings if identity is not None else ():
-            self._gate.event(code, self._a.titles or self._a.host, link=self._a.link.name)
 
     def _entry_answered(self, status: Status) -> None:
         a = self._a
@@ -390,20 +295,19 @@ class Opening:
         a.requestor.resume(Pause.EARLY)
         a.requestor.send(self._request)
         self._request = b""
-        handshake = self._handshakes.get(Side.REQUESTOR)
-        if handshake is not None:
-            handshake.take_early_data()
+        if self._handshake is not None:
+            self._handshake.take_early_data()
 
     def forget(self) -> None:
         """Let go of the handshakes, which hold this in turn, and of those that wait for ours, or for our place."""
         self._leave_place()
-        self._a.acceptor.listens = False
+        self.caller.forget()
         if self._a.requestor is not None:
             self._a.requestor.listens = False
         if self._turn is not None:
             leg, turn, self._turn = self._a.requestor, self._turn, None
             turn.over(leg.channel if leg is not None and self._passed_on else None)
-        self._handshakes.clear()
+        self._handshake = None
         self._request = b""
 
     # --- what goes wrong
@@ -414,7 +318,7 @@ class Opening:
         if a.phase in (Phase.SHAKING, Phase.REQUEST):
             if not a.acceptor.received:
                 code = Code.SILENT_CLIENT
-            self._refuse_connection(code, a.acceptor, None)
+            self.caller.refuse(code)
         elif self._place is not None and self._place.standing is Standing.WAITING:
             self._unreachable(Code.TURN_LATE, "")
         elif a.phase is Phase.OPENING and self._choices is None and a.requestor is not None and a.requestor.state is State.HANDSHAKE:
@@ -430,7 +334,7 @@ class Opening:
         a = self._a
         if leg is a.acceptor:
             if leg.state is State.HANDSHAKE and leg.received:
-                self._refuse_connection(leg.ended_early_code, leg, None)
+                self.caller.refuse(leg.ended_early_code)
             elif leg.received:
                 a.fail(Code.LEG_LOST, leg, detail=reason)
             else:  # a port check: connected, said nothing, left
@@ -457,7 +361,7 @@ class Opening:
 
     def _failed(self, leg: Leg, code: Code, error: Exception | None) -> None:
         if leg is self._a.acceptor:
-            self._refuse_connection(code, leg, error)
+            self.caller.refuse(code, error)
         else:
             self._unreachable(code, str(error or ""))
 
@@ -467,21 +371,12 @@ class Opening:
         out = secure.out
         assert out is not None
         if a.phase in (Phase.SHAKING, Phase.REQUEST):
-            if secure is self._shown:
-                self._refuse_connection(out.code, a.acceptor, None, detail=out.detail)
+            if secure is self.caller.shown:
+                self.caller.refuse(out.code, detail=out.detail)
         elif a.phase is Phase.OPENING or (late and a.phase is Phase.ANSWER):
             callee = self._gate.party(a.link, a.callee) if a.callee is not None else None
-            if secure in (callee, self._shown):
+            if secure in (callee, self.caller.shown):
                 self._unreachable(out.code, out.detail)
-
-    def _refuse_connection(self, code: Code, leg: Leg, error: Exception | None, detail: str = "") -> None:
-        """The caller is closed before any A-ASSOCIATE was answered."""
-        a = self._a
-        told = {"detail": error or detail} if error is not None or detail else {}
-        self._gate.event(code, a.host, link=a.link.name, at=leg.address, **told)
-        self._gate.links[a.link.name].refused += 1
-        leg.finish(close_notify=False)
-        a.over(str(code))
 
     def _unreachable(self, code: Code, detail: str) -> None:
         """The called side cannot be had: A-ASSOCIATE-RJ to the caller, transient, provider, temporary congestion (PS3.8 9.3.4)."""
