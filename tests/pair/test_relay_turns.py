@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from support.relaykit import Relay, until
 from support.tlskit import make_tls
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, Wire, associate_ac, associate_rq, pdu, readable
+from wardgate.codes import Code
 from wardgate.custody.wire import Op, Status
 from wardgate.policy.model import Role
 from wardgate.relay import openings
@@ -23,6 +25,15 @@ def patience(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     """But where that is looked at, an opening on a busy machine is not slow."""
     if "slow" not in request.node.name:
         monkeypatch.setattr(openings, "SLOW_SECONDS", 60.0)
+
+
+class Unreachable:
+    """Sockets of a box that has no route."""
+
+    waits = False
+
+    def connect(self, _target: object) -> socket.socket:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
 
 
 class Ward:
@@ -65,6 +76,12 @@ def request(number: int) -> bytes:
 
 def number_of(rq: bytes) -> int:
     return next(number for number in range(100) if rq == request(number))
+
+
+def said_at(capsys: pytest.CaptureFixture[str], code: Code) -> list[str]:
+    """Return the address in each line of the log with `code`."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if f" {code} " in line]
+    return [line.partition(" at=")[2].partition(" ")[0] for line in lines]
 
 
 @pytest.fixture
@@ -187,7 +204,7 @@ def test_who_gets_no_open_entry_lets_the_next_one_go(ward: Ward) -> None:
     assert "CUSTODY_REFUSED" in ward.relay.codes()
 
 
-def test_whose_turn_does_not_come_in_time_is_rejected_and_the_log_says_why(folder: Path) -> None:
+def test_whose_turn_does_not_come_in_time_is_rejected_and_the_log_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Relay(folder, openings_per_peer=1, handshake_seconds=1, associate_seconds=20) as relay:
         ward = Ward(relay)
         ward.ask(2)
@@ -195,6 +212,7 @@ def test_whose_turn_does_not_come_in_time_is_rejected_and_the_log_says_why(folde
         kind, body = ward.callers[1].read()
         assert (kind, *body[1:4]) == (ASSOCIATE_RJ, 2, 3, 1), "transient, provider, temporary congestion: PS3.8 9.3.4"
         assert "TURN_LATE" in relay.codes()
+        assert said_at(capsys, Code.TURN_LATE) == [f"127.0.0.1:{relay._called[Role.PEER].getsockname()[1]}"], "whom to look at"
         assert relay.gate.openings.waiting == 0
         ward.answer(0, 0)
         assert len(relay.writer.ops(Op.OPEN)) == 1, "nothing was begun for it that the log would have to know"
@@ -202,17 +220,29 @@ def test_whose_turn_does_not_come_in_time_is_rejected_and_the_log_says_why(folde
         relay.settled()
 
 
-def test_who_waits_when_the_called_side_refuses_connections_is_told_so(folder: Path) -> None:
+def test_who_waits_when_the_called_side_refuses_connections_is_told_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Relay(folder, openings_per_peer=1) as relay:
         ward = Ward(relay)
         ward.ask(1)
         assert ward.reached() == [0]
         ward.ask(3)
+        at = f"127.0.0.1:{relay._called[Role.PEER].getsockname()[1]}"
         relay.stop_listening()
         ward.peers[0].sock.close()
         for caller in ward.callers:
             assert caller.read()[0] == ASSOCIATE_RJ
+        assert said_at(capsys, Code.CONNECT_FAILED) == [at] * 3
         assert not relay.gate.openings._doors
+        ward.close()
+
+
+def test_a_called_side_for_which_there_is_no_socket_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Relay(folder) as relay:
+        relay.gate.sockets = Unreachable()  # type: ignore[assignment]
+        ward = Ward(relay)
+        ward.ask(1)
+        assert ward.callers[0].read()[0] == ASSOCIATE_RJ
+        assert said_at(capsys, Code.CONNECT_FAILED) == [f"127.0.0.1:{relay._called[Role.PEER].getsockname()[1]}"]
         ward.close()
 
 

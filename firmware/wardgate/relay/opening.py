@@ -59,6 +59,7 @@ class Opening:
         self._place: Place | None = None  # among those that are opened with the called side at once
         self._turn: Turn | None = None  # others wait for our handshake
         self._calling = self._called = ""
+        self._at = ""  # the address of the called side, once it is known
         self._records = False  # there is an open entry
         self._request = b""  # the A-ASSOCIATE-RQ as it will leave
         self._entry_durable = False
@@ -127,6 +128,7 @@ class Opening:
             self._hold()
             return
         target = self._target(a.callee.connect)
+        self._at = target.text
         a.enter(Phase.OPENING, gate.limits.handshake_seconds)
         self._place = gate.openings.place((a.link.name, target.text), lambda: self._connect(target))
         self._place.ask()
@@ -382,8 +384,8 @@ class Opening:
         """The called side cannot be had: A-ASSOCIATE-RJ to the caller, transient, provider, temporary congestion (PS3.8 9.3.4)."""
         a = self._a
         self._leave_place()
-        at = a.requestor.address if a.requestor is not None else ""
-        self._gate.event(code, a.titles, link=a.link.name, at=at, **({"detail": detail} if detail else {}))
+        told = {name: value for name, value in (("at", self._at), ("detail", detail)) if value}
+        self._gate.event(code, a.titles, link=a.link.name, **told)
         if a.requestor is not None:
             a.requestor.finish(close_notify=False)
         away = not self._passed_on and code.value.number // 100 != KEYS_CODES  # the called side, not our own card
