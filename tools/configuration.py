@@ -17,7 +17,7 @@ One TOML file. `wardgate check -c FILE` names every mistake with its place, what
 `wardgate run` refuses a file with a mistake. After a change: `wardgate check`, then SIGHUP. A running gateway keeps its old
 configuration when the new one has a mistake. Relative paths count from the folder of the file.
 Changes of `[custody]`, `box.name`, `box.run_dir`, `plant.ports`, `plant.socket`, of a queue's `directory` and `key`,
-and of `keys.socket` while a key is in a token need a restart.
+of `audit.socket`, and of `keys.socket` while a key is in a token need a restart.
 
 `format = 1`, before all tables, says which form the file has; without it, 1. A release with a newer form translates an older one as it
 reads it, and never writes the file: the release in the other slot reads it too (docs/update.md, *Migrations*).

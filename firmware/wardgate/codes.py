@@ -1775,7 +1775,7 @@ class Code(Enum):
         959, Side.BOX, Level.WARN, "the supervisor had no room for events while nobody took them", "look why its link was away"
     )
 
-    # 96x audit (PS3.15 A.5 to A.7)
+    # 96x, 97x audit (PS3.15 A.5 to A.7)
     AUDIT_STARTED = _row(960, Side.BOX, Level.INFO, "the audit sender serves", "nothing")
     AUDIT_SENDER_DIED = _row(
         961, Side.BOX, Level.ERROR, "the audit sender died; another takes its place", "report it with the lines above it"
@@ -1815,6 +1815,10 @@ class Code(Enum):
     AUDIT_LOCKED = _row(968, Side.BOX, Level.WARN, "another audit sender has the spool; this one waits for it", "nothing, unless it stays")
     AUDIT_EVENT_REFUSED = _row(
         969, Side.BOX, Level.ERROR, "an audit event is malformed and is not sent", "report it: a defect of its emitter"
+    )
+
+    AUDIT_STRANGER = _row(
+        970, Side.BOX, Level.ERROR, "a process of another user called the audit sender and was turned away", "find that process"
     )
 
     # 98x migrations

@@ -12,7 +12,7 @@ from support.auditkit import audit_table, told
 from support.bench import Bench
 from support.processes import alive, free_port, until
 from support.rsyslog import Rsyslog
-from wardgate.audit.outbox import Outbox
+from wardgate.audit.outbox import NAME, Outbox
 from wardgate.codes import Code
 
 pytestmark = pytest.mark.skipif(not peers.have("rsyslogd", "storescp", "storescu", "echoscu"), reason="rsyslog or DCMTK is not installed")
@@ -41,7 +41,7 @@ def test_a_sender_killed_again_and_again_loses_nothing_that_it_had_kept(bench: B
         bench.plan.more = audit_table(bench.folder, bench.pki, [repository.port])
         bench.start()
         until(lambda: bench.box.audit_senders(), "the sender")
-        outbox = Outbox(bench.plan.run_dir, "test")
+        outbox = Outbox(bench.plan.run_dir / NAME, "test")
         for turn in range(3):
             say(outbox, 100 * turn, 100)
             (pid,) = bench.box.audit_senders()
@@ -63,7 +63,7 @@ def test_a_master_killed_leaves_its_spool_to_the_next_one(bench: Bench) -> None:
         bench.start()
         until(lambda: "1 delivered" in bench.box.status().stdout, "the start is delivered")
         repository.stop()
-        say(Outbox(bench.plan.run_dir, "test"), 0, 5)
+        say(Outbox(bench.plan.run_dir / NAME, "test"), 0, 5)
         old = [pid for pid in bench.box.family() if pid != bench.box.master]
         os.kill(bench.box.master, signal.SIGKILL)
         bench.box.start()
@@ -82,7 +82,7 @@ def test_a_full_spool_drops_the_oldest_counts_them_and_says_so(bench: Bench) -> 
         bench.plan.more = audit_table(bench.folder, bench.pki, [away.port, there.port], spool_mebibytes=4)
         bench.start()
         until(lambda: bench.box.audit_senders(), "the sender")
-        outbox = Outbox(bench.plan.run_dir, "test")
+        outbox = Outbox(bench.plan.run_dir / NAME, "test")
         count = 4000  # some 7 MiB
         for first in range(0, count, 500):
             say(outbox, first, 500)

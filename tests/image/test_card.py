@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from support import boxwords, datasets, imagekit, qemubox
+from support.auditkit import told
 from support.boxsite import Site
 from support.card import CardFile
 from support.cardbench import LABEL, uri
 from support.datasets import Sample
+from support.processes import free_port
 from support.qemubox import QemuBox
+from support.rsyslog import Rsyslog
 from support.tokenkit import need_provider
 from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
@@ -23,13 +26,15 @@ from wardtools.pki import Pki
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 SIZE = "sed -n 2p /var/lib/custody/log/checkpoint"
-# A box whose gateway kept the log, as the way back leaves it (docs/custody.md): the next start hands it over.
+# A box whose gateway kept log and spool, as the way back leaves it (docs/custody.md): the next start hands them over.
 AS_BEFORE = (
-    "systemctl stop wardgate wardgate-custody && mv /vault/custody/log /vault/wardgate/custody"
-    " && chown -hR wardgate:wardgate /vault/wardgate/custody && systemctl start wardgate"
+    "systemctl stop wardgate wardgate-custody wardgate-audit && mv /vault/custody/log /vault/wardgate/custody"
+    " && mv /vault/audit/spool /vault/wardgate/audit && chown -hR wardgate:wardgate /vault/wardgate/custody /vault/wardgate/audit"
+    " && systemctl start wardgate"
 )
 MOVED = (
-    "stat -c '%U %G %a %n' /var/lib/custody/log /var/lib/custody/log/vkey /vault/wardgate/custody /vault/wardgate/hold; ls /vault/custody"
+    "stat -c '%U %G %a %n' /var/lib/custody/log /var/lib/custody/log/vkey /vault/wardgate/custody /vault/wardgate/hold"
+    " /var/lib/audit/spool /var/lib/audit/spool/marks.json; ls /vault/custody; ls /vault/audit; test -e /vault/wardgate/audit || echo gone"
 )
 # Which keys may be used, and whether the last one signs.
 ASK = """
@@ -60,6 +65,9 @@ class Seen:
     pcscd: str = ""
     checkpoint: str = ""
     asked: str = ""
+    asked_by_audit: str = ""
+    told: list[str] = field(default_factory=list)
+    told_later: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     moved: str = ""
 
@@ -96,7 +104,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     need_provider()
     folder: Path = tmp_path_factory.mktemp("card")
     card = CardFile(folder / "card", serial=bytes.fromhex("00c0ffee00000001"), label="ward-ct1")
-    site = Site(folder, pki, card=card)
+    site = Site(folder, pki, card=card, repository=free_port())
+    repository = Rsyslog(folder / "arr", pki, site.repository)
     reader = Reader(folder, card)
     samples = datasets.generate(folder / "study", 3, rows=64)
     made = Seen([datasets.data_set(sample.path.read_bytes()) for sample in samples])
@@ -107,7 +116,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
         made.sent.append(site.store(sample).stdout)
         made.arrived.append([datasets.data_set(path.read_bytes()) for path in site.delivered()])
 
+    def ask(account: str) -> str:
+        return box.run(boxwords.as_account(account, f"{boxwords.script(ASK)} '{uri(1)}' '{uri(4)}'"))[1]
+
     site.open_pacs()
+    repository.start()
     try:
         with qemubox.powered(site.box(folder, site.disk(imagekit.build("1.0.0")), reader.devices)) as box:
             reader.insert(box)
@@ -121,16 +134,23 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
             time.sleep(3)  # a checkpoint is signed
             made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]
             made.checkpoint = box.run("head -c 4096 /var/lib/custody/log/checkpoint")[1]
-            made.asked = box.run(boxwords.as_account("wardgate", f"{boxwords.script(ASK)} '{uri(1)}' '{uri(4)}'"))[1]
+            made.asked, made.asked_by_audit = ask("wardgate"), ask("audit")
+            box.until(f"{STATUS} | grep -q 'arr at .* 0 waiting'", SECONDS)
             made.sizes.append(int(box.ask(SIZE)))
+            repository.stop()
             box.ask(AS_BEFORE, SECONDS)
+            made.told = repository.lines()
+            repository.start()
             box.until(f"{STATUS} | grep -q 'token {LABEL}: present'", SECONDS)
             made.sent.append(site.store(samples[0]).stdout)
             time.sleep(3)
             made.sizes.append(int(box.ask(SIZE)))
             made.moved = box.run(MOVED)[1]
+            box.until(f"{STATUS} | grep -q 'arr at .* 0 waiting'", SECONDS)
+            made.told_later = repository.lines()[len(made.told) :]
             made.journal = box.journal()
     finally:
+        repository.stop()
         site.close_pacs()
     return made
 
@@ -157,12 +177,27 @@ def test_the_gateway_has_no_signature_with_the_key_of_the_log(seen: Seen) -> Non
     assert seen.asked.split() == ["DONE", "WG733", "WG733"], seen.asked
 
 
+def test_the_audit_sender_has_its_own_grant_and_no_signature_of_the_log(seen: Seen) -> None:
+    assert seen.asked_by_audit.split() == ["DONE", "WG733", "WG733"], seen.asked_by_audit
+    codes = {told(line).details.get("Failure Code", "") for line in seen.told}
+    assert {"WG740", "WG748"} <= codes, f"the card was out, and is back: {codes}"
+
+
+def test_what_the_gateway_had_spooled_is_sent_after_the_spool_was_handed_over(seen: Seen) -> None:
+    kinds = [told(line).types[0] for line in seen.told_later]
+    assert kinds.index("110121") < kinds.index("110120"), kinds
+
+
 def test_a_log_that_the_gateway_kept_is_handed_over_and_goes_on(seen: Seen) -> None:
     assert seen.moved.splitlines() == [
         "custody custody 750 /var/lib/custody/log",
         "custody custody 640 /var/lib/custody/log/vkey",
         "root root 640 /vault/wardgate/custody",
         "wardgate custody 2750 /vault/wardgate/hold",
+        "audit audit 700 /var/lib/audit/spool",
+        "audit audit 600 /var/lib/audit/spool/marks.json",
         "log",
+        "spool",
+        "gone",
     ], f"{seen.moved}\n{seen.journal}"
     assert seen.sizes[1] > seen.sizes[0], f"{seen.sent[-1]}\n{seen.journal}"

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from support import boxwords, datasets, imagekit, qemubox
+from support.auditkit import told
 from support.boxsite import Site
 from support.datasets import Sample
+from support.processes import free_port
+from support.rsyslog import Rsyslog
 from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
@@ -19,10 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 SECURE_BOOT = 'python3 -c \'import glob; print(open(glob.glob("/sys/firmware/efi/efivars/SecureBoot-*")[0], "rb").read()[4])\''
 # As the gateway's account: reads the log, may neither write, nor remove, nor have its key.
 WRITE = "cd /var/lib/custody/log && grep -q . vkey && echo READ; (: >x) 2>&1; (: >>checkpoint) 2>&1; cat /etc/wardgate/log.pem 2>&1; true"
+# As the gateway's account: neither the spool, nor the key under which messages go out.
+SPOOL = "ls /var/lib/audit 2>&1; cat /vault/audit/spool/marks.json 2>&1; cat /etc/wardgate/audit.key 2>&1; true"
+STATUS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
 LOOKS = {
     "failed": "systemctl --failed --plain --no-legend",
-    "units": "systemctl is-active wardgate wardgate-custody wardkeys wardgate-firewall wardgate-ports wardgate-update efi.mount"
-    " | tr '\\n' ' '",
+    "units": "systemctl is-active wardgate wardgate-custody wardgate-audit wardkeys wardgate-firewall wardgate-ports wardgate-update"
+    " efi.mount | tr '\\n' ' '",
     "sockets": "ss -H -lntu",
     "rules": "nft list table inet box",
     "processes": f"{boxwords.PROCESSES} | grep -E 'python3 .*-m war[d]'",
@@ -40,6 +46,9 @@ LOOKS = {
     "rauc": boxwords.as_account("nobody", "rauc status 2>&1; true"),
     "log": boxwords.as_account("wardgate", f"sh -c '{WRITE}'"),
     "stranger": boxwords.as_account("wardadmin", "sh -c 'cat /var/lib/custody/log/vkey 2>&1 && echo READ; true'"),
+    "spool": boxwords.as_account("wardgate", f"sh -c '{SPOOL}'"),
+    "kept": "stat -c '%U %G %a' /var/lib/audit/spool /run/wardgate-audit/audit.sock",
+    "status": STATUS,
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
 }
 
@@ -54,6 +63,7 @@ class Seen:
     sent: str = ""
     samples: list[Sample] = field(default_factory=list)
     arrived: list[bytes] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +72,28 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     imagekit.need_tools()
     folder: Path = tmp_path_factory.mktemp("smoke")
     image = imagekit.build("1.0.0")
-    site = Site(folder, pki)
+    site = Site(folder, pki, repository=free_port())
+    repository = Rsyslog(folder / "arr", pki, site.repository)
     disk = site.disk(image)
     made = Seen(filesystem=image.filesystem)
     site.open_pacs()
+    repository.start()
     try:
         began = time.monotonic()
         with qemubox.powered(site.box(folder, disk)) as box:
             box.wait_shell()
             box.ask("systemctl start wardgate", qemubox.BOOT_SECONDS)  # waits for its start; to ask again and again would slow it
             made.seconds = time.monotonic() - began
+            box.until(f"{STATUS} | grep -qE 'arr at .*[1-9][0-9]* delivered'", 300)
             made.said["serves"] = box.ask("ss -H -ltn")
             box.until("systemctl is-active -q wardgate-update", 300)
             made.samples = datasets.generate(folder / "study", 2, rows=64)
             made.sent = site.store(*made.samples).stdout
             made.arrived = [path.read_bytes() for path in site.delivered()]
             made.said |= {name: box.run(command)[1].strip() for name, command in LOOKS.items()}
+        made.told = repository.lines()
     finally:
+        repository.stop()
         site.close_pacs()
     print(f"service after {made.seconds:.1f} s")
     return made
@@ -91,7 +106,7 @@ def test_a_gateway_that_has_started_serves(seen: Seen) -> None:
 
 def test_every_service_of_ours_is_active_and_no_unit_failed(seen: Seen) -> None:
     assert seen.said["failed"] == "", seen.said["journal"]
-    assert seen.said["units"].split() == ["active", "active", "inactive", *["active"] * 4], "no keys.toml: no key service"
+    assert seen.said["units"].split() == ["active", "active", "active", "inactive", *["active"] * 4], "no keys.toml: no key service"
 
 
 def test_an_instance_that_comes_in_clear_arrives_under_tls(seen: Seen) -> None:
@@ -112,8 +127,20 @@ def test_the_firewall_is_closed_but_for_the_policy(seen: Seen) -> None:
 
 def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
     lines = [line.split(maxsplit=1) for line in seen.said["processes"].splitlines()]
-    assert {owner for owner, _ in lines} == {"wardgate", "custody"}
+    assert {owner for owner, _ in lines} == {"wardgate", "custody", "audit"}
     assert {owner for owner, command in lines if "wardgate.hold.writer" in command} == {"custody"}
+    assert {owner for owner, command in lines if "wardgate.audit" in command} == {"audit"}
+
+
+def test_the_gateways_account_reads_neither_the_audit_spool_nor_its_key(seen: Seen) -> None:
+    assert seen.said["spool"].count("Permission denied") == 3, seen.said["spool"]
+    assert seen.said["kept"].split("\n") == ["audit audit 700", "audit audit 660"]
+
+
+def test_the_audit_repository_is_told_of_the_start(seen: Seen) -> None:
+    first = told(seen.told[0])
+    assert (first.event, first.types, first.host) == ("110100", ["110120"], "ward-test"), seen.told
+    assert "audit sender: pid " in seen.said["status"] and "AUDIT" not in seen.said["status"], seen.said["status"]
 
 
 def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:

@@ -45,7 +45,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
         *("wardgate", "wardkeys", "wardgate-firewall", "wardgate-ports", "wardgate-netd", "wardgate-management"),
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
         *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
-        *("wardgate-custody", "wardgate-custody-prune", "wardgate-custody-witness"),
+        *("wardgate-custody", "wardgate-custody-prune", "wardgate-custody-witness", "wardgate-audit", "wardgate-audit-handover"),
         *("wardgate-supervisor", "wardgate-migrate", "wardgate-migrate-vault"),
     }
 
@@ -70,7 +70,7 @@ def test_no_command_of_a_service_mounts(path: Path) -> None:
 def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
     service = read_unit(path)["Service"]
     for line in [*service["ExecStart"], *service.get("ExecReload", []), *service.get("ExecCondition", [])]:
-        words = line.split()
+        words = line.removeprefix("+").split()
         assert words[0] in PROGRAMS
         if words[0].endswith("python3"):
             name = words[words.index("-m") + 1].replace(".", "/")
@@ -143,18 +143,41 @@ def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records()
     writer = read_unit(UNITS / "wardgate-custody.service")
     assert "PrivateUsers" not in writer["Service"] and writer["Service"]["RestrictAddressFamilies"] == ["AF_UNIX"]
     assert "wardgate.service" in writer["Unit"]["Before"][0].split()
-    gateway = read_unit(UNITS / "wardgate.service")["Unit"]
-    assert "wardgate-custody.service" in gateway["Wants"][0].split() and "wardgate-custody.service" in gateway["After"][0].split()
-    for path in services():
-        service = read_unit(path)["Service"]
-        custody = path.stem.startswith("wardgate-custody")
-        assert (service["User"] == ["custody"]) == custody
-        groups = [name for line in service.get("SupplementaryGroups", []) for name in line.split()]
-        assert "custody" not in groups, "the gateway is in it by the accounts, nobody else is"
-    members = [line for line in (OVERLAY / "usr/lib/sysusers.d/wardgate.conf").read_text().splitlines() if line.startswith("m ")]
-    assert members == ["m wardgate custody"]
+    assert members_of("custody") == ["wardgate"]
     mount = read_unit(UNITS / "var-lib-custody.mount")["Mount"]
     assert mount["What"] == ["/vault/custody"], "not below a directory of the gateway"
+
+
+def members_of(account: str) -> list[str]:
+    """Who is in its group, by the accounts or by a unit, besides its own units."""
+    declared = (OVERLAY / "usr/lib/sysusers.d/wardgate.conf").read_text().splitlines()
+    found = [line.split()[1] for line in declared if line.startswith("m ") and line.split()[2] == account]
+    for path in services():
+        service = read_unit(path)["Service"]
+        assert (service["User"] == [account]) == path.stem.startswith(f"wardgate-{account}")
+        found += [path.stem for line in service.get("SupplementaryGroups", []) if account in line.split()]
+    return found
+
+
+def test_only_the_audit_account_has_the_spool_and_it_sees_who_gives_events() -> None:
+    sender = read_unit(UNITS / "wardgate-audit.service")["Service"]
+    assert "PrivateUsers" not in sender and sender["StateDirectoryMode"] == ["0700"] and sender["UMask"] == ["0077"]
+    assert sender["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6"] and "PrivateNetwork" not in sender
+    assert members_of("audit") == ["wardgate"]
+    assert read_unit(UNITS / "var-lib-audit.mount")["Mount"]["What"] == ["/vault/audit"], "not below a directory of the gateway"
+    handover = read_unit(UNITS / "wardgate-audit-handover.service")
+    assert {path[1:] for path in handover["Unit"]["ConditionPathExists"]} == {"/vault/wardgate/audit", "/vault/audit/handing-over"}
+    unit = read_unit(UNITS / "wardgate-audit.service")["Unit"]
+    assert (
+        "wardgate-audit-handover.service" in unit["Requires"][0].split() and "wardgate-audit-handover.service" in unit["After"][0].split()
+    )
+
+
+def test_writer_and_sender_end_after_the_gateway_whose_last_word_they_take() -> None:
+    """Units end in the other order than they start; associations that run to their end have records and events."""
+    gateway = read_unit(UNITS / "wardgate.service")["Unit"]
+    for name in ("wardgate-custody.service", "wardgate-audit.service"):
+        assert name in gateway["Wants"][0].split() and name in gateway["After"][0].split()
 
 
 def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
@@ -166,6 +189,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     pulled.add("run-wardstick.mount")  # by wardgate-stick@
     pulled |= {"wardgate-migrate.service", "wardgate-migrate-vault.service"}  # by wardgate-state and wardgate
     pulled |= {"wardgate-custody-prune.service", "wardgate-custody-witness.service"}  # by their timers
+    pulled.add("wardgate-audit-handover.service")  # by wardgate-audit
     pulled.add("wardgate-supervisor.service")  # by udev, when the device comes
     ours = there - pulled
     assert ours <= enabled
@@ -187,7 +211,9 @@ def test_both_builders_make_the_same_accounts() -> None:
     numbers = {name: number for _, name, number, *_ in declared}
     assert {row[0]: row[1] for row in rows} == numbers
     assert all(row[:2] == row[2:4] for row in rows)
-    assert {row[0]: row[7] for row in rows if row[7] != "-"} == {"wardgate": "custody"}, "as the line of sysusers.d that begins with m"
+    assert {row[0]: row[7] for row in rows if row[7] != "-"} == {"wardgate": "custody,audit"}, (
+        "as the lines of sysusers.d that begin with m"
+    )
     assert len(set(numbers.values())) == len(numbers)
     assert all(number.isdecimal() and 500 <= int(number) < 970 for number in numbers.values())
 

@@ -37,6 +37,12 @@ user = "custody"
 keys = ["{uri(4)}"]
 purposes = ["sign"]
 """
+AUDIT_TOKENS = f"""\
+[[user]]
+user = "audit"
+keys = ["{uri(1)}"]
+purposes = ["sign"]
+"""
 POLICY = """\
 [box]
 name = "ward-test"
@@ -77,6 +83,22 @@ crl_policy = "off"
 """
 
 
+AUDIT = """\
+[audit]
+spool = "/var/lib/audit/spool"
+socket = "/run/wardgate-audit/audit.sock"
+[[audit.repository]]
+name = "arr"
+connect = "{pacs}:{port}"
+[audit.repository.tls]
+profile = "B.12"
+certificates = [{{ chain = "{home}/box.pem", key = "{key}" }}]
+anchors = "{home}/root.pem"
+names = ["pacs.test"]
+crl_policy = "off"
+"""
+
+
 # The vault of a test is smaller than what a queue leaves free by itself.
 HOLD = f"""\
 [hold]
@@ -100,16 +122,20 @@ class Site:
         card: CardFile | None = None,
         clear: bool = True,
         machine: Machine = X86_64,
+        repository: int = 0,
     ) -> None:
         """`card`: the box's keys are on it; else in files. `holds`: a second modality, CT2 on port 105, whose link holds.
-        `clear`: the vault is not encrypted; else the box makes it and wants a TPM (`support.softtpm`)."""
-        self.folder, self.machine = folder, machine
+        `clear`: the vault is not encrypted; else the box makes it and wants a TPM (`support.softtpm`).
+        `repository`: port of an audit repository at the PACS's address; 0: the box has no audit."""
+        self.folder, self.machine, self.repository = folder, machine, repository
         self.port = free_port()
         self.modality_ports = {104: free_port(), 105: free_port()}
         self._pki = pki
         self._pacs: Program | None = None
-        hold = HOLD if holds else ""
-        policy = POLICY.format(trial=trial, more=hold, log_key=uri(4) if card else f"{HOME}/log.pem")
+        more = HOLD if holds else ""
+        if repository:
+            more += AUDIT.format(pacs=PACS, port=repository, home=HOME, key=uri(1) if card else f"{HOME}/audit.key")
+        policy = POLICY.format(trial=trial, more=more, log_key=uri(4) if card else f"{HOME}/log.pem")
         for number in (1, 2) if holds else (1,):
             policy += LINK.format(
                 name=f"ct{number}", ae=f"CT{number}", listen=103 + number, home=HOME, delivery="hold" if number == 2 else "relay", ct=CT,
@@ -122,13 +148,15 @@ class Site:
         self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/root.pem": pki.root.read_bytes()}
         if card is not None:
             self.files["wardgate/box.pem"] = enrol(card, pki, folder).read_bytes()
-            self.files["wardkeys/keys.toml"] = TOKENS
+            self.files["wardkeys/keys.toml"] = TOKENS + (AUDIT_TOKENS if repository else "")
             self.vault["wardkeys/card.pin"] = f"{PIN}\n"
             self.private["wardkeys/card.pin"] = "wardkeys"
         else:
             leaf = pki.leaf("box-ecdsa")
             self.files["wardgate/box.pem"] = leaf.chain.read_bytes()
             self._secret("wardgate/box.key", leaf.key.read_bytes())
+            if repository:
+                self._secret("wardgate/audit.key", leaf.key.read_bytes(), "audit")
             made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             self._secret("wardgate/log.pem", made, "custody")
         if holds:

@@ -11,7 +11,7 @@ from support.auditkit import told
 from unit.test_audit_message import as_line
 from unit.test_audit_outbox import desk
 from wardgate.audit import once
-from wardgate.audit.outbox import Outbox
+from wardgate.audit.outbox import NAME, Outbox
 from wardgate.codes import Code
 from wardgate.custody.record import Quality
 from wardgate.log import Log
@@ -48,7 +48,7 @@ def netd(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_beginning_and_end_are_alerts_with_who_and_why(folder: Path, netd: list[dict[str, Any]]) -> None:
     with desk(folder) as one:
-        assert recording.record("n", "w", "box", Quality.UNKNOWN, Log("recording"), Outbox(folder, "recording"))
+        assert recording.record("n", "w", "box", Quality.UNKNOWN, Log("recording"), Outbox(folder / NAME, "recording"))
         begin, end = (told(as_line(event)) for event in one.kept)
     assert not netd
     assert (begin.types, begin.outcome, end.types, end.outcome) == (["110127"], "12", ["110138"], "0")
@@ -62,6 +62,6 @@ def test_a_sender_that_is_away_does_not_keep_the_log_waiting(
     folder: Path, netd: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(once, "SECONDS", 0.1)
-    assert recording.record("n", "w", "box", Quality.UNKNOWN, Log("recording"), Outbox(folder, "recording"))
+    assert recording.record("n", "w", "box", Quality.UNKNOWN, Log("recording"), Outbox(folder / NAME, "recording"))
     assert not netd
     assert str(Code.AUDIT_EVENTS_LOST) in capsys.readouterr().err

@@ -12,6 +12,7 @@ from support.auditkit import told
 from unit.test_audit_message import as_line
 from unit.test_audit_outbox import desk
 from wardgate.audit.once import code_named
+from wardgate.audit.outbox import NAME
 from wardgate.codes import Code
 from wardgate.custody.client import WriterGone
 from wardgate.custody.record import Quality
@@ -27,7 +28,7 @@ OLD, NEW = Side("A", "1.0.0"), Side("B", "2.0.0")
 
 def _config(folder: Path, audit: object = True) -> Any:
     box = SimpleNamespace(name="ward", run_dir=folder, state=folder)
-    return SimpleNamespace(box=box, audit=audit, writer_socket=folder / "custody.sock")
+    return SimpleNamespace(box=box, audit=audit, writer_socket=folder / "custody.sock", audit_socket=folder / NAME)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def desk(folder: Path) -> Iterator[Desk]:
 
 
 def box(folder: Path, **words: Any) -> Outbox:
-    return Outbox(folder, "wardgate[1.0]", **words)
+    return Outbox(folder / NAME, "wardgate[1.0]", **words)
 
 
 def put(outbox: Outbox, *peers: str, code: Code = Code.TLS_INTEGRITY) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wardgate.custody.handover import NOTE, Owner, open_queue, take_log
+from wardgate.custody import handover
+from wardgate.custody.handover import NOTE, Owner, open_queue
 
 GATEWAY, CUSTODY, OTHER = Owner(61900, 61900), Owner(61908, 61908), Owner(61901, 61901)
 
@@ -34,7 +35,7 @@ def vault(tmp_path: Path) -> Path:
 
 
 def take(vault: Path) -> bool:
-    return take_log(vault / "wardgate/custody", vault / "custody/log", GATEWAY, CUSTODY)
+    return handover.take(vault / "wardgate/custody", vault / "custody/log", GATEWAY, CUSTODY, NOTE)
 
 
 def test_a_log_is_moved_once_and_its_old_place_takes_no_other(vault: Path) -> None:

@@ -1,4 +1,4 @@
-"""RUN_DIR/audit.sock: where emitters give their events, and others ask. An event is answered when it is on the disk."""
+"""The sender's socket: where emitters give their events, and others ask. An event is answered when it is on the disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.audit.event import MAX_PACKET, AuditEvent, decode, event_in
+from wardgate.custody.connection import is_allowed, peer_of
 from wardgate.relay.loop import IN, Loop
 from wardgate.relay.unixsocket import listening
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 MAX_EMITTERS: Final = 256
 _AT_ONCE: Final = 64  # packets of one emitter a turn
@@ -32,8 +33,14 @@ class Intake:
         kept: Callable[[], None],
         answer: Callable[[dict[str, Any]], dict[str, Any]],
         failed: Callable[[Exception], None],
+        uids: Collection[int] = (),
+        stranger: Callable[[int], None] = lambda _uid: None,
     ) -> None:
-        """`answer(question)` answers what is no event; `failed` is told of what could not be written, and of malformed packets."""
+        """`answer(question)` answers what is no event; `failed` is told of what could not be written, and of malformed packets.
+
+        `uids`: accounts that may call besides this one and root; then the socket is its group's. `stranger(uid)`: another one called.
+        """
+        self._uids, self._stranger = uids, stranger
         self._loop, self._path, self._take, self._kept, self._answer, self._failed = loop, path, take, kept, answer, failed
         self._listener: socket.socket | None = None
         self._emitters: dict[int, socket.socket] = {}
@@ -47,7 +54,7 @@ class Intake:
 
     def listen(self) -> None:
         """Begin, in place of a socket that nobody serves any more. Raises `OSError`."""
-        self._listener = listening(self._path, 64)
+        self._listener = listening(self._path, 64, for_group=bool(self._uids))
         self._loop.register(self._listener.fileno(), self._called, IN)
 
     def finish(self) -> None:
@@ -68,6 +75,10 @@ class Intake:
         try:
             emitter, _ = self._listener.accept()
         except OSError:
+            return
+        if not is_allowed(emitter, self._uids):
+            self._stranger(peer_of(emitter)[1])
+            emitter.close()
             return
         if len(self._emitters) >= MAX_EMITTERS:
             emitter.close()
@@ -97,7 +108,10 @@ class Intake:
     def _said(self, fd: int, emitter: socket.socket, data: bytes) -> None:
         found = decode(data)
         if "event" not in found:
-            emitter.send(json.dumps(self._answer(found)).encode("ascii"))
+            try:
+                emitter.send(json.dumps(self._answer(found)).encode("ascii"))
+            except OSError:
+                self._close(fd)  # who asked did not wait: nothing was lost
             return
         number, event = event_in(found)
         try:

@@ -63,12 +63,13 @@ class Line(threading.Thread):
         repository: Repository,
         spool: Spool,
         position: int,
-        run_dir: Path,
+        lists: Path,
         keys: Keys,
         floor: float,
         tell: Callable[[Code, dict[str, Any]], None],
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
+        """`lists`: directory of fetched CRLs."""
         super().__init__(name=f"audit-{repository.name}", daemon=True)
         self.repository = repository
         self.position = position  # the first message that may not have been delivered
@@ -77,7 +78,7 @@ class Line(threading.Thread):
         self.state = State.CONNECTING
         self.problem = ""
         self.since = time.time()
-        self._spool, self._run_dir, self._keys, self._floor, self._tell = spool, run_dir, keys, floor, tell
+        self._spool, self._lists, self._keys, self._floor, self._tell = spool, lists, keys, floor, tell
         self._settle_seconds = settle_seconds
         self._pauses = Pauses(_LONGEST_PAUSE, random.random)
         self._stopping = False
@@ -124,7 +125,7 @@ class Line(threading.Thread):
         leave = False
         try:
             channel.connect()
-            checker = PeerChecker(tls, CrlStore(tls.crls, self._run_dir / "crl"), self._floor)
+            checker = PeerChecker(tls, CrlStore(tls.crls, self._lists), self._floor)
             channel.shake(TlsContexts(tls, keys=self._keys), checker)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_STALL_SECONDS * 1000))

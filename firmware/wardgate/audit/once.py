@@ -17,7 +17,7 @@ _BY_NAME: Final = {str(code): code for code in Code}
 
 def outbox_of(config: Config, log: Log) -> Outbox | None:
     """Return the way to the audit sender of this box, None where nothing is audited."""
-    return Outbox(config.box.run_dir, log.name) if config.audit is not None else None
+    return Outbox(config.audit_socket, log.name) if config.audit is not None else None
 
 
 def tell(outbox: Outbox | None, code: Code, fields: dict[str, Any], time_ns: int, log: Log) -> None:

@@ -6,6 +6,7 @@ What finds no room is counted and told. A flood of one kind from one peer is sum
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ from collections import deque
 from wardgate.audit.alerts import AUDITED
 from wardgate.audit.event import MAX_PACKET, AuditEvent, EventError, decode, packet
 from wardgate.codes import Code
+from wardgate.custody.connection import peer_of
 from wardgate.log import Repeats
 
 TYPE_CHECKING = False
@@ -25,14 +27,17 @@ MAX_WAITING = 512
 NAME = "audit.sock"
 
 
+def socket_of(config: dict[str, Any]) -> str:
+    """Return where the audit sender of a configuration (plain data) takes events."""
+    return str((config.get("audit") or {}).get("socket") or os.path.join(config["box"]["run_dir"], NAME))
+
+
 class Outbox:
     """One a process. `put` and `turn` are for one thread; `turn` is to be called about every half second."""
 
-    def __init__(
-        self, run_dir: str | os.PathLike[str], who: str, clock: Callable[[], int] = time.time_ns, waiting: int = MAX_WAITING
-    ) -> None:
-        """`run_dir` has the sender's socket; `who`: the name of this process in the log; `waiting`: bound of `waiting`."""
-        self._path = os.path.join(run_dir, NAME)
+    def __init__(self, path: str | os.PathLike[str], who: str, clock: Callable[[], int] = time.time_ns, waiting: int = MAX_WAITING) -> None:
+        """`path`: of the sender's socket; `who`: the name of this process in the log; `waiting`: bound of `waiting`."""
+        self._path = os.fspath(path)
         self._who, self._clock, self._bound = who, clock, waiting
         self._repeats = Repeats()
         self._waiting: deque[tuple[int, AuditEvent]] = deque()
@@ -41,11 +46,25 @@ class Outbox:
         self._socket: socket.socket | None = None
         self._untold = 0
         self.lost = 0  # that found no room
+        self.leaves = False  # the sender said that it leaves, for another one with another policy
 
     @property
     def waiting(self) -> int:
         """How many the sender has not kept yet."""
         return len(self._waiting)
+
+    @property
+    def sender(self) -> int:
+        """The process id of the sender that is connected, 0 without one."""
+        return peer_of(self._socket)[0] if self._socket is not None else 0
+
+    def ask_policy(self) -> None:
+        """Have a sender that is not the gateway's child see whether the policy is another one."""
+        if self._socket is not None:
+            try:
+                self._socket.send(json.dumps({"do": "policy"}).encode("ascii"))
+            except OSError:
+                pass  # the next one begins with the policy that is there
 
     def put(self, code: Code, peer: str, fields: dict[str, Any], time_ns: int | None = None) -> None:
         """Take an event, if its code is audited. `time_ns`: when it happened, now without it."""
@@ -110,13 +129,18 @@ class Outbox:
                 sock.close()
                 return False
             self._socket = sock
+            self.leaves = False
         return True
 
     def _hear(self) -> None:
         try:
             while self._socket is not None:
                 data = self._socket.recv(MAX_PACKET)
-                kept = decode(data).get("kept") if data else None
+                found = decode(data) if data else {}
+                if "ok" in found:  # the answer to `ask_policy`
+                    self.leaves = found.get("leaves") is True
+                    continue
+                kept = found.get("kept")
                 if type(kept) is not int:
                     self._drop()
                     return

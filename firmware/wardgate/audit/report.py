@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def ask_sender(run_dir: str) -> dict[str, Any] | None:
-    """Return what the audit sender says, None when it does not answer."""
-    from wardgate.audit.outbox import NAME
+def ask_sender(path: str) -> dict[str, Any] | None:
+    """Return what the audit sender whose socket is at `path` says, None when it does not answer."""
     from wardgate.hold.port import ask
 
     try:
-        answer = ask(os.path.join(run_dir, NAME), {"do": "status"})
+        answer = ask(path, {"do": "status"})
     except (OSError, ValueError):
         return None
     return answer if answer.pop("ok", False) else None

@@ -1,9 +1,9 @@
-"""The audit sender: the process that keeps audit messages and sends them. Started by the master with its control socket's descriptor."""
+"""The audit sender: the process that keeps audit messages and sends them. Started by the master with its control socket's descriptor;
+one that has an account of its own is `audit.apart`."""
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -14,14 +14,13 @@ from wardgate.audit.intake import Intake
 from wardgate.audit.line import Line, State
 from wardgate.audit.marks import Marks
 from wardgate.audit.message import xml
-from wardgate.audit.outbox import NAME
 from wardgate.audit.spool import Spool
 from wardgate.audit.syslog import encode
 from wardgate.codes import Code
 from wardgate.custody.files import lock
 from wardgate.hold.port import ask
 from wardgate.log import Log
-from wardgate.policy.model import Config, build
+from wardgate.policy.model import build
 from wardgate.provision.floor import read_floor
 from wardgate.relay.child import begin
 from wardgate.relay.control import Control
@@ -29,7 +28,11 @@ from wardgate.relay.defects import traceback_of
 from wardgate.relay.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from wardgate.policy.model import Config
 
 APP_NAME: Final = "wardgate"
 _STOP_SECONDS: Final = 5.0  # for what came last, before the process leaves; the spool keeps the rest
@@ -40,8 +43,8 @@ _LEAVE_SECONDS: Final = 2.0
 class Sender:
     """Spool, intake and one line a repository."""
 
-    def __init__(self, control: socket.socket, start: dict[str, Any]) -> None:
-        config: Config = build(start["config"])
+    def __init__(self, config: Config, lists: Path, uids: Collection[int] = ()) -> None:
+        """`lists`: directory of fetched CRLs; `uids`: accounts that may call besides this one and root."""
         assert config.audit is not None
         self._config, self._audit = config, config.audit
         self._box = config.box.name
@@ -50,15 +53,21 @@ class Sender:
         self._spool = Spool(str(self._audit.spool), self._audit.spool_mebibytes << 20)
         self._marks = Marks(str(self._audit.spool))
         self._lines: list[Line] = []
-        self._intake = Intake(self._loop, os.path.join(config.box.run_dir, NAME), self._take, self._kept, self._answer, self._not_taken)
+        self._lists = lists
+        calls = (self._take, self._kept, self._answer, self._not_taken)
+        self._intake = Intake(self._loop, str(config.audit_socket), *calls, uids, self._turned_away)
         self._lock = -1
         self._said_locked = False
         self._stop_at = 0.0
         self._failing = False
         self._told_lost: dict[str, int] = {}
         self._tell_at = 0.0
-        self._control = Control(self._loop, control, self._told_by_master, self._master_gone)
         self._loop.each_tick(self._tick)
+
+    def stop(self) -> None:
+        """End soon: what is connected may still have what came last. Also for a signal's handler."""
+        if not self._stop_at:
+            self._stop_at = time.monotonic() + _STOP_SECONDS
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -68,7 +77,7 @@ class Sender:
         except OSError as error:
             self._log.event(Code.AUDIT_NOT_WRITTEN, detail=error)
             raise SystemExit(1) from error
-        self._control.say({"is": "ready"})
+        self._serves()
         self._loop.run()
         self._close()
 
@@ -82,10 +91,7 @@ class Sender:
             if not self._said_locked:
                 self._said_locked = True
                 self._log.event(Code.AUDIT_LOCKED)
-            try:
-                ask(os.path.join(self._config.box.run_dir, NAME), {"do": "leave"}, _LEAVE_SECONDS)
-            except (OSError, ValueError):
-                pass  # it has gone meanwhile, or is about to
+            self._ask_for_it()
             return
         positions = self._marks.load()
         self._spool.open(max(positions.values(), default=0))
@@ -94,7 +100,7 @@ class Sender:
             floor = read_floor(self._config.box.state).seconds
             tell = self._teller(repository.name)
             at = positions.get(repository.name, self._spool.first)
-            line = Line(repository, self._spool, at, self._config.box.run_dir, self._config.keys, floor, tell)
+            line = Line(repository, self._spool, at, self._lists, self._config.keys, floor, tell)
             self._lines.append(line)
             line.start()
         waiting = self._spool.next - self._spool.first
@@ -150,11 +156,10 @@ class Sender:
 
     # --- what is asked
 
+    def _turned_away(self, uid: int) -> None:
+        self._log.event(Code.AUDIT_STRANGER, detail=f"user {uid}")
+
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        if question.get("do") == "leave":
-            self._log.event(Code.STOPPING)
-            self._loop.soon(self._loop.stop)
-            return {"ok": True}
         if question.get("do") == "status":
             return {
                 "ok": True,
@@ -202,9 +207,45 @@ class Sender:
     def _teller(self, name: str) -> Callable[[Code, dict[str, Any]], None]:
         return lambda code, fields: self._loop.call(lambda: self._log.event(code, name, **fields))
 
+    # --- of whom it is: see `Child`, `audit.apart`
+
+    def _serves(self) -> None:
+        """It serves, or waits for the spool."""
+
+    def _ask_for_it(self) -> None:
+        """Another sender has the spool."""
+
+    def _defect(self, error: Exception) -> None:
+        self._log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
+
+
+class Child(Sender):
+    """One that the master starts and ends."""
+
+    def __init__(self, control: socket.socket, start: dict[str, Any]) -> None:
+        config = build(start["config"])
+        super().__init__(config, config.box.run_dir / "crl")
+        self._control = Control(self._loop, control, self._told_by_master, self._master_gone)
+
+    def _serves(self) -> None:
+        self._control.say({"is": "ready"})
+
+    def _ask_for_it(self) -> None:
+        try:
+            ask(str(self._config.audit_socket), {"do": "leave"}, _LEAVE_SECONDS)
+        except (OSError, ValueError):
+            pass  # it has gone meanwhile, or is about to
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question.get("do") == "leave":
+            self._log.event(Code.STOPPING)
+            self._loop.soon(self._loop.stop)
+            return {"ok": True}
+        return super()._answer(question)
+
     def _told_by_master(self, message: dict[str, Any]) -> None:
-        if message.get("do") == "stop" and not self._stop_at:
-            self._stop_at = self._loop.now + _STOP_SECONDS
+        if message.get("do") == "stop":
+            self.stop()
 
     def _master_gone(self) -> None:
         # Workers that finish their associations still have something to say; the next sender will ask for the spool.
@@ -214,13 +255,10 @@ class Sender:
         if not self._intake.emitters:
             self._loop.stop()
 
-    def _defect(self, error: Exception) -> None:
-        self._log.event(Code.WORKER_DEFECT, detail=f"{type(error).__name__}: {error}", where=traceback_of(error))
-
 
 def main() -> int:
     """Take the start message from the control socket, serve, leave."""
-    return begin("wardgate.audit.sender", lambda control, start: Sender(control, start).run)
+    return begin("wardgate.audit.sender", lambda control, start: Child(control, start).run)
 
 
 if __name__ == "__main__":

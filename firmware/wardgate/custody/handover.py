@@ -30,10 +30,11 @@ class Owner(NamedTuple):
     gid: int
 
 
-def take_log(old: Path, new: Path, gateway: Owner, custody: Owner) -> bool:
-    """Move the log at `old` to `new`, on the same file system, and give it to `custody`; return whether there was one. Raises `OSError`.
+def take(old: Path, new: Path, gateway: Owner, owner: Owner, note: bytes = b"") -> bool:
+    """Move the directory at `old` to `new`, on the same file system, and give it to `owner`; return whether there was one.
 
-    Cut short anywhere it is gone on with at the next start: a log at `new` that has the gateway's files is given again.
+    With `note` a file of root with it stays in the old place. Cut short anywhere it is gone on with at the next start: one at `new` that
+    has the gateway's files is given again. Raises `OSError`.
     """
     mark = new.with_name("handing-over")
     moved = False
@@ -45,14 +46,14 @@ def take_log(old: Path, new: Path, gateway: Owner, custody: Owner) -> bool:
     if mark.exists():
         top = os.open(new, _FOLDER)
         try:
-            _each(top, gateway, lambda fd, _folder: os.fchown(fd, custody.uid, custody.gid))
-            os.fchown(top, custody.uid, custody.gid)
+            _each(top, gateway, lambda fd, _folder: os.fchown(fd, owner.uid, owner.gid))
+            os.fchown(top, owner.uid, owner.gid)
         finally:
             os.close(top)
-        if not os.path.lexists(old):
+        if note and not os.path.lexists(old):
             fd = os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             with os.fdopen(fd, "wb") as file:
-                file.write(NOTE)
+                file.write(note)
                 os.fsync(fd)
         os.sync()  # what was given, before the mark goes
         mark.unlink()
@@ -113,7 +114,7 @@ def main() -> int:
     vault = Path("/vault")
     os.chown(vault / "wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
     os.chmod(vault / "wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
-    take_log(vault / "wardgate/custody", vault / "custody/log", gateway, custody)
+    take(vault / "wardgate/custody", vault / "custody/log", gateway, custody, NOTE)
     open_queue(vault / "wardgate/hold", gateway, custody)
     return 0
 

@@ -48,7 +48,9 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     if config.audit is not None:
         from wardgate.audit.report import ask_sender
 
-        status["audit"] = ask_sender(run_dir)
+        sender = str(config.audit_socket)
+        status["audit_closed"] = os.path.exists(sender) and not os.access(sender, os.W_OK)
+        status["audit"] = None if status["audit_closed"] else ask_sender(sender)
     if config.plant.ports != "none":
         status["plant"] = ask_netd(str(config.plant.socket))
     status["supervisor"] = supervisor.read(supervisor.PATH)
@@ -160,7 +162,9 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield "custody: no witness is configured: that the log was never rolled back or made again cannot be proved to others"
     if status.get("forwarder") is not None and not status.get("closed"):
         yield from hold_lines(status.get("hold"))
-    if "audit" in status:
+    if status.get("audit_closed"):
+        yield "audit: only the gateway's own account may ask"
+    elif "audit" in status:
         from wardgate.audit.report import lines as audit_lines
 
         yield from audit_lines(status["audit"], events)
@@ -178,7 +182,9 @@ def lines(status: dict[str, Any], now: float) -> Iterator[str]:
         yield f"hold forwarder: pid {forwarder['pid']}, {_mib(forwarder['memory_bytes'])}"
     auditor = status.get("auditor")
     if auditor is not None:
-        yield f"audit sender: pid {auditor['pid']}, {_mib(auditor['memory_bytes'])}"
+        # Of another account's process the memory is not shown to this one.
+        memory = f", {_mib(auditor['memory_bytes'])}" if auditor["memory_bytes"] else ""
+        yield f"audit sender: pid {auditor['pid']}{memory}"
     for generation in status["generations"]:
         yield f"generation {generation['generation']}: {generation['phase']}"
         for worker in generation["workers"]:

@@ -283,6 +283,7 @@ class Supervisor:
                     ("custody", now["custody"] == new["custody"]),
                     ("box", _same_place(now, new)),
                     ("hold", _same_queue(now, new)),
+                    ("audit.socket", _sender_of(now) == _sender_of(new)),
                     ("keys.socket", self._tokens.may_serve(new)),
                 )
                 if not same
@@ -474,6 +475,11 @@ def _same_queue(now: dict[str, Any], new: dict[str, Any]) -> bool:
     if not before:
         return True
     return after is not None and all(before[word] == after[word] for word in ("directory", "key"))
+
+
+def _sender_of(config: dict[str, Any]) -> str:
+    """Return where an audit sender of its own account takes events, "" when it is a child or there is none."""
+    return str((config.get("audit") or {}).get("socket", ""))
 
 
 def _same_place(now: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -26,7 +26,10 @@ class Repository(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """Spool and repositories. `source_id` empty: the box's name; `site_id` empty: left out."""
+    """Spool and repositories. `source_id` empty: the box's name; `site_id` empty: left out.
+
+    `socket`: of a sender that has an account of its own; "": the gateway starts one.
+    """
 
     spool: Path
     repositories: tuple[Repository, ...]
@@ -34,6 +37,7 @@ class Audit(NamedTuple):
     site_id: str = ""
     message_id: MessageId = MessageId.DICOM
     spool_mebibytes: int = 64
+    socket: str = ""
 
 
 def build_audit(data: dict[str, Any]) -> Audit:
@@ -47,4 +51,5 @@ def build_audit(data: dict[str, Any]) -> Audit:
         site_id=data["site_id"],
         message_id=MessageId(data["message_id"]),
         spool_mebibytes=data["spool_mebibytes"],
+        socket=data.get("socket", ""),
     )

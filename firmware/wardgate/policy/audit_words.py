@@ -9,6 +9,13 @@ from wardgate.policy.schema import REQUIRED, Kind, Word
 AUDIT_SCHEMA: Final[dict[str, tuple[Word, ...]]] = {
     "audit": (
         Word("spool", Kind.PATH, REQUIRED, "directory in which messages wait; made with mode 0700"),
+        Word(
+            "socket",
+            Kind.PATH,
+            "",
+            "where an audit sender with an account of its own takes events: `/run/wardgate-audit/audit.sock` in the image; without it the"
+            " gateway starts one under its own account",
+        ),
         Word("spool_mebibytes", Kind.INTEGER, 64, "most that may wait, MiB; then the oldest go, counted and told", 4, 65536),
         Word("source_id", Kind.TEXT, "", "AuditSourceID of messages; without it `box.name`"),
         Word("site_id", Kind.TEXT, "", "AuditEnterpriseSiteID of messages; without it there is none"),

@@ -29,8 +29,10 @@ def check(path: str, out: TextIO) -> int:
         return _refuse(path, mistakes, out)
     for link in config.links:
         _describe(link, out)
-    for repository in config.audit.repositories if config.audit is not None else ():
-        out.write(f"audit to {repository.name} at {repository.connect.text}, TLS {repository.tls.profile}\n")
+    if config.audit is not None:
+        by = ", by an account of its own, whose keys are its alone" if config.audit.socket else ""
+        for repository in config.audit.repositories:
+            out.write(f"audit to {repository.name} at {repository.connect.text}, TLS {repository.tls.profile}{by}\n")
     if config.updates is not None:
         when = f"{config.updates.restart_hours} UTC" if config.updates.restart_hours else "at any time"
         out.write(f"updates from {config.updates.server.text} as {config.updates.device}, starts into them {when}\n")

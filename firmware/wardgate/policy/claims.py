@@ -64,6 +64,8 @@ def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -
         if party.iscl is not None:
             _iscl(party.iscl, f"{place}.iscl", mistakes)
     for place, repository in _repositories(config):
+        if config.audit is not None and config.audit.socket and not _may_use(repository.tls):
+            continue  # another account's keys: that sender tells by the state of its line
         _tls(config, repository.tls, Use(False, True), f"{place}.tls", mistakes, files)
 
 
@@ -133,6 +135,13 @@ def _parties(config: Config, only: int | None = None) -> list[tuple[str, Party]]
 def _repositories(config: Config) -> list[tuple[str, Repository]]:
     repositories = config.audit.repositories if config.audit is not None else ()
     return [(f"audit.repository[{index}]", each) for index, each in enumerate(repositories)]
+
+
+def _may_use(tls: Tls) -> bool:
+    """Are all keys of it in files that this account may read?"""
+    from wardgate.policy.keyref import TokenKey
+
+    return all(not isinstance(pair.key, TokenKey) and os.access(pair.key, os.R_OK) for pair in tls.certificates)
 
 
 class Use(NamedTuple):

@@ -32,7 +32,7 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         limit = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
         mistakes.append(Mistake("box.run_dir", f"at most {limit} bytes (a UNIX socket's path)", run_dir, Code.CONFIG_BOUNDS))
     custody = data.get("custody", {})
-    _custody(custody, run_dir, mistakes)
+    _apart("custody.socket", custody.get("socket", ""), CONTROL, run_dir, mistakes)
     check_witnesses(custody.get("witness", []), mistakes)
     links = data.get("link", [])
     _keys(data.get("keys", {}), data.get("limits", {}), _shakes_with_token(links), mistakes)
@@ -46,14 +46,14 @@ def cross_check(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     check_plant(data, mistakes)
 
 
-def _custody(custody: dict[str, Any], run_dir: str, mistakes: list[Mistake]) -> None:
-    socket = custody.get("socket", "")
-    if len((socket + CONTROL).encode()) > _SOCKET_PATH_BYTES:
-        limit = _SOCKET_PATH_BYTES - len(CONTROL)
-        mistakes.append(Mistake("custody.socket", f"at most {limit} bytes (a UNIX socket's path)", socket, Code.CONFIG_BOUNDS))
+def _apart(place: str, socket: str, beside: str, run_dir: str, mistakes: list[Mistake]) -> None:
+    """The socket of a process with an account of its own. `beside`: the longest end of another one's path."""
+    if len((socket + beside).encode()) > _SOCKET_PATH_BYTES:
+        limit = _SOCKET_PATH_BYTES - len(beside)
+        mistakes.append(Mistake(place, f"at most {limit} bytes (a UNIX socket's path)", socket, Code.CONFIG_BOUNDS))
     if socket and run_dir and os.path.dirname(socket) == run_dir:
         expected = "a directory other than box.run_dir, which is the gateway's own"
-        mistakes.append(Mistake("custody.socket", expected, socket, Code.CONFIG_CONTRADICTION))
+        mistakes.append(Mistake(place, expected, socket, Code.CONFIG_CONTRADICTION))
 
 
 def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
@@ -80,6 +80,7 @@ def _hold(hold: dict[str, Any] | None, links: list[dict[str, Any]], mistakes: li
 
 def _audit(data: dict[str, Any], mistakes: list[Mistake]) -> None:
     audit = data.get("audit") or {}
+    _apart("audit.socket", audit.get("socket", ""), "", data.get("box", {}).get("run_dir", ""), mistakes)
     repositories = audit.get("repository", [])
     plant = data.get("plant", {})
     reach = plant.get("management", {}).get("reach", [])

@@ -25,6 +25,7 @@ def absolute_paths(data: dict[str, Any], base: Path) -> None:
         ("hold", "directory"),
         ("hold", "key"),
         ("audit", "spool"),
+        ("audit", "socket"),
         ("updates", "anchors"),
         ("updates", "token"),
         ("plant", "socket"),
@@ -78,9 +79,10 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         _file(path, f"hold.recovery[{index}]", mistakes)
     if "directory" in hold:
         _directory(Path(hold["directory"]), "hold.directory", mistakes)
-    spool = (data.get("audit") or {}).get("spool")
-    if spool:
-        _directory(Path(spool), "audit.spool", mistakes)
+    audit = data.get("audit") or {}
+    sent_apart = bool(audit.get("socket"))  # then spool and keys are another account's
+    if audit.get("spool") and not sent_apart:
+        _directory(Path(audit["spool"]), "audit.spool", mistakes)
     updates = data.get("updates") or {}
     if "anchors" in updates:
         _file(updates["anchors"], "updates.anchors", mistakes)
@@ -90,7 +92,7 @@ def check_files(data: dict[str, Any], mistakes: list[Mistake]) -> None:
         for index, pair in enumerate(tls.get("certificates", [])):
             if "chain" in pair and not is_uri(pair["chain"]):
                 _file(pair["chain"], f"{place}.certificates[{index}].chain", mistakes)
-            if "key" in pair:
+            if "key" in pair and not (sent_apart and place.startswith("audit.")):
                 _key(pair["key"], f"{place}.certificates[{index}].key", mistakes)
         if "anchors" in tls:
             _file(tls["anchors"], f"{place}.anchors", mistakes)

@@ -62,7 +62,7 @@ def _named(config: Config) -> Iterator[tuple[str, TokenKey, Path | None]]:
         for index, link in enumerate(config.links)
         for at, party in enumerate(link.parties)
     ]
-    repositories = config.audit.repositories if config.audit is not None else ()
+    repositories = config.audit.repositories if config.audit is not None and not config.audit.socket else ()
     for place, tls in [*tables, *((f"audit.repository[{index}]", each.tls) for index, each in enumerate(repositories))]:
         for number, pair in enumerate(tls.certificates if tls is not None else ()):
             if isinstance(pair.key, TokenKey):

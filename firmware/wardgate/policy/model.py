@@ -295,6 +295,11 @@ class Config(NamedTuple):
         return Path(self.custody.socket) if self.custody.socket else self.box.run_dir / "custody.sock"
 
     @property
+    def audit_socket(self) -> Path:
+        """Where the audit sender takes events."""
+        return Path(self.audit.socket) if self.audit is not None and self.audit.socket else self.box.run_dir / "audit.sock"
+
+    @property
     def holds(self) -> bool:
         """Does a link hold?"""
         return any(link.delivery is not Delivery.RELAY for link in self.links)

@@ -121,7 +121,7 @@ class Gate:
         if config.audit is not None:
             from wardgate.audit.outbox import Outbox
 
-            self.outbox = Outbox(config.box.run_dir, log.name)
+            self.outbox = Outbox(config.audit_socket, log.name)
             loop.each_tick(self.outbox.turn)
         self.ended = 0  # held associations since garbage was collected
         self.draining = False

@@ -1,4 +1,6 @@
-"""Fetches CRLs: `python -m wardgate.transport.crlfetch CONFIG`. A short-lived program that the master starts every now and then.
+"""Fetches CRLs: `python -m wardgate.transport.crlfetch [--audit] CONFIG`. A short-lived program that the master starts every now and then.
+
+With `--audit` an audit sender that has an account of its own starts it, for the repositories alone and into a directory of that account.
 
 From crl_urls, the distribution points of our own and the anchors' certificates, and those that workers saw in peers' certificates.
 Only http (RFC 5280 4.2.1.13: a CRL is signed; https would need CRLs of its own), bounded in size and time, replaced atomically.
@@ -29,6 +31,7 @@ from wardgate.transport.patience import connect_until
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
+    from wardgate.policy.tls import Tls
 
 STEP_SECONDS: Final = 10.0  # connect, and each wait for bytes
 TOTAL_SECONDS: Final = 60.0
@@ -62,10 +65,13 @@ def fetch(url: str, folder: Path, *, step_seconds: float = STEP_SECONDS, total_s
     return True
 
 
-def urls_of(config: Config, folder: Path) -> list[str]:
-    """Return all URLs to fetch, each once, at most 256: of policy and own certificates first, the others in another order each time."""
+def urls_of(config: Config, folder: Path, tables: Iterable[Tls] | None = None) -> list[str]:
+    """Return all URLs to fetch, each once, at most 256: of policy and own certificates first, the others in another order each time.
+
+    `tables`: for whom; all of the gateway's own without it.
+    """
     found: dict[str, None] = {}
-    for _, tls in config.tls_tables:
+    for tls in _gateways(config) if tables is None else tables:
         if tls.crl_policy == "off":
             continue
         found.update(dict.fromkeys(tls.crl_urls))
@@ -79,17 +85,18 @@ def urls_of(config: Config, folder: Path) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Fetch everything once; return 0 when all came, 1 when some did not, 2 on wrong usage."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m wardgate.transport.crlfetch CONFIG\n")
+    for_audit = arguments[:1] == ["--audit"]
+    if len(arguments) != 1 + for_audit:
+        sys.stderr.write("usage: python -m wardgate.transport.crlfetch [--audit] CONFIG\n")
         return 2
     from wardgate.policy import load
 
-    config = load(Path(arguments[0]))
-    folder = config.box.run_dir / "crl"
+    config = load(Path(arguments[-1]), check_files=not for_audit)
+    folder = (config.audit_socket.parent if for_audit else config.box.run_dir) / "crl"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = Log("crlfetch")
     failed = False
-    urls = urls_of(config, folder)
+    urls = urls_of(config, folder, [each.tls for each in config.audit.repositories] if for_audit and config.audit else None)
     for url, result in fetch_all(urls, lambda each: fetch(each, folder)):
         if isinstance(result, CrlError):
             failed = True
@@ -98,6 +105,13 @@ def main(arguments: list[str]) -> int:
             log.event(Code.CRL_FETCHED, url=url)
     _sweep(folder, urls)
     return int(failed)
+
+
+def _gateways(config: Config) -> Iterable[Tls]:
+    """Yield the TLS tables of what the gateway's account does."""
+    parties = (party.tls for link in config.links for party in link.parties)
+    repositories = config.audit.repositories if config.audit is not None and not config.audit.socket else ()
+    yield from (tls for tls in (*parties, *(each.tls for each in repositories)) if tls is not None)
 
 
 def _download(url: str, step_seconds: float, deadline: float) -> bytes:

@@ -32,7 +32,7 @@ endef
 # The same accounts as in image/common/overlay/usr/lib/sysusers.d (a test compares): /etc cannot be written on the box.
 # Numbers of our own: those that Buildroot gives change with the packages, and the data partitions are kept over updates.
 define WARDGATE_USERS
-	wardgate 900 wardgate 900 * /var/lib/wardgate - custody Wardgate gateway
+	wardgate 900 wardgate 900 * /var/lib/wardgate - custody,audit Wardgate gateway
 	wardkeys 901 wardkeys 901 * /var/lib/wardkeys - - Wardgate key service
 	wardvault 902 wardvault 902 * - - - Wardgate vault
 	wardnet 903 wardnet 903 * - - - Wardgate firewall
@@ -41,6 +41,7 @@ define WARDGATE_USERS
 	wardfetch 906 wardfetch 906 * - - - Wardgate updates from a server
 	wardsuper 907 wardsuper 907 * - - - Wardgate supervisor link
 	custody 908 custody 908 * - - - Wardgate custody writer
+	audit 909 audit 909 * - - - Wardgate audit sender
 endef
 
 $(eval $(generic-package))

@@ -1,0 +1,71 @@
+"""The audit sender under an account of its own: `python -m wardgate.audit.service -c FILE`, by the unit wardgate-audit.
+
+It says that it has begun, reads the policy and becomes `wardgate.audit.apart`, which has none of the reader in its memory and the
+`OPENSSL_CONF` that a B.13 repository needs. Exit status 77: the policy has no such sender (`audit.socket`), 2: wrong usage, 3: the
+policy cannot be used, which is told where it is loaded first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from wardgate.notify import Notifier
+
+if TYPE_CHECKING:
+    from wardgate.policy.model import Config
+
+GATEWAY: Final = "wardgate"  # whose processes give events
+NOT_WANTED: Final = 77  # the unit is not started again for it
+
+
+def in_memory(name: str, text: str) -> int:
+    """Return the descriptor of a file in memory that stays open over exec."""
+    fd = os.memfd_create(name, 0)
+    with open(os.dup(fd), "w") as file:
+        file.write(text)
+    return fd
+
+
+def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[str, str]]:
+    """Return command line and environment of the sender. Raises `KeyError` for an account that is not there."""
+    import pwd
+
+    from wardgate.policy.model import to_json
+    from wardgate.transport.process import openssl_conf
+
+    environment = dict(os.environ)
+    text = openssl_conf(config)
+    if text is not None:
+        environment["OPENSSL_CONF"] = f"/proc/self/fd/{in_memory('openssl.cnf', text)}"
+    words = [sys.executable, "-P", "-m", "wardgate.audit.apart", "--config-fd", str(in_memory("policy", to_json(config)))]
+    return [*words, "--policy", os.path.abspath(policy), "--uids", str(pwd.getpwnam(caller).pw_uid)], environment
+
+
+def main(words: list[str]) -> int:
+    """Become the sender."""
+    # First: the gateway is started after this unit, and waits for nothing of it. Who has events keeps them until they are taken.
+    Notifier(dict(os.environ)).ready("reads the policy")
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m wardgate.audit.service")
+    parser.add_argument("--caller", default=GATEWAY, help="the gateway's account")
+    parser.add_argument("-c", dest="config", required=True, metavar="FILE")
+    options = parser.parse_args(words)
+    from wardgate.policy import load
+    from wardgate.policy.mistakes import ConfigErrors
+
+    try:
+        config = load(options.config, check_files=False)
+    except ConfigErrors:
+        return 3
+    if config.audit is None or not config.audit.socket:
+        return NOT_WANTED
+    argv, environment = command(config, options.config, options.caller)
+    os.execve(argv[0], argv, environment)  # noqa: S606 - it is this program's own interpreter
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
