@@ -8,7 +8,8 @@ PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export JOBS
 # Each test starts a box of several Python processes: without compiled modules on the disk each of them compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-export O BUILDROOT_DIR KERNEL_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS UNPINNED STATE_ANCHORS
+export O BUILDROOT_DIR KERNEL_DIR BR2_DL_DIR BR2_PRIMARY_SITE TOOLCHAIN EXTRA JOBS UNPINNED STATE_ANCHORS UBOOT_DIR
+export WARDGATE_VERSION WARDGATE_KEYRING WARDGATE_BOOT_KEY WARDGATE_BOOT_CERTIFICATE WARDGATE_FIT_KEY WARDGATE_FIT_CERTIFICATE WARDGATE_STUB
 
 .PHONY: menu
 menu: ## print this menu
@@ -108,7 +109,7 @@ image-configs: setup ## write image/buildroot/configs from their parts
 	@PYTHONPATH=tools $(PY) -m imagecheck.assemble
 
 .PHONY: image
-image: setup ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes
+image: setup ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes; a release: STATE_ANCHORS= WARDGATE_KEYRING= WARDGATE_VERSION= WARDGATE_BOOT_KEY= WARDGATE_BOOT_CERTIFICATE= or WARDGATE_FIT_KEY= (docs/image.md)
 	@tools/image.sh "$(BOARD)"
 
 .PHONY: image-kernel

@@ -3,8 +3,11 @@
 # From the environment: O (the folder to build in; else build/image/BOARD), BUILDROOT_DIR (a tree; else the pinned release is fetched), BR2_DL_DIR, BR2_PRIMARY_SITE, TOOLCHAIN (a fragment
 # that replaces ours; image/buildroot/toolchain-debian.sh makes one), EXTRA (a fragment behind ours, its words win), JOBS (packages at once,
 # with BR2_PER_PACKAGE_DIRECTORIES=y in EXTRA), UNPINNED=yes (the tree may be another than the pinned one: for trying, the image says so).
-# Boards with U-Boot: WARDGATE_FIT_KEY, as in image/common/fit.sh, and for a key in a token WARDGATE_FIT_CERTIFICATE; without them a development key.
-# UBOOT_DIR: U-Boot's source in place of the release that Buildroot has.
+# Whose image it is (docs/image.md, "A release"; without them it starts by a development key, takes no update and any state):
+# STATE_ANCHORS, WARDGATE_KEYRING, WARDGATE_VERSION; boards with UEFI WARDGATE_BOOT_KEY and WARDGATE_BOOT_CERTIFICATE; boards with U-Boot
+# WARDGATE_FIT_KEY, as in image/common/fit.sh, and for a key in a token WARDGATE_FIT_CERTIFICATE.
+# WARDGATE_STUB: systemd's stub where the release builds none (arm64). UBOOT_DIR: U-Boot's source in place of the release that Buildroot has.
+# Relative names are seen from the top of this tree.
 # A folder that was built in before is built on: our own package, the overlay, the scripts, and packages whose folder in O/build was removed.
 # Other changed options of packages want a new folder: Buildroot does not see them.
 set -eu
@@ -32,10 +35,21 @@ for pair in $wanted; do
     command -v "${pair%:*}" >/dev/null || fail "${pair%:*} is needed at the end of the build (apt-get install ${pair#*:})"
 done
 
+# Buildroot calls our hooks in its own folder: every file by its whole path.
+for word in STATE_ANCHORS WARDGATE_KEYRING WARDGATE_BOOT_KEY WARDGATE_BOOT_CERTIFICATE WARDGATE_FIT_KEY WARDGATE_FIT_CERTIFICATE WARDGATE_STUB UBOOT_DIR BR2_DL_DIR; do
+    eval "value=\${$word:-}"
+    case $value in
+    '' | /* | pkcs11:*) ;;
+    *) export "$word=$PWD/$value" ;;
+    esac
+done
+
 out=${O:-build/image/$board}
 case $out in
 *[[:space:]]*) fail "O=$out: Buildroot takes no folder with a space in its name" ;;
 esac
+
+PYTHONPATH=tools:firmware $python -m imagecheck.signers "$board" || exit 1
 
 tree=${BUILDROOT_DIR:-}
 if [ -z "$tree" ]; then
@@ -73,7 +87,7 @@ if [ "$bootloader" = uboot ]; then
     export WARDGATE_FIT_KEY WARDGATE_UBOOT
     $python image/common/uboot.py "$board" "${WARDGATE_FIT_CERTIFICATE:-$WARDGATE_FIT_KEY/boot.crt}" "$WARDGATE_UBOOT"
     rm -f "$out/local.mk"
-    [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$(cd "$UBOOT_DIR" && pwd)" >"$out/local.mk"
+    [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$UBOOT_DIR" >"$out/local.mk"
 fi
 buildroot() { make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" "$@"; }
 buildroot defconfig
@@ -94,5 +108,6 @@ printf 'image: built for %s in %d min %d s, in %s (%s)\n' "$board" $((seconds / 
 for name in wardgate.img root.img boot.vfat kernel; do
     printf 'image: %8s  %s\n' "$(du -h --apparent-size "$out/images/$name" | cut -f1)" "$out/images/$name"
 done
+PYTHONPATH=tools:firmware $python -m imagecheck.signers "$board" "$out"
 printf 'image: make flash IMAGE=%s DEVICE=    writes it to a disk\n' "$out/images/wardgate.img"
 printf 'image: make image-test IMAGE=%s    starts it in QEMU\n' "$out/images"

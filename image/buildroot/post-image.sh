@@ -23,10 +23,12 @@ if [ "$(word bootloader)" = grub ]; then
     # The pinned release builds the stub for x86 only: WARDGATE_STUB is one from elsewhere.
     cp "${WARDGATE_STUB:-$TARGET_DIR/usr/lib/systemd/boot/efi/linux$short.efi.stub}" "$images/stub.efi"
     cp "$images/shim$short.efi" "$images/shim.efi"
-    # Buildroot's GRUB says nothing of its revocation level (SBAT), which shim asks for.
     for core in "$BUILD_DIR"/grub2-*/build-"$tuple"/grub-core; do :; done
-    # shellcheck disable=SC2046 # words
-    grub-mkimage -d "$core" -O $tuple -o "$images/grub.efi" -p /EFI/BOOT --sbat "$common/boot/sbat.csv" $(cat "$common/boot/modules")
+    "$common/loader.sh" "$core" $tuple "$images/grub.efi"
+    # The building machine's own may know no programs of another architecture, the toolchain's does.
+    for tool in "$HOST_DIR/bin/$(word arch)"-*-objcopy; do
+        [ ! -x "$tool" ] || export OBJCOPY="${OBJCOPY:-$tool}" OBJDUMP="${OBJDUMP:-${tool%objcopy}objdump}"
+    done
     PYTHON=$python exec "$common/assemble.sh" "$board" "$images"
 fi
 

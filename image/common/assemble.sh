@@ -16,7 +16,15 @@ python=${PYTHON:-python3}
 
 key=${WARDGATE_BOOT_KEY:-$out/boot-key.pem}
 certificate=${WARDGATE_BOOT_CERTIFICATE:-$out/boot-certificate.pem}
-if [ ! -f "$key" ]; then
+if [ -n "${WARDGATE_BOOT_KEY:-}${WARDGATE_BOOT_CERTIFICATE:-}" ]; then
+    # A name that is mistyped must not get a development key.
+    for file in "${WARDGATE_BOOT_KEY:-}" "${WARDGATE_BOOT_CERTIFICATE:-}"; do
+        [ -f "$file" ] || {
+            echo "assemble: WARDGATE_BOOT_KEY and WARDGATE_BOOT_CERTIFICATE name two files, and there is no '$file'" >&2
+            exit 1
+        }
+    done
+elif [ ! -f "$key" ]; then
     openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 3650 -subj "/CN=Wardgate development boot key (never for a hospital)" \
         -keyout "$key" -out "$certificate" 2>/dev/null
 fi

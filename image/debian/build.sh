@@ -108,6 +108,5 @@ mksquashfs "$root" "$out/root.image" -comp lz4 -Xhc -noappend -quiet -no-progres
 cp "$root/usr/lib/os-release" "$out/os-release"
 cp "$stub" "$out/stub.efi"
 cp "$shim" "$out/shim.efi"
-# shellcheck disable=SC2046 # words
-grub-mkimage -d "$loaders/usr/lib/grub/$tuple" -O "$tuple" -o "$out/grub.efi" -p /EFI/BOOT --sbat "$common/boot/sbat.csv" $(cat "$common/boot/modules")
+"$common/loader.sh" "$loaders/usr/lib/grub/$tuple" "$tuple" "$out/grub.efi"
 "$common/assemble.sh" "$board" "$out"

@@ -1,10 +1,12 @@
-"""`tools/image.sh`: what it can say at once it says before anything is fetched or built."""
+"""`tools/image.sh`: what it can say at once it says before anything is fetched or built; keys and other files are found from where it was
+called, and it says at the end whose they are. Buildroot is stood in for by a `make` that calls our hooks as it does, in its own folder."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,26 @@ from imagecheck.assemble import boards
 from support.units import TREE
 
 BASIC = ("dirname", "basename", "tr", "sed", "openssl", "objcopy")
+VKEY = "ward.example.org/state+306fb252+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+MAKE = """#!/bin/sh
+set -e
+while [ $# -gt 0 ]; do
+    case $1 in
+    -C) cd "$2" && shift ;;
+    O=*) out=${1#O=} ;;
+    BR2_EXTERNAL=*) common=${1#BR2_EXTERNAL=}/../common ;;
+    defconfig) exit 0 ;;
+    esac
+    shift
+done
+env >"$out/environment"
+mkdir -p "$out/images" "$out/target/usr/lib"
+printf 'IMAGE_VERSION=1.2.3\\n%s\\n' "${UNPINNED:+VARIANT_ID=unpinned}" >"$out/target/usr/lib/os-release"
+"$common/rauc.sh" "$out/target" qemu_x86_64 1.2.3
+"$common/built.sh" "$out/target"
+for name in wardgate.img root.img boot.vfat kernel; do : >"$out/images/$name"; done
+[ -n "${WARDGATE_BOOT_KEY:-}" ] || cp "$DEVELOPMENT" "$out/images/boot-certificate.pem"
+"""
 
 
 def command(folder: Path, board: str, *programs: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +46,56 @@ def command(folder: Path, board: str, *programs: str, **environment: str) -> sub
         (folder / name).symlink_to(found)
     words = ["/bin/sh", str(TREE / "tools/image.sh"), board]
     return subprocess.run(words, env={"PATH": str(folder), **environment}, capture_output=True, text=True, timeout=60, check=False)
+
+
+def certificate(folder: Path, name: str, subject: str) -> tuple[str, str]:
+    """Make a key and its certificate in `folder`; return the names of both."""
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={subject}"]
+    subprocess.run([*words, "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"], check=True, capture_output=True, timeout=60)
+    return f"{name}.key", f"{name}.pem"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree in which `tools/image.sh` comes to its end at once, with key files beside it."""
+    for tool in ("openssl", "sbsign", "objcopy"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    made = tmp_path / "tree"
+    (made / "tools").mkdir(parents=True)
+    (made / "programs").mkdir()
+    (made / ".venv/bin").mkdir(parents=True)
+    (made / "buildroot").mkdir()
+    for name in ("image", "board", "firmware", "pyproject.toml", "tools/imagecheck", "tools/mcu.py"):
+        (made / name).symlink_to(TREE / name)
+    shutil.copy(TREE / "tools/image.sh", made / "tools/image.sh")
+    # The check of a whole Buildroot tree is a test of its own.
+    passing = f'#!/bin/sh\n[ "$*" != "-m imagecheck buildroot" ] || exit 0\nexec {sys.executable} "$@"\n'
+    for place, text in ((".venv/bin/python", passing), ("programs/make", MAKE)):
+        (made / place).write_text(text)
+        (made / place).chmod(0o755)
+    certificate(made, "boot", "Example Hospital boot key")
+    certificate(made, "releases", "Example Hospital releases")
+    certificate(made, "development", "Wardgate development boot key (never for a hospital)")
+    (made / "anchors").write_text(f"# provisioning\n{VKEY}\n")
+    return made
+
+
+def build(tree: Path, board: str = "qemu_x86_64", **words: str) -> subprocess.CompletedProcess[str]:
+    """`make image` in that tree, with relative names as the pages have them."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("WARDGATE_", "STATE_", "BR2_", "UNPINNED"))}
+    environment = {**clean, "PATH": f"{tree}/programs:{os.environ['PATH']}", "DEVELOPMENT": str(tree / "development.pem")}
+    argv = ["sh", "tools/image.sh", board]
+    words = {"O": "out", "BUILDROOT_DIR": "buildroot", **words}
+    return subprocess.run(argv, cwd=tree, env={**environment, **words}, capture_output=True, text=True, timeout=60, check=False)
+
+
+RELEASE = {
+    "STATE_ANCHORS": "anchors",
+    "WARDGATE_KEYRING": "releases.pem",
+    "WARDGATE_BOOT_KEY": "boot.key",
+    "WARDGATE_BOOT_CERTIFICATE": "boot.pem",
+}
 
 
 def test_a_board_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
@@ -40,3 +112,84 @@ def test_a_folder_that_buildroot_does_not_take_is_refused(tmp_path: Path) -> Non
     done = command(tmp_path, "nanopi_r2s", *BASIC, O=f"{tmp_path}/two words", BUILDROOT_DIR=os.devnull)
     assert done.returncode == 1 and "no folder with a space" in done.stderr
     assert not (tmp_path / "two words").exists()
+
+
+def test_keys_named_from_where_it_was_called_are_found_by_buildroots_hooks_and_a_release_is_said_to_be_one(tree: Path) -> None:
+    done = build(tree, **RELEASE, BR2_DL_DIR="archives")
+    assert done.returncode == 0, done.stderr[-2000:]
+    target = tree / "out/target"
+    assert (target / "usr/share/wardgate/state-anchors").read_text() == (tree / "anchors").read_text()
+    assert (target / "etc/rauc/keyring.pem").read_text() == (tree / "releases.pem").read_text()
+    had = dict(line.split("=", 1) for line in (tree / "out/environment").read_text().splitlines() if "=" in line)
+    assert {word: had[word] for word in RELEASE} == {word: str(tree / name) for word, name in RELEASE.items()}
+    assert had["BR2_DL_DIR"] == str(tree / "archives")
+    told = done.stdout
+    assert "image: starts by     CN=Example Hospital boot key (SHA-256 " in told
+    assert "image: updates by    CN=Example Hospital releases (SHA-256 " in told
+    assert "image: state by      ward.example.org/state+306fb252" in told
+    assert "image: a release, version 1.2.3, by its keys" in told and "NO RELEASE" not in told
+
+
+def test_an_image_of_development_keys_says_plainly_that_it_is_no_release_and_why(tree: Path) -> None:
+    done = build(tree, UNPINNED="yes")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "starts by     CN=Wardgate development boot key (never for a hospital) (SHA-256 " in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "NO RELEASE" in line)
+    for reason in ("development boot key", "takes no update (WARDGATE_KEYRING)", "any state (STATE_ANCHORS)", "not the pinned Buildroot"):
+        assert reason in line
+
+
+def test_anchors_of_an_earlier_build_do_not_stay_in_the_image(tree: Path) -> None:
+    assert build(tree, **RELEASE).returncode == 0
+    done = build(tree, **{**RELEASE, "STATE_ANCHORS": ""})
+    assert done.returncode == 0 and "any state (STATE_ANCHORS)" in done.stdout
+    assert not (tree / "out/target/usr/share/wardgate/state-anchors").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        *(({**RELEASE, word: "nowhere"}, f"{word}=@/nowhere: no file") for word in RELEASE),
+        ({"STATE_ANCHORS": "boot.pem"}, "STATE_ANCHORS=@/boot.pem: "),
+        ({"WARDGATE_KEYRING": "anchors"}, "WARDGATE_KEYRING=@/anchors: no certificate in PEM"),
+        ({"WARDGATE_BOOT_KEY": "boot.key"}, "WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY="),
+        ({**RELEASE, "WARDGATE_BOOT_CERTIFICATE": "releases.pem"}, "is not of the key WARDGATE_BOOT_KEY="),
+        ({"WARDGATE_FIT_KEY": "fit"}, "this board does not start by U-Boot"),
+    ],
+)
+def test_a_word_that_would_fail_at_the_end_is_refused_before_anything_is_built(tree: Path, words: dict[str, str], said: str) -> None:
+    done = build(tree, **words)
+    assert done.returncode == 1 and said.replace("@", str(tree)) in done.stderr, done.stderr[-1000:]
+    assert not (tree / "out/environment").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ({"WARDGATE_FIT_KEY": "nowhere"}, "WARDGATE_FIT_KEY=@/nowhere: no folder with boot.key and boot.crt"),
+        ({"WARDGATE_FIT_KEY": "pkcs11:token=x"}, "WARDGATE_FIT_CERTIFICATE= is needed"),
+        ({"WARDGATE_BOOT_KEY": "boot.key", "WARDGATE_BOOT_CERTIFICATE": "boot.pem"}, "this board does not start by UEFI"),
+        ({"UBOOT_DIR": "nowhere"}, "UBOOT_DIR=@/nowhere: no folder"),
+    ],
+)
+def test_the_same_for_a_board_with_uboot(tree: Path, words: dict[str, str], said: str) -> None:
+    done = build(tree, "nanopi_r2s", **words)
+    assert done.returncode == 1 and said.replace("@", str(tree)) in done.stderr, done.stderr[-1000:]
+    assert not (tree / "out/environment").exists()
+
+
+def _program(path: Path, machine: int) -> None:
+    """The beginning of an EFI program (PE) for a machine."""
+    path.write_bytes(b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + machine.to_bytes(2, "little") + bytes(100))
+
+
+def test_the_stub_that_the_pinned_release_does_not_build_for_arm64_is_asked_for_before_the_hour(tree: Path) -> None:
+    done = build(tree, "qemu-aarch64")
+    assert done.returncode == 1 and "WARDGATE_STUB= is needed" in done.stderr and "systemd-boot-efi" in done.stderr
+    _program(tree / "x64.stub", 0x8664)
+    done = build(tree, "qemu-aarch64", WARDGATE_STUB="x64.stub")
+    assert done.returncode == 1 and f"WARDGATE_STUB={tree}/x64.stub: no EFI program for aarch64" in done.stderr
+    assert not (tree / "out/environment").exists()
+    _program(tree / "aa64.stub", 0xAA64)
+    assert build(tree, "qemu-aarch64", WARDGATE_STUB="aa64.stub").returncode == 0
+    assert f"WARDGATE_STUB={tree}/aa64.stub\n" in (tree / "out/environment").read_text()

@@ -92,6 +92,59 @@ def test_for_a_board_with_uefi_each_slot_has_one_signed_program_without_an_initr
         assert disk.read((out / "root.img").stat().st_size) == (out / "root.img").read_bytes()
 
 
+@pytest.mark.parametrize("missing", ["KEY", "CERTIFICATE"])
+def test_a_boot_key_that_is_named_and_not_there_is_an_error_and_no_development_key_gets_its_name(tmp_path: Path, missing: str) -> None:
+    there = tmp_path / "there"
+    there.write_text("PEM")
+    names = {"WARDGATE_BOOT_KEY": str(there), "WARDGATE_BOOT_CERTIFICATE": str(there), f"WARDGATE_BOOT_{missing}": str(tmp_path / "away")}
+    argv = [TREE / "image/common/assemble.sh", "qemu_x86_64", tmp_path]
+    done = subprocess.run(argv, env={**os.environ, **names}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and f"there is no '{tmp_path}/away'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["there"] and there.read_text() == "PEM"
+
+
+def test_grub_says_its_revocation_level_and_the_version_of_its_own_builder(tmp_path: Path) -> None:
+    for tool in ("grub-mkimage", "objcopy"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    if not Path("/usr/lib/grub/x86_64-efi").is_dir():
+        pytest.skip("no GRUB for x86 with UEFI (apt-get install grub-efi-amd64-bin)")
+    _run(TREE / "image/common/loader.sh", "/usr/lib/grub/x86_64-efi", "x86_64-efi", tmp_path / "grub.efi")
+    _run("objcopy", "--dump-section", f".sbat={tmp_path / 'sbat'}", tmp_path / "grub.efi", tmp_path / "copy.efi")
+    version = _run("grub-mkimage", "--version").split()[-1]
+    assert f"grub,5,Free Software Foundation,grub,{version},https:" in (tmp_path / "sbat").read_text()
+    assert "@" not in (tmp_path / "sbat").read_text()
+
+
+def test_programs_for_arm64_are_put_together_by_the_toolchains_own_tools(tmp_path: Path) -> None:
+    """This machine's objcopy may know programs of its own architecture alone."""
+    hook, host, images, root = (tmp_path / name for name in ("image/buildroot/post-image.sh", "host", "images", "root"))
+    for path in (hook, host / "bin/aarch64-none-linux-gnu-objcopy", images / "rootfs.erofs", root / "usr/lib/os-release"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    shutil.copy(HOOK, hook)
+    (hook.parent / "board").symlink_to(TREE / "board")
+    for name in ("Image", "shimaa64.efi"):
+        (images / name).touch()
+    programs = {
+        host / "bin/grub-mkimage": f'[ $# = 1 ] && echo "grub-mkimage (GRUB) 2.12" || cp "${{10}}" {tmp_path}/sbat',
+        host / "bin/aarch64-none-linux-gnu-objcopy": "",
+        host / "bin/aarch64-none-linux-gnu-objdump": "",
+        tmp_path / "image/common/assemble.sh": 'printf "%s\\n" "$OBJCOPY" "$OBJDUMP"',
+    }
+    for path, text in programs.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    shutil.copytree(TREE / "image/common/boot", tmp_path / "image/common/boot")
+    shutil.copy(TREE / "image/common/loader.sh", tmp_path / "image/common/loader.sh")
+    words = {"HOST_DIR": host, "TARGET_DIR": root, "BUILD_DIR": tmp_path, "WARDGATE_STUB": images / "Image"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OBJ")}
+    said = _run(hook, images, "qemu_aarch64", **environment, **{name: str(value) for name, value in words.items()})
+    assert said.split() == [str(host / f"bin/aarch64-none-linux-gnu-{tool}") for tool in ("objcopy", "objdump")]
+    assert ",grub,2.12,https:" in (tmp_path / "sbat").read_text()
+
+
 def test_another_boards_kernel_is_refused(tmp_path: Path, root: Path) -> None:
     (tmp_path / "Image").write_bytes(b"arm64")
     done = subprocess.run(
