@@ -1674,6 +1674,13 @@ class Code(Enum):
     STATE_UNREADABLE = _row(
         937, Side.BOX, Level.ERROR, "the state cannot be read, or holds what it may not", "remove what is named, sign again"
     )
+    STATE_MISSING = _row(
+        928,
+        Side.BOX,
+        Level.ERROR,
+        "the state partition is not mounted, so the box has no policy and serves nothing",
+        "bring a state to the box: docs/first-boot.md, step 2",
+    )
     STATE_REFUSED = _row(
         938, Side.BOX, Level.ERROR, "the state was refused, so nothing is served", "do what the code says that stands beside it"
     )

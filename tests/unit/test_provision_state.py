@@ -231,8 +231,8 @@ def test_an_image_without_anchor_says_so_aloud(signed: Signed, capsys: pytest.Ca
 
 def _places(signed: Signed, tmp_path: Path) -> Places:
     (tmp_path / "partition").touch()
-    (tmp_path / "mounts").write_text("/dev/mapper/vault /vault ext4 rw 0 0\n")
-    names = {name: str(tmp_path / name) for name in ("partition", "mapped", "mounts", "verdicts")}
+    (tmp_path / "mounts").write_text(f"/dev/mapper/vault /vault ext4 rw 0 0\n/dev/vda6 {signed.root} ext4 rw 0 0\n")
+    names = {name: str(tmp_path / name) for name in ("partition", "mapped", "mounts", "verdicts", "state_partition")}
     (tmp_path / "verdicts").mkdir()
     return Places(vault="/vault", state=str(signed.root), **names)
 
@@ -243,7 +243,7 @@ def test_a_box_that_is_well_is_in_no_named_state(signed: Signed, tmp_path: Path)
 
 def test_a_closed_vault_is_named_with_its_reason_and_what_to_do(signed: Signed, tmp_path: Path) -> None:
     places = _places(signed, tmp_path)
-    (tmp_path / "mounts").write_text("proc /proc proc rw 0 0\n")
+    (tmp_path / "mounts").write_text(f"/dev/vda6 {signed.root} ext4 rw 0 0\n")
     say("vault", False, "no TPM", places.verdicts, closed=True)
     (found,) = look(places, 1e9)
     assert found.standing is Standing.VAULT_CLOSED
@@ -265,6 +265,35 @@ def test_a_refused_state_and_a_clock_below_the_floor_are_named(signed: Signed, t
     refused, clock = look(places, 1e9)
     assert refused.standing is Standing.STATE_REFUSED and "WG933" in refused.line
     assert clock.standing is Standing.CLOCK_BELOW_FLOOR and "2033-05-18" in clock.line
+
+
+@pytest.mark.parametrize("there", [(), ("partition",), ("state_partition",), ("partition", "state_partition")])
+def test_a_state_partition_that_is_not_mounted_is_named_and_the_vault_that_waits_for_it_is_not(
+    signed: Signed, tmp_path: Path, there: tuple[str, ...]
+) -> None:
+    """A box that was flashed and given no state: not one unit of ours has run, so none has left a verdict."""
+    places = _places(signed, tmp_path)
+    (tmp_path / "mounts").write_text("proc /proc proc rw 0 0\n")
+    (tmp_path / "partition").unlink()
+    for name in there:
+        (tmp_path / name).touch()
+    if not there:
+        assert look(places, 1e9) == [], "no image"
+        return
+    (found,) = look(places, 1e9)
+    assert found.standing is Standing.STATE_MISSING and found.line.startswith("state-missing: WG928")
+    assert ("no partition" in found.why) is ("state_partition" not in there)
+    assert "docs/first-boot.md" in found.line
+
+
+def test_the_status_names_it_although_there_is_no_policy_to_be_read(
+    signed: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = _places(signed, tmp_path)
+    (tmp_path / "mounts").write_text("proc /proc proc rw 0 0\n")
+    monkeypatch.setattr(Places.__new__, "__defaults__", tuple(places))
+    assert wardgate(["status", "-c", str(tmp_path / "absent.toml")]) == 1
+    assert "STATE state-missing: WG928" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_no_image_has_no_named_state(tmp_path: Path) -> None:

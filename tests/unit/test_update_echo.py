@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from support.wire import associate_ac, echo_rsp, pdv
-from wardgate.policy.endpoint import Endpoint
+from support.echopacs import Pacs, config
 from wardgate.policy.model import Party, Role, Transport
 from wardgate.policy.plant import Ports
 from wardgate.update import probes
 from wardgate.update.echo import echo
 from wardgate.update.judge import Outcome
-
-MODALITY = Party("modality", Role.MODALITY, ("CT1",), ())
-
-
-class Pacs:
-    """Answers a C-ECHO; `calls` counts who came."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = Endpoint("127.0.0.1", self._sock.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._sock.accept()
-                self.calls += 1
-                with client:
-                    client.sendall(associate_ac(client.recv(65536)))
-                    client.recv(65536)
-                    client.sendall(pdv(1, 3, echo_rsp()))
-                    client.recv(65536)
-
-    def close(self) -> None:
-        self._sock.close()
 
 
 @pytest.fixture
@@ -52,13 +20,6 @@ def pacs() -> Iterator[Pacs]:
     made = Pacs()
     yield made
     made.close()
-
-
-def config(ports: Ports, *peers: Party) -> Any:
-    link = SimpleNamespace(name="ct1", modality=MODALITY, peers=peers)
-    plant = SimpleNamespace(ports=ports, socket=Path("/nowhere/netd.sock"))
-    box = SimpleNamespace(run_dir=Path("/nowhere"))
-    return SimpleNamespace(plant=plant, links=(link,), box=box, custody=SimpleNamespace(log=Path("/nowhere/log")), keys=None)
 
 
 @pytest.mark.parametrize("ports", list(Ports))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from support.standinbox import StandIn
+from wardgate import policy
 from wardgate.codes import Code
 from wardgate.log import Log
-from wardgate.update.box import Box, Bundle, RaucError
+from wardgate.update import command, probes
 from wardgate.update.installing import Refused, after, before, install
 from wardgate.update.judge import CUSTODY, SERVICE, VAULT, Outcome, Seen
 from wardgate.update.judging import Result, after_start
@@ -20,49 +25,6 @@ from wardgate.update.trial import Phase, Side, Trial
 WORKS = Seen({SERVICE: Outcome.WORKS, CUSTODY: Outcome.WORKS, "peer:ct1/pacs": Outcome.WORKS}, 5)
 CLOSED = Seen({SERVICE: Outcome.FAILS, VAULT: Outcome.FAILS, CUSTODY: Outcome.FAILS, "peer:ct1/pacs": Outcome.WORKS}, None)
 DEAD = Seen({SERVICE: Outcome.FAILS, CUSTODY: Outcome.CONTRADICTS}, None)
-
-
-class StandIn(Box):
-    """A box that keeps its trial in a real folder; everything else is said by the test."""
-
-    def __init__(self, folder: Path, slot: str = "A", running: str = "1.0.0", bundle: str = "2.0.0") -> None:
-        super().__init__(Log("test"), str(folder))
-        self.now, self.running, self.brings, self.start = slot, running, bundle, "boot-1"
-        self.done: list[str] = []
-        self.breaks = ""
-
-    def slot(self) -> str:
-        return self.now
-
-    def boot(self) -> str:
-        return self.start
-
-    def version(self) -> str:
-        return self.running
-
-    def bundle(self, path: str) -> Bundle:
-        return Bundle("wardgate-test", self.brings)
-
-    def install(self, path: str) -> None:
-        trial = self.trial()
-        assert trial is not None and trial.phase is Phase.INSTALLING, "what worked is kept before the slot is written"
-        self._do("install")
-
-    def mark(self, *, good: bool) -> None:
-        self._do("good" if good else "bad")
-
-    def _do(self, what: str) -> None:
-        if self.breaks == what:
-            raise RaucError("broken")
-        self.done.append(what)
-
-    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
-        self.done.append(f"record {event} {old.version}>{new.version} {code}")
-
-    def restarted(self, slot: str, version: str) -> StandIn:
-        self.now, self.running, self.start = slot, version, self.start + "x"
-        self.done = []
-        return self
 
 
 class Config:
@@ -308,3 +270,90 @@ def test_what_a_person_installed_is_owed_to_nobody(folder: Path) -> None:
     put(box)
     judged(box.restarted("B", "2.0.0"), lambda: WORKS)
     assert box.owed() is None and not box.is_any_trial()
+
+
+# --- the custody log whole, after it
+
+
+class Began:
+    """Which programs the judge leaves behind."""
+
+    def __init__(self, words: list[str], **more: Any) -> None:
+        STARTED.append(words)
+
+
+STARTED: list[list[str]] = []
+
+
+@pytest.fixture
+def judge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[StandIn], int]:
+    """`wardgate update judge` on a box with a readable policy, where everything works."""
+    STARTED.clear()
+    monkeypatch.setattr(subprocess, "Popen", Began)
+    monkeypatch.setattr(policy, "load", lambda path, **words: SimpleNamespace(box=Config.box, custody=SimpleNamespace(log=folder / "log")))
+    monkeypatch.setattr(probes, "look", lambda config: WORKS)
+
+    def run(box: StandIn) -> int:
+        monkeypatch.setattr("wardgate.update.box.Box", lambda log: box)
+        return command.main(["judge", "-c", "wardgate.toml"], io.StringIO(), io.StringIO())
+
+    return run
+
+
+def test_the_whole_log_is_checked_after_an_update_in_a_program_that_the_judge_leaves_behind(
+    folder: Path, judge: Callable[[StandIn], int]
+) -> None:
+    box = StandIn(folder)
+    put(box)
+    assert judge(box) == 0 and STARTED == [], "not in the slot that installs"
+    assert judge(box.restarted("B", "2.0.0")) == 0
+    assert [words[-4:] for words in STARTED] == [["update", "whole", "-c", "wardgate.toml"]]
+
+
+def test_a_check_of_the_whole_log_that_a_restart_cut_short_is_begun_again_at_the_next_start(
+    folder: Path, judge: Callable[[StandIn], int]
+) -> None:
+    box = StandIn(folder)
+    put(box)
+    judge(box.restarted("B", "2.0.0"))
+    STARTED.clear()
+    assert judge(box.restarted("B", "2.0.0")) == 0 and len(STARTED) == 1
+    assert box.whole_wanted() == "2.0.0"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_it_is_begun_at_each_start_until_the_log_was_found_whole(
+    folder: Path, judge: Callable[[StandIn], int], monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """The journal lies in memory: that a log is damaged would be gone with the next start."""
+    box = StandIn(folder)
+    put(box)
+    judge(box.restarted("B", "2.0.0"))
+    monkeypatch.setattr("wardgate.update.whole.check_whole", lambda log, told: whole)
+    assert command.main(["whole", "-c", "wardgate.toml"], io.StringIO(), io.StringIO()) == (0 if whole else 1)
+    STARTED.clear()
+    judge(box.restarted("B", "2.0.0"))
+    assert bool(STARTED) is not whole
+
+
+def test_an_ordinary_start_checks_no_whole_log(folder: Path, judge: Callable[[StandIn], int]) -> None:
+    assert judge(StandIn(folder)) == 0 and STARTED == []
+
+
+def test_the_mark_is_on_the_disk_before_the_trial_is_forgotten(folder: Path) -> None:
+    class Watched(StandIn):
+        def forget(self) -> None:
+            assert self.whole_wanted() == "2.0.0"
+            super().forget()
+
+    box = Watched(folder)
+    put(box)
+    assert judged(box.restarted("B", "2.0.0"), lambda: WORKS) is Result.NEWLY_GOOD
+
+
+def test_what_is_still_to_be_checked_is_shown(folder: Path, judge: Callable[[StandIn], int]) -> None:
+    box, out = StandIn(folder), io.StringIO()
+    put(box)
+    judge(box.restarted("B", "2.0.0"))
+    assert command.main(["status", "-c", "wardgate.toml"], out, io.StringIO()) == 0
+    assert "custody log: still to be checked whole, since version 2.0.0" in out.getvalue()

@@ -29,6 +29,7 @@ def show(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
         config = load(path, check_files=False)
         run_dir = str(config.box.run_dir)
     except ConfigErrors as errors:
+        out.writelines(f"STATE {line}\n" for line in standing())  # as where the state, with the policy on it, is not there
         err.write(f"{errors}\n")
         return 1
     try:
@@ -112,11 +113,11 @@ def ask_netd(path: str) -> dict[str, Any] | None:
     return answer if answer.get("ok") else None
 
 
-def standing(state: str) -> list[str]:
-    """Return the named states that hold, a line each."""
+def standing(state: str = "") -> list[str]:
+    """Return the named states that hold, a line each. `state`: where the policy says that the state partition is mounted."""
     from wardgate.provision.standing import Places, look
 
-    return [one.line for one in look(Places(state=state))]
+    return [one.line for one in look(Places(state=state) if state else Places())]
 
 
 def _plant(answer: dict[str, Any] | None) -> str:

@@ -25,6 +25,7 @@ class Standing(Enum):
     VAULT_NOT_MADE = "vault-not-made"
     VAULT_POLICY_WRONG = "vault-policy-wrong"
     VAULT_LOST = "vault-lost"
+    STATE_MISSING = "state-missing"
     STATE_REFUSED = "state-refused"
     CLOCK_BELOW_FLOOR = "clock-below-floor"
     MIGRATION_FAILED = "migration-failed"
@@ -36,6 +37,7 @@ CODES: Final = {
     Standing.VAULT_NOT_MADE: Code.VAULT_NOT_MADE,
     Standing.VAULT_POLICY_WRONG: Code.VAULT_POLICY_WRONG,
     Standing.VAULT_LOST: Code.VAULT_LOST,
+    Standing.STATE_MISSING: Code.STATE_MISSING,
     Standing.STATE_REFUSED: Code.STATE_REFUSED,
     Standing.CLOCK_BELOW_FLOOR: Code.CLOCK_BELOW_FLOOR,
     Standing.MIGRATION_FAILED: Code.MIGRATION_FAILED,
@@ -75,6 +77,7 @@ class Places(NamedTuple):
     mapped: str = "/dev/mapper/vault"
     vault: str = "/vault"
     mounts: str = "/proc/self/mounts"
+    state_partition: str = "/dev/disk/by-partlabel/state"
     state: str = "/state"
     verdicts: str = VERDICTS
 
@@ -89,13 +92,22 @@ def look(places: Places, clock: float | None = None) -> list[Found]:
     refused = verdict("state", places.verdicts)
     if refused is not None and not refused.get("good", True):
         found.append(Found(Standing.STATE_REFUSED, str(refused.get("why", ""))))
-    if os.path.exists(places.partition) and not _is_mounted(places.vault, places.mounts):
+    # Either partition says that this is a box made from an image. What waits for the state, the vault too, has no reason of its own.
+    if (os.path.exists(places.state_partition) or os.path.exists(places.partition)) and not _is_mounted(places.state, places.mounts):
+        found.append(Found(Standing.STATE_MISSING, _missing(places)))
+    elif os.path.exists(places.partition) and not _is_mounted(places.vault, places.mounts):
         found.append(_closed(places))
     now = time.time() if clock is None else clock
     floor = read_floor(places.state)
     if floor.is_above(now):
         found.append(Found(Standing.CLOCK_BELOW_FLOOR, shown(floor, now)))
     return found
+
+
+def _missing(places: Places) -> str:
+    if not os.path.exists(places.state_partition):
+        return f"no partition {places.state_partition}"
+    return "its partition holds no file system that can be mounted, or was not looked at yet: journalctl -u state.mount"
 
 
 def _closed(places: Places) -> Found:

@@ -159,6 +159,28 @@ class Box:
         """Is a slot on trial, or waits for it? What cannot be read is one: `is_on_trial` and the judge say more."""
         return os.path.exists(self._trial)
 
+    # --- the custody log whole
+
+    def want_whole(self, version: str) -> None:
+        """Keep that the log is to be checked whole, since `version` is good. Raises `OSError`."""
+        write_durably(self._whole, f"{version}\n".encode())
+        sync_directory(self._state)
+
+    def whole_wanted(self) -> str:
+        """Return since which version the log is still to be checked whole, "" when it is not. Raises `OSError`."""
+        try:
+            return read_file(self._whole, 256).decode("ascii", "replace").strip() or "unknown"
+        except FileNotFoundError:
+            return ""
+
+    def whole_found(self) -> None:
+        """It was found whole. Raises `OSError`."""
+        try:
+            os.unlink(self._whole)
+        except FileNotFoundError:
+            return
+        sync_directory(self._state)
+
     # --- what a server has still to be told
 
     def owe(self, owed: Owed) -> None:
@@ -187,6 +209,10 @@ class Box:
             return trials.situation(self.trial(), self.slot(), self.boot()) is trials.Situation.ON_TRIAL
         except (trials.TrialError, LookupError, OSError):
             return False
+
+    @property
+    def _whole(self) -> str:
+        return os.path.join(self._state, "whole")
 
     @property
     def _owed(self) -> str:

@@ -42,7 +42,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
         if what == "judge":
             return _judge(box, path, log)
         if what == "whole":
-            return _whole(path, log)
+            return _whole(box, path, log)
         if what == "status":
             return _status(box, out)
         if what == "server":
@@ -123,17 +123,21 @@ def _judge(box: Box, path: str, log: Log) -> int:
     judged = after_start(box, config, log, lambda: look(config) if config is not None else Seen(migrations(), None))
     if judged is Result.START_AGAIN:
         return START_AGAIN
-    if judged is Result.NEWLY_GOOD and config is not None:
-        # In a process that this one leaves behind: it may take hours, and who waits for the judge has a limit.
+    if config is not None and box.whole_wanted():
+        # In a process that this one leaves behind: it may take hours, and who waits for the judge has a limit. What a restart cuts short is
+        # begun again here.
         subprocess.Popen([sys.executable, "-P", "-m", "wardgate", "update", "whole", "-c", path], stdin=subprocess.DEVNULL)
     return 0
 
 
-def _whole(path: str, log: Log) -> int:
+def _whole(box: Box, path: str, log: Log) -> int:
     from wardgate.policy import load
     from wardgate.update.whole import check_whole
 
-    return 0 if check_whole(str(load(path, check_files=False).custody.log), log) else 1
+    if not check_whole(str(load(path, check_files=False).custody.log), log):
+        return 1
+    box.whole_found()
+    return 0
 
 
 def _status(box: Box, out: TextIO) -> int:
@@ -157,4 +161,6 @@ def _status(box: Box, out: TextIO) -> int:
         out.write(f"worked before: {' '.join(sorted(trial.worked)) or 'nothing'}\n")
         if trial.missing:
             out.write(f"missing after: {' '.join(trial.missing)}\n")
+    if version := box.whole_wanted():
+        out.write(f"custody log: still to be checked whole, since version {version}\n")
     return 0

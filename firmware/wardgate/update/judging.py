@@ -71,6 +71,7 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
         time.sleep(_PAUSE_SECONDS)
     if judgement.verdict is Verdict.GOOD:
         box.mark(good=True)
+        box.want_whole(trial.new.version)
         _owe(box, trial, Ending.GOOD)
         box.forget()
         log.event(Code.UPDATE_GOOD, slot=trial.new.slot, version=trial.new.version, seconds=int(waited))
