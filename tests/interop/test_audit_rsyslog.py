@@ -80,7 +80,7 @@ def test_a_byte_changed_under_iscl_is_an_alert_with_its_provider_reason(folder: 
             assert found.details["Provider Reason"] == REASONS[code]
             assert f"provider reason {REASONS[code]}" in found.details["Alert Description"]
             assert (found.details["Leg"], found.object_id) == ("acceptor", LOOPBACK)
-            assert f"provider reason {REASONS[code]}" in watching.status().stdout
+            until(lambda: f"provider reason {REASONS[code]}" in watching.status().stdout, "the status says so")
         finally:
             boxes.close()
 

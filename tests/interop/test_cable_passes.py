@@ -81,7 +81,9 @@ def test_lldp_passes_by_policy_only_and_no_bridge_protocol_begins_here(plant: Pl
         until(lambda: came() == [senders, senders], "LLDP of both has passed")
     time.sleep(2.5)  # more than a hello time (IEEE 802.1Q 13.25): a bridge that spoke STP would have said so
     if not wanted:
-        assert [came() for _ in range(4)][-1] == [{plant.modality.mac()}, {plant.switch.mac("p1")}]
+        own = [{plant.modality.mac()}, {plant.switch.mac("p1")}]
+        until(lambda: came() == own, "each capture has what was sent where it listens")
+        assert [came() for _ in range(4)][-1] == own
     for dump in (inside, outside):
         dump.stop()
         assert "STP" not in dump.log
@@ -122,8 +124,11 @@ def test_only_netd_has_capabilities_and_only_its_two(plant: Plant) -> None:
 
 
 def _rights(pid: int) -> set[int]:
-    """What a process has, and what it could get."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    """What a process has, and what it could get; nothing of one that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return set()
     return {int(found, 16) for found in re.findall(r"^Cap(?:Prm|Eff|Bnd):\s+(\S+)", status, re.MULTILINE)}
 
 
@@ -141,6 +146,6 @@ def test_a_forged_segment_out_of_window_does_not_harm_an_association(plant: Plan
     before = plant.counters()["dicom_hospital"]
     for _ in range(3):
         plant.forge(plant.intruder, "segment", PACS, plant.settings.modality_addresses[0], str(TLS), port[1], plant.modality.mac())
-    assert plant.counters()["dicom_hospital"] > before
+    until(lambda: plant.counters()["dicom_hospital"] > before, "the box has seen them")
     echo.signal(signal.SIGCONT)
     assert echo.wait(120) == 0 and echo.log.count("Received Echo Response (Success)") == 1500

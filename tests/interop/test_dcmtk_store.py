@@ -9,6 +9,7 @@ import pytest
 
 from support import datasets, peers
 from support.bench import MODALITY, PACS, Bench
+from support.processes import until
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu", "dcmsend", "dcmconv"), reason="DCMTK is not installed")
 
@@ -119,7 +120,7 @@ def test_a_sop_class_that_policy_does_not_allow_is_left_out_and_the_rest_passes(
 
 def test_a_release_by_the_sender_ends_the_association_at_the_pacs_too(running: Bench) -> None:
     assert running.echo().returncode == 0
-    assert "Association Release" in running.programs[0].log
+    until(lambda: "Association Release" in running.programs[0].log, "the PACS sees the release")
     assert "Abort" not in running.programs[0].log
 
 
@@ -127,7 +128,5 @@ def test_an_abort_by_the_sender_reaches_the_pacs(running: Bench) -> None:
     done = peers.echoscu(running.plan.listen, "--abort", calling=MODALITY, called=PACS)
     assert done.returncode == 0, done.stdout
     peers_log = running.programs[0]
-    from support.processes import until
-
     until(lambda: "Association Aborted" in peers_log.log, "the PACS sees the abort")
     running.assert_works()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from support.bench import MODALITY, PACS, Bench
 from support.commitpacs import CommitPacs
 from support.datasets import Sample
 from support.gateway import tool
-from support.ondisk import records, stores_of
+from support.ondisk import records, stores_of, wait_records
 from support.orthanc import Orthanc
 from support.processes import until
 from wardgate.hold.state import State
@@ -48,6 +49,10 @@ def committed(bench: Bench, sample: Sample) -> list[tuple[str, str | None]]:
     return [(one["outcome"], one["reason"]) for one in commitments(bench, sample.sop_instance)]
 
 
+def outcomes(bench: Bench, uid: str) -> list[str]:
+    return [one["outcome"] for one in commitments(bench, uid)]
+
+
 def commitments(bench: Bench, uid: str) -> list[dict[str, Any]]:
     """The commitment records of one instance, oldest first."""
     found = [one for one in records(bench.plan.log_dir) if one["type"] == "commitment" and one["sop_instance"] == uid]
@@ -66,7 +71,7 @@ def test_the_modality_is_told_on_its_own_association_when_the_pacs_has_committed
     assert sorted(answer.report.instances) == sorted(one.sop_instance for one in images)
     held.wait_empty(made)
     for one in images:  # by the PACS, then told
-        assert committed(made, one) == [("committed", None), ("committed", None)]
+        wait_records(partial(committed, made, one), [("committed", None), ("committed", None)])
 
 
 def ask(bench: Bench, images: list[Sample]) -> None:
@@ -84,7 +89,7 @@ def test_a_modality_that_left_is_told_on_a_new_association_by_the_scp_role(made:
         send(made, images)
         ask(made, images)
         until(lambda: len(pacs.requests) == 2, "the PACS was asked for these", 30)
-        assert len(held.files(made, State.AWAITING)) == 3, "kept until they are committed"
+        until(lambda: len(held.files(made, State.AWAITING)) == 3, "kept until they are committed")
         time.sleep(0.5)
         assert not made.box.codes().count("WG657"), "nothing is claimed before the PACS has committed"
         assert pacs.report(pacs.requests[1]) == 0
@@ -127,7 +132,7 @@ def test_failed_partial_late_and_repeated_reports_each_count_once_and_what_was_n
     assert sorted(report.instances) == sorted([good, later])
     assert not commitments(made, "1.2.3.999")
     for uid, outcome in ((good, "committed"), (bad, "failed"), (later, "committed")):
-        assert [one["outcome"] for one in commitments(made, uid)] == [outcome, outcome]
+        wait_records(partial(outcomes, made, uid), [outcome, outcome])
     until(lambda: [held.instance_of(entry) for entry in held.files(made, State.QUARANTINED)] == [bad], "what is not committed is set aside")
     assert "not committed" in made.box.hold("list").stdout
 
@@ -148,7 +153,7 @@ def test_a_request_waits_for_all_that_was_held_before_it_and_for_nothing_that_ca
         report = modality.wait("report", 60)
         assert report.event_type == 1, "an instance that was on its way is not called failed"
         assert sorted(report.instances) == sorted(one.sop_instance for one in images)
-        assert [held.instance_of(entry) for entry in held.files(made)] == [after[0].sop_instance], "it waits, and held nothing up"
+        until(lambda: held.waiting(made) == {after[0].sop_instance}, "it waits, and held nothing up")
 
 
 def test_the_pacs_is_not_believed_about_what_it_never_took(made: Bench) -> None:
@@ -230,7 +235,7 @@ def test_with_relay_then_hold_the_report_of_a_relayed_request_reaches_the_modali
         assert pacs.requests[0].TransactionUID == report.data.TransactionUID
     assert report.event_type == 2 and report.instances == [images[0].sop_instance]
     assert [int(item.FailureReason) for item in report.data.FailedSOPSequence] == [0x0213]
-    assert [one["outcome"] for one in commitments(made, images[0].sop_instance)] == ["committed"]
+    wait_records(partial(outcomes, made, images[0].sop_instance), ["committed"])
 
 
 def test_a_pacs_that_never_reports_is_asked_three_times_and_then_nothing_is_claimed(made: Bench) -> None:
@@ -248,9 +253,8 @@ def test_a_pacs_that_never_reports_is_asked_three_times_and_then_nothing_is_clai
         assert len({str(one.TransactionUID) for one in pacs.requests[1:]}) == 3, "each time in a transaction of its own"
         until(lambda: "not committed" in made.box.hold("list").stdout, "it is set aside")
         assert pacs.report(pacs.requests[1]) == 0  # later still
-    assert [one["outcome"] for one in commitments(made, image.sop_instance)] == ["failed"], (
-        "what was given up is not claimed by a late word"
-    )
+    # What was given up is not claimed by a late word.
+    wait_records(partial(outcomes, made, image.sop_instance), ["failed"])
 
 
 def test_two_instances_of_one_uid_with_different_bytes_are_both_sent_recorded_and_told_apart(made: Bench) -> None:
@@ -269,8 +273,10 @@ def test_two_instances_of_one_uid_with_different_bytes_are_both_sent_recorded_an
         until(lambda: commitments(made, first.sop_instance), "it is committed", 30)
     sent = [datasets.data_set(one.path.read_bytes()) for one in (first, second)]
     assert pacs.bytes[first.sop_instance] == sent
-    digests = [one["digests"][0]["value"] for one in stores_of(made.plan.log_dir, first.sop_instance)]
-    assert sorted(digests) == sorted([first.sha256, second.sha256] * 2)
+    wait_records(
+        lambda: sorted(one["digests"][0]["value"] for one in stores_of(made.plan.log_dir, first.sop_instance)),
+        sorted([first.sha256, second.sha256] * 2),
+    )
     made.assert_log_verifies()
     for one in (first, second):
         done = tool("custody", "verify", made.plan.log_dir, "--key", made.box.public_key, "--dicom", one.path)

@@ -65,6 +65,7 @@ def test_what_is_held_passes_over_iscl_when_the_other_side_is_back(boxes: TwoBox
         away.start()
     until(lambda: "0 waiting" in here.status().stdout, "the queue is empty", 60)
     boxes.assert_delivered(series)
+    until(lambda: len(stores_of(here.plan.log_dir, series[0].sop_instance)) == 2, "taken and forwarded: both records are there")
     record = stores_of(here.plan.log_dir, series[0].sop_instance)
     legs = [one["requestor" if towards else "acceptor"]["tls"] for one in record]
     assert "ISCL-style R1 des-cbc md5" in legs, legs

@@ -50,6 +50,7 @@ def test_the_modality_commits_what_orthanc_asks_for(bench: Bench, orthanc: Ortha
         wish = (StorageCommitmentPushModel,)
         with netdicom.associate(bench.plan.listen, MODALITY, PACS, *wish, roles=wish) as back:
             assert netdicom.send_report(back, asked) == 0
+    until(lambda: orthanc.get(place)["Status"] != "Pending", "Orthanc has looked at the report")
     said = orthanc.get(place)
     assert said["Status"] == "Success" and said["RemoteAET"] == MODALITY
     assert sorted(one["SOPInstanceUID"] for one in said["Success"]) == sorted(one.sop_instance for one in series)

@@ -140,11 +140,13 @@ def test_storage_commitment_is_reported_on_an_association_that_the_pacs_opens(be
 
 def _assert_committed(bench: Bench, series: list[datasets.Sample], sent_by: str) -> None:
     """Each instance has its closing entry: what the PACS reported, said by which leg."""
-    from support.ondisk import records
+    from support.ondisk import records, wait_records
 
-    found = {record["sop_instance"]: record for record in records(bench.plan.log_dir) if record["type"] == "commitment"}
-    assert set(found) == {one.sop_instance for one in series}
-    for record in found.values():
+    def found() -> dict[str, dict[str, Any]]:
+        return {record["sop_instance"]: record for record in records(bench.plan.log_dir) if record["type"] == "commitment"}
+
+    wait_records(lambda: set(found()), {one.sop_instance for one in series})
+    for record in found().values():
         assert (record["outcome"], record["reason"], record["sent_by"]) == ("committed", None, sent_by)
         assert record["transaction"] == "1.2.826.0.1.3680043.10.1453.77.1"
     bench.box.wait_code("COMMITMENT_REPORTED")

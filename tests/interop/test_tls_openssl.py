@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import wardgate
+from support.processes import free_port, listens, until
 from support.tlskit import make_tls, shared_pki
 from wardgate.codes import Code
 from wardgate.transport.context import TlsContexts
@@ -160,18 +160,13 @@ def test_a_refused_openssl_client_is_named_here_and_told_there(
 def s_server(*options: str, certificate: str = "pacs-ecdsa") -> Iterator[int]:
     """Run `openssl s_server` that requires a client certificate of the root."""
     pki = shared_pki()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     leaf = pki.leaf(certificate)
     command = [OPENSSL, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(leaf.chain), "-key", str(leaf.key), "-quiet"]
     command += ["-cert_chain", str(leaf.chain), "-CAfile", str(pki.root), "-Verify", "3", "-verify_return_error", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            for _ in range(200):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.02)
+            until(lambda: listens(port), "openssl s_server listens")
             yield port
         finally:
             process.kill()

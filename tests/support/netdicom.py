@@ -25,7 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from support.datasets import EXPLICIT_LITTLE, Sample
 from support.peers import TlsFiles
-from support.processes import LOOPBACK, until
+from support.processes import LOOPBACK, READY_SECONDS, until
 
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5, the well-known SOP Instance
 
@@ -98,7 +98,7 @@ class Scp:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
 
-    def wait(self, kind: str, seconds: float = 10) -> Told:
+    def wait(self, kind: str, seconds: float = READY_SECONDS) -> Told:
         """Wait until it was told something of `kind` and return that."""
         until(lambda: any(one.kind == kind for one in self.told), f"the peer was told {kind}", seconds)
         return next(one for one in self.told if one.kind == kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,19 @@ _START = b'{"v":1,"type":"'
 
 def records(log_dir: Path) -> list[dict[str, Any]]:
     """Return every record found in any file of the log, once each, in no promised order."""
+    files = sorted(log_dir.rglob("*"))
+    while True:
+        found = _look(files)
+        # A checkpoint makes new files before it removes others: what was moved meanwhile lies in one that is not among those looked at.
+        if (now := sorted(log_dir.rglob("*"))) == files:
+            return found
+        files = now
+
+
+def _look(files: list[Path]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     decoder = json.JSONDecoder()
-    for path in sorted(log_dir.rglob("*")):
+    for path in files:
         try:
             content = path.read_bytes()
         except OSError:  # a folder, or gone since
@@ -46,6 +57,17 @@ def store_of(log_dir: Path, sop_instance: str) -> dict[str, Any]:
     # An aborted store is recorded after its legs are told: a peer sees the end before the log does.
     until(lambda: stores_of(log_dir, sop_instance), f"a custody record of {sop_instance}")
     return stores_of(log_dir, sop_instance)[-1]
+
+
+def wait_records(look: Callable[[], object], wanted: object) -> None:
+    """Wait until `look()`, at some records, gives `wanted`: a record may come after what a peer was told, or what left the queue.
+
+    Raises `AssertionError` with what it gave last.
+    """
+    try:
+        until(lambda: look() == wanted, "the records are there")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {look()}, not {wanted}") from None
 
 
 def stores_of(log_dir: Path, sop_instance: str) -> list[dict[str, Any]]:
