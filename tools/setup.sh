@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # Development and tests only; what the box itself needs is in docs/runtime.md.
 #   dcmtk, orthanc: the peers of the demo and of tests/interop     openssl: a peer that is not Python
 #   iproute2, util-linux: network and mount namespaces             golang: the independent check of the custody log
-#   shellcheck: the scripts of the image
+#   make: the targets; shellcheck: the scripts of the image
 #   nftables, tcpdump: the plant in network namespaces, and what was seen there
 #   softhsm2: the token of tests of the key service                opensc: pkcs11-tool, pkcs15-tool, PKCS#11 for cards
 #   pcscd, libpcsclite1, vsmartcard-vpcd: the virtual card's way in (`wardkeys.pcsc` loads the library)
@@ -33,10 +33,14 @@ PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv
 #   qemu-efi-aarch64: the arm64 machine's firmware     qemu-user-static, arch-test: arm64 programs run while it is built
 #   binutils-aarch64-linux-gnu: its signed programs are made      gcc-aarch64-linux-gnu, linux-libc-dev-arm64-cross: its /init
 #   swtpm: the TPM of a box that makes its vault
+#   busybox, fdisk (sfdisk), libtss2-*: the guest that makes and opens a vault, its disk, and what reaches its TPM
+#   kmod (modprobe, depmod): the modules that Linux needs below U-Boot
 #   libengine-pkcs11-openssl: a FIT signed by a token
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
     PACKAGES="$PACKAGES qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu libengine-pkcs11-openssl"
-[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross swtpm"
+[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross swtpm busybox fdisk kmod"
+[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
+    PACKAGES="$PACKAGES libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-device0"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}
