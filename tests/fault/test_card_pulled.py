@@ -14,7 +14,7 @@ import pytest
 
 from support import datasets, held, peers
 from support.gateway import tool
-from support.ondisk import stores, stores_of
+from support.ondisk import stores, stores_of, wait_records
 from support.processes import LOOPBACK, until
 from support.softhsm import PIN
 from support.tokenbench import LABEL, TokenBench, token_records
@@ -74,14 +74,17 @@ def test_while_the_card_is_out_new_associations_are_refused_and_the_log_says_why
     box.pull()
     assert rejection(box) == CONGESTION
     assert box.echo_back().returncode != 0
-    status = box.box.status().stdout
-    assert "REFUSED: WG740 token ward-ct1: absent" in status and "UNSIGNED: the custody log grows" in status
+    assert "REFUSED: WG740 token ward-ct1: absent" in box.box.status().stdout
+    until(lambda: "UNSIGNED: the custody log grows" in box.box.status().stdout, "the writer knows it too")
     box.put_back()
     box.assert_works()
     assert box.echo_back().returncode == 0
     assert "token ward-ct1: present since" in box.box.status().stdout
+    wait_records(
+        lambda: [word for word in box.custody_events() if word.startswith(("removed", "inserted"))],
+        ["inserted", "removed WG740", "inserted"],
+    )
     assert box.custody_events()[:1] == ["inserted"]
-    assert [word for word in box.custody_events() if word.startswith(("removed", "inserted"))] == ["inserted", "removed WG740", "inserted"]
     box.assert_log_verifies()
 
 
@@ -214,7 +217,8 @@ def test_what_is_held_with_its_record_keeps_to_the_bound_of_the_unsigned_log_and
     acknowledged = [*series[:taken], more]
     assert [instance for instance, _ in pacs.taken] == [one.sop_instance for one in acknowledged]
     for one in acknowledged:
-        assert [record["status"] for record in stores_of(box.plan.log_dir, one.sop_instance)] == ["0000"] * 2, "taken once and sent once"
+        # Taken once and sent once.
+        wait_records(lambda: [record["status"] for record in stores_of(box.plan.log_dir, one.sop_instance)], ["0000"] * 2)  # noqa: B023
     box.assert_log_verifies()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from support import datasets, held, peers, wire
 from support.bench import MODALITY, PACS, Bench
-from support.ondisk import stores_of
+from support.ondisk import store_of
 from support.processes import until
 from wardgate.hold.state import State
 
@@ -37,7 +37,7 @@ def test_an_instance_refused_for_good_goes_to_quarantine_and_blocks_nobody(holdi
         shown = holding.box.hold("list").stdout
         assert stem in shown and "C123" in shown and series[1].sop_instance in shown, shown
         assert "quarantined 1" in holding.box.status().stdout
-        assert stores_of(holding.plan.log_dir, series[1].sop_instance)[-1]["status"] == "C123"
+        until(lambda: store_of(holding.plan.log_dir, series[1].sop_instance)["status"] == "C123", "the log has it")
         holding.assert_recorded(series[3], "B007")
         pacs.statuses.clear()
         done = holding.box.hold("retry", stem)

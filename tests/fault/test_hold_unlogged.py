@@ -117,6 +117,7 @@ def test_what_a_worker_left_when_it_was_killed_is_logged_once_and_then_sent(box:
     with held.pacs(box) as pacs:
         held.wait_empty(box)
     assert dict(pacs.taken) == {played.sample.sop_instance: played.sample.sha256}
+    until(lambda: len(stores_of(box.plan.log_dir, played.sample.sop_instance)) == 2, "the record of what left follows")
     taken, sent = stores_of(box.plan.log_dir, played.sample.sop_instance)
     assert taken["association"] == played.study.id and sent["acceptor"]["address"] == "hold"
     box.assert_log_verifies()
