@@ -118,6 +118,26 @@ def test_the_queue_becomes_readable_for_the_writers_group_also_what_is_made_late
     assert (queue / "queue/2").stat().st_gid == CUSTODY.gid and stat.S_IMODE((queue / "queue/2").stat().st_mode) == 0o640
 
 
+def test_a_folder_for_the_group_is_made_while_the_umask_of_the_process_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that of every thread: what another one makes meanwhile would be for the group too."""
+    from wardgate.hold.files import Files
+
+    queue, seen = tmp_path / "hold", []
+    queue.mkdir()
+    queue.chmod(0o2750)
+    real = os.umask
+    mask = real(0o077)
+    monkeypatch.setattr(os, "umask", lambda wanted: (seen.append(wanted), real(wanted))[1])
+    try:
+        for name in ("contexts", "contexts", "it's"):
+            Files().make_directory(str(queue / name))
+        with pytest.raises(OSError, match="nowhere"):
+            Files().make_directory(str(queue / "contexts/nowhere/queue"))
+    finally:
+        real(mask)
+    assert [stat.S_IMODE((queue / name).stat().st_mode) for name in ("contexts", "it's")] == [0o2750, 0o2750] and not seen
+
+
 def test_without_such_a_group_the_queue_is_the_gateways_alone(tmp_path: Path) -> None:
     from wardgate.hold.files import Files
 

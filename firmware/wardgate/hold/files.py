@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from typing import Final
 
 _PUNCH: Final = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE (linux/falloc.h)
@@ -17,6 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
+_MAKE: Final = "import os, sys\ntry: os.mkdir(sys.argv[1], 0o750)\nexcept OSError as error: sys.exit(error.errno)"
 _PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
@@ -37,6 +39,23 @@ def is_shared(path: str) -> bool:
     return bool(os.stat(path).st_mode & stat.S_ISGID)
 
 
+def _make_for_the_group(path: str) -> None:
+    """Make a directory of mode 0750, and what its parent hands down. Raises `OSError`.
+
+    Not by chmod: to set g+s, or not to lose it, is not for a service (RestrictSUIDSGID=). Nor under another umask here, which is that of
+    every thread: a child of its own does it, once in the life of a box.
+    """
+    import subprocess
+
+    words = [sys.executable, "-I", "-S", "-c", _MAKE, path]
+    try:
+        status = subprocess.run(words, umask=0o027, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
+    except subprocess.TimeoutExpired:
+        status = errno.ETIMEDOUT
+    if status not in (0, errno.EEXIST):
+        raise OSError(max(status, 1), f"no directory: {os.strerror(max(status, 1))}", path)
+
+
 class Files:
     """The operations of the queue on its disk. Each raises `OSError`."""
 
@@ -44,16 +63,13 @@ class Files:
         """Make a directory of mode 0700 if it is not there, and its name durable. In one that is its group's, it is that too."""
         if os.path.isdir(path):
             return
-        shared = is_shared(os.path.dirname(path))
-        # Not chmod: to set g+s, which the kernel hands down, or not to lose it, is not for a service (RestrictSUIDSGID=).
-        mask = os.umask(0o027) if shared else None
-        try:
-            os.mkdir(path, 0o750 if shared else 0o700)
-        except FileExistsError:
-            return
-        finally:
-            if mask is not None:
-                os.umask(mask)
+        if is_shared(os.path.dirname(path)):
+            _make_for_the_group(path)
+        else:
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                return
         self.sync_directory(os.path.dirname(path))
 
     def create(self, path: str) -> int:
