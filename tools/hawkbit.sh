@@ -39,6 +39,8 @@ fi
 meson setup "$out/meson" "$tree" -Dsystemd=enabled -Dapidoc=disabled --buildtype=release -Dc_args='-fstack-protector-strong -D_FORTIFY_SOURCE=2' \
     -Dc_link_args='-Wl,-z,relro,-z,now' -Db_pie=true >"$out/log" 2>&1 || fail "meson: $(tail -n 1 "$out/log")"
 ninja -C "$out/meson" >>"$out/log" 2>&1 || fail "ninja: $(tail -n 1 "$out/log")"
+readelf -d "$out/meson/rauc-hawkbit-updater" | grep -q 'NEEDED.*libcurl-gnutls' ||
+    fail "linked with another libcurl than the image has: install libcurl4-gnutls-dev, which takes the place of the other one's headers"
 install -m 0755 "$out/meson/rauc-hawkbit-updater" "$out/rauc-hawkbit-updater"
 tools/goosebit.sh >/dev/null
 rm -rf "$out/meson" "$out/archive" "$out/tree"

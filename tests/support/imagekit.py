@@ -284,8 +284,8 @@ def _digest(version: str, files: dict[str, str], who: Authority, machine: Machin
     for path in (*given, *([kernel] if kernel is not None else [])):
         with path.open("rb") as file:
             seen.update(hashlib.file_digest(file, "sha256").digest())
-    made = TREE / "build/hawkbit/made"  # with the client of an update server, where somebody made it
-    seen.update(made.read_bytes() if made.exists() else b"")
+    client = TREE / "build/hawkbit/rauc-hawkbit-updater"  # of an update server, where somebody made it
+    seen.update(client.read_bytes() if client.exists() else b"")
     return seen.hexdigest()[:16]
 
 
