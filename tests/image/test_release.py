@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagecheck import kernel
-from imagecheck.assemble import boards, target
+from imagecheck.assemble import boards, settings, target
 from imagecheck.resolve import values
 from support.units import COMMON, OVERLAY, TREE, UNITS
 
@@ -80,6 +80,16 @@ def test_what_the_box_needs_of_its_kernel_is_asked_for(board: str) -> None:
         *("DM_VERITY", "DM_CRYPT", "DM_INIT", "OVERLAY_FS", "EROFS_FS", "SQUASHFS", "USB", "TCG_TPM"),
     ):
         assert said[name] == "y", name
+
+
+@pytest.mark.parametrize("board", boards())
+def test_a_board_with_a_tpm_has_its_driver_in_the_kernel(board: str) -> None:
+    """As board.toml says it and the table of boards does."""
+    driver = settings(board).get("tpm_driver")
+    row = next(line for line in (TREE / "board/README.md").read_text().splitlines() if line.startswith(f"| `{board}` |"))
+    assert (row.split("|")[4].strip() == "none") == (driver is None)
+    if driver is not None:
+        assert kernel.words(kernel.fragments(board))[str(driver)] == "y"
 
 
 @pytest.mark.parametrize("board", boards())
