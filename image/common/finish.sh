@@ -55,3 +55,4 @@ printf 'IMAGE_ID=%s\nIMAGE_VERSION=%s\n' "$(word compatible)" "$version" >>"$rel
 
 "$common/built.sh" "$root"
 "$common/needed.sh" "$root"
+"${PYTHON:-python3}" "$common/hardened.py" "$root"

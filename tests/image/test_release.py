@@ -88,7 +88,9 @@ def test_a_board_with_a_tpm_has_its_driver_in_the_kernel(board: str) -> None:
     driver = settings(board).get("tpm_driver")
     row = next(line for line in (TREE / "board/README.md").read_text().splitlines() if line.startswith(f"| `{board}` |"))
     assert (row.split("|")[4].strip() == "none") == (driver is None)
-    if driver is not None:
+    if driver is None:
+        assert 'unlock = ["pkcs11"]' in row and 'unlock = ["pkcs11"]' in (TREE / "docs/first-boot.md").read_text()
+    else:
         assert kernel.words(kernel.fragments(board))[str(driver)] == "y"
 
 
