@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, datasets, imagekit, qemubox
+from support import boxlog, boxwords, datasets, imagekit, qemubox
 from support.auditkit import told
 from support.boxsite import Site
 from support.card import CardFile
@@ -25,7 +25,6 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
-SIZE = "sed -n 2p /var/lib/custody/log/checkpoint"
 # A box whose gateway kept log and spool, as the way back leaves it (docs/custody.md): the next start hands them over.
 AS_BEFORE = (
     "systemctl stop wardgate wardgate-custody wardgate-audit && mv /vault/custody/log /vault/wardgate/custody"
@@ -110,10 +109,17 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     samples = datasets.generate(folder / "study", 3, rows=64)
     made = Seen([datasets.data_set(sample.path.read_bytes()) for sample in samples])
 
+    def store(sample: Sample, present: bool) -> None:
+        """Send it; with the card `present` until it is taken: a worker makes its contexts a moment after the status knows of the card."""
+        deadline = time.monotonic() + SECONDS
+        while (sent := site.store(sample)).returncode and present and time.monotonic() < deadline:
+            time.sleep(1)
+        made.sent.append(sent.stdout)
+
     def look(box: QemuBox, token: str, sample: Sample) -> None:
         box.until(f"{STATUS} | grep -q 'token {LABEL}: {token}'", SECONDS)
         made.statuses.append(box.run(STATUS)[1])
-        made.sent.append(site.store(sample).stdout)
+        store(sample, token == "present")
         made.arrived.append([datasets.data_set(path.read_bytes()) for path in site.delivered()])
 
     def ask(account: str) -> str:
@@ -131,20 +137,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
             look(box, "absent", samples[1])
             reader.insert(box)
             look(box, "present", samples[2])
-            time.sleep(3)  # a checkpoint is signed
+            made.sizes.append(boxlog.signed(box))
             made.pcscd = box.run(f"{boxwords.PROCESSES} | grep pcsc[d]")[1]
             made.checkpoint = box.run("head -c 4096 /var/lib/custody/log/checkpoint")[1]
             made.asked, made.asked_by_audit = ask("wardgate"), ask("audit")
             box.until(f"{STATUS} | grep -q 'arr at .* 0 waiting'", SECONDS)
-            made.sizes.append(int(box.ask(SIZE)))
             repository.stop()
             box.ask(AS_BEFORE, SECONDS)
             made.told = repository.lines()
             repository.start()
             box.until(f"{STATUS} | grep -q 'token {LABEL}: present'", SECONDS)
-            made.sent.append(site.store(samples[0]).stdout)
-            time.sleep(3)
-            made.sizes.append(int(box.ask(SIZE)))
+            store(samples[0], True)
+            made.sizes.append(boxlog.signed(box, made.sizes[0]))
             made.moved = box.run(MOVED)[1]
             box.until(f"{STATUS} | grep -q 'arr at .* 0 waiting'", SECONDS)
             made.told_later = repository.lines()[len(made.told) :]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, goose, imagekit, qemubox
+from support import boxlog, boxwords, goose, imagekit, qemubox
 from support.boxsite import Site
 from support.goose import Goose
 from support.processes import free_port, until
@@ -145,8 +145,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             note(told, box)
             told.states.append(ends(server, box, "Finished", "Error"))
             told.told.append(server.told(NAME))
-            said = box.ask(boxwords.in_log(r'\{"v":1,"type":"update"[^}]*\}'))
-            told.records = [json.loads(line) for line in said.splitlines()]
+            told.records = [json.loads(line) for line in boxlog.pieces(box, r'\{"v":1,"type":"update"[^}]*\}')]
             told.journal += journal(box)
     finally:
         site.close_pacs()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, datasets, imagekit, migrating, qemubox
+from support import boxlog, boxwords, datasets, imagekit, migrating, qemubox
 from support.boxsite import Site
 from support.migrating import STATE_FILE, VAULT_FILE
 from support.qemubox import QemuBox
@@ -77,7 +77,7 @@ def look(story: Story, box: QemuBox, site: Site) -> None:
             own=box.run(_OWN)[1].strip(),
             status=box.ask(_STATUS),
             policy=box.ask("sha256sum /etc/wardgate/wardgate.toml"),
-            log_size=int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint")),
+            log_size=boxlog.signed(box, story.moments[-1].log_size if story.moments else 0),
             delivered=len(site.delivered()),
             journal=box.run("journalctl -b --no-pager -o cat -u wardgate-migrate -u wardgate-migrate-vault")[1],
             standing=box.run("wardgate state show")[1],
@@ -121,9 +121,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
                 install(box, bad)
                 box.wait_shell(1200)  # the box started again by itself
                 look(told, box, site)
-            box.until("! ls /state/kept/*.json 2>/dev/null")
-            said = box.ask(boxwords.in_log(r'\{"v":1,"type":"(update|box)"[^}]*\}'))
-            records = [json.loads(line) for line in said.splitlines()]
+            records = [json.loads(line) for line in boxlog.pieces(box, r'\{"v":1,"type":"(update|box)"[^}]*\}')]
             told.updates = [record for record in records if record["type"] == "update"]
             told.put_back = [record for record in records if record["event"] == "files-put-back"]
             told.verified = box.run("wardgate update whole -c /etc/wardgate/wardgate.toml", 120)[0]

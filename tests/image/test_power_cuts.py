@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support import boxwords, datasets, imagekit, qemubox
+from support import boxlog, boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.imagekit import Image
 from support.qemubox import Frozen, QemuBox
@@ -187,7 +187,7 @@ def test_a_power_cut_leaves_a_slot_that_works(bench: Bench, moment: Moment) -> N
         assert f"{slot}_OK=1 {slot}_TRY=0" in memory, box.journal()
         assert box.run("test -e /state/update/trial.json")[0] != 0, "the trial is over"
         assert box.run("wardgate update whole -c /etc/wardgate/wardgate.toml", 120)[0] == 0, box.journal()
-        told = box.ask(boxwords.in_log(r'"type":"(update|box)"[^}]*'))
+        told = "\n".join(boxlog.pieces(box, r'"type":"(update|box)"[^}]*'))
         assert (told == "" and not moment.ends) or re.search(rf'"event":"(update-)?{moment.ends or "interrupted"}"', told), told
         sent = bench.site.store(*datasets.generate(bench.folder / f"study{number}", 1, rows=64, study=100 + number))
         assert sent.returncode == 0, f"{sent.stdout}\n{box.journal()}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, datasets, imagekit, qemubox
+from support import boxlog, boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
@@ -36,8 +36,7 @@ class Story:
 
 def records(box: QemuBox) -> list[dict[str, object]]:
     """Return the `update` records of the custody log, from its tiles and write-ahead files."""
-    said = box.ask(boxwords.in_log(r'\{"v":1,"type":"update"[^}]*\}'))
-    return [json.loads(line) for line in said.splitlines()]
+    return [json.loads(line) for line in boxlog.pieces(box, r'\{"v":1,"type":"update"[^}]*\}')]
 
 
 def note(story: Story, box: QemuBox, site: Site) -> None:
@@ -49,7 +48,7 @@ def note(story: Story, box: QemuBox, site: Site) -> None:
     sent = site.store(*datasets.generate(site.folder / f"study{len(story.slots)}", 1, rows=64, study=len(story.slots)))
     assert sent.returncode == 0, f"{sent.stdout}\n{box.journal()}"
     story.delivered.append(len(site.delivered()))
-    story.sizes.append(int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint")))
+    story.sizes.append(boxlog.signed(box, story.sizes[-1] if story.sizes else 0))
     story.slot_states.append(box.ask("head -c 100 /efi/grubenv | tr '\\n' ' '"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, datasets, imagekit, qemubox, softtpm
+from support import boxlog, boxwords, datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
@@ -76,8 +76,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
             box.until("ss -H -ltn | grep -q ':104 '")
             look(box, told)
             told.sent = site.store(*datasets.generate(folder / "study", 1, rows=64)).returncode
-            box.until("! ls /state/kept/*.json 2>/dev/null")
-            told.log = box.run(boxwords.in_log(r'"type":"(update|box)"[^}]*'))[1]
+            told.log = "\n".join(boxlog.pieces(box, r'"type":"(update|box)"[^}]*'))
     finally:
         site.close_pacs()
     return told

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import boxwords, datasets, imagekit, qemubox, softtpm
+from support import boxlog, datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from support.qemubox import QemuBox, place_of
 from wardtools.pki import Pki
@@ -54,15 +54,13 @@ def looks(box: QemuBox) -> dict[str, str]:
     return {name: box.run(command)[1].strip() for name, command in LOOKS.items()}
 
 
-def serves(box: QemuBox, start: Start, site: Site, study: int) -> None:
-    """Wait until the box serves and the log has what was kept; send an instance, see how long the log is."""
+def serves(box: QemuBox, start: Start, site: Site, study: int, before: int = 0) -> None:
+    """Wait until the box serves; send an instance, see how long the log is, once it is longer than `before`, and what was kept for it."""
     box.until("ss -H -ltn | grep -q ':104 '")
-    box.until("! ls /state/kept/*.json 2>/dev/null")
     start.sent = store(site, study)
-    box.until("sed -n 2p /var/lib/custody/log/checkpoint")
-    start.size = int(box.ask("sed -n 2p /var/lib/custody/log/checkpoint"))
-    told = box.ask(boxwords.in_log(r'\{"v":1,"type":"box"[^}]*\}'))
-    start.records = sorted((json.loads(line) for line in told.splitlines()), key=lambda record: record["happened"])
+    start.size = boxlog.signed(box, before)
+    told = (json.loads(line) for line in boxlog.pieces(box, r'\{"v":1,"type":"box"[^}]*\}'))
+    start.records = sorted(told, key=lambda record: record["happened"])
 
 
 def store(site: Site, study: int) -> int:
@@ -107,7 +105,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
             made["closed"].sent = store(site, 2)
             made["closed"].said, made["closed"].console = looks(it), it.console
             it.ask(f"printf %s {key} >/run/key && systemd-cryptsetup attach vault {PARTITION} /run/key")
-            serves(it, made["opened"], site, 3)
+            serves(it, made["opened"], site, 3, made["first"].size)
             made["opened"].said = looks(it)
             for way in ("--wipe-slot=tpm2", "--tpm2-device=auto --tpm2-pcrs=7"):  # docs/vault.md: two commands
                 it.ask(f"systemd-cryptenroll --unlock-key-file=/run/key {way} {PARTITION}")
@@ -115,7 +113,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
             it.wait_off()
         with softtpm.tpm(folder / "other") as chip, qemubox.powered(box("again", chip)) as it:
             it.wait_shell()
-            serves(it, made["again"], site, 4)
+            serves(it, made["again"], site, 4, made["opened"].size)
             made["again"].said, made["again"].console = looks(it), it.console
             it.send("systemctl poweroff --no-block")
             it.wait_off()

@@ -6,7 +6,6 @@ In the box are the real pcscd, ccid, OpenSC and p11-kit. Without its card it is 
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,11 +47,9 @@ class Said:
 
 
 @contextlib.contextmanager
-def inserted(card: CardFile, reader: Path) -> Iterator[None]:
+def inserted(card: CardFile, box: QemuBox, reader: Path) -> Iterator[None]:
     """The card is in QEMU's reader."""
-    channel = socket.socket(socket.AF_UNIX)
-    channel.connect(str(reader))
-    front = Vscard(Card(card.store), channel)
+    front = Vscard(Card(card.store), box.channel(reader))
     thread = threading.Thread(target=front.serve, daemon=True)
     thread.start()
     try:
@@ -90,7 +87,7 @@ def said(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Said:
     site.open_pacs()
     try:
         first, reader = box("first")
-        with qemubox.powered(first), inserted(card, reader):
+        with qemubox.powered(first), inserted(card, first, reader):
             first.wait_shell()
             first.until("ss -H -ltn | grep -q ':104 '")
             told.first = looks(first)
@@ -101,7 +98,7 @@ def said(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Said:
             second.wait_shell()
             second.until("wardgate state show | grep -q WG945")
             told.without = looks(second)
-            with inserted(card, reader):
+            with inserted(card, second, reader):
                 second.until("ss -H -ltn | grep -q ':104 '")
                 told.late = looks(second)
                 told.sent = site.store(*datasets.generate(folder / "study", 1, rows=64)).returncode

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import threading
 from pathlib import Path
 
 from support.card import CardFile
-from support.processes import Program, tied, until
+from support.processes import Program, tied, unix_connection, until
 from virtualcard.card import Card
 from virtualcard.vscard import Vscard
 
@@ -47,7 +46,6 @@ class CardGuest:
         self._program = Program(tied(words), folder / "guest.txt")
 
     def __enter__(self) -> CardGuest:
-        until(self._chardev.exists, "QEMU listens")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,9 +58,7 @@ class CardGuest:
 
     def insert(self, card: CardFile) -> Vscard:
         """Put the card into its reader; `remove()` of what is returned pulls it."""
-        channel = socket.socket(socket.AF_UNIX)
-        channel.connect(str(self._chardev))
-        front = Vscard(Card(card.store), channel)
+        front = Vscard(Card(card.store), unix_connection(self._chardev, self._program))
         threading.Thread(target=front.serve, daemon=True).start()
         return front
 

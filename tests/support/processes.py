@@ -64,8 +64,9 @@ def until(condition: Callable[[], object], what: str, seconds: float = READY_SEC
         time.sleep(0.02)
 
 
-def unix_connection(path: Path, process: subprocess.Popen[bytes], seconds: float = 20.0) -> socket.socket:
+def unix_connection(path: Path, process: subprocess.Popen[bytes] | Program, seconds: float = 20.0) -> socket.socket:
     """Return a connection to a socket that `process` opens; its file is there a moment before anybody listens. Raises `AssertionError`."""
+    running = process.running if isinstance(process, Program) else lambda: process.poll() is None
     deadline = time.monotonic() + seconds
     while True:
         sock = socket.socket(socket.AF_UNIX)
@@ -74,7 +75,7 @@ def unix_connection(path: Path, process: subprocess.Popen[bytes], seconds: float
             return sock
         except OSError as error:
             sock.close()
-            if process.poll() is not None or time.monotonic() > deadline:
+            if not running() or time.monotonic() > deadline:
                 raise AssertionError(f"nobody listens at {path}: {error}") from error
         time.sleep(0.05)
 

@@ -217,8 +217,7 @@ class QemuBox:
 
     def monitor(self, *commands: str) -> str:
         """Tell QEMU; each answer is waited for, the last returned."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self.folder / "monitor.sock"))
+        with self.channel(self.folder / "monitor.sock") as sock:
             monitor = pexpect.fdpexpect.fdspawn(sock, encoding="utf-8", timeout=120)
             monitor.expect(r"\(qemu\) ")
             for command in commands:
