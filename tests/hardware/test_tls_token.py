@@ -15,7 +15,7 @@ import pytest
 
 from support.processes import LOOPBACK, free_port, listens, until
 from support.softhsm import python_path
-from support.tlskit import exchange, make_tls, peer_context, shake, shared_pki
+from support.tlskit import exchange, make_tls, peer_context, shake, shake_over, shared_pki
 from support.tokenkit import KINDS, TokenKit, key_of
 from wardgate.codes import Code
 from wardgate.tokensigner import ServiceSigner
@@ -37,16 +37,7 @@ def kit() -> Iterator[TokenKit]:
 
 def talk(sock: socket.socket, channel: TlsChannel) -> None:
     """Shake hands over a socket and exchange one line with the other side."""
-    sock.settimeout(20)
-    try:
-        out, done = channel.step(None)
-        while not done:
-            sock.sendall(out)
-            out, done = channel.step(sock.recv(65536))
-        sock.sendall(out)
-    except TlsFailure as failure:
-        sock.sendall(failure.to_send)
-        raise
+    shake_over(sock, channel)
     wire = channel.seal(b"over\n")
     assert isinstance(wire, bytes)
     sock.sendall(wire)

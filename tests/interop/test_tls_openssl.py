@@ -17,7 +17,7 @@ import pytest
 
 import wardgate
 from support.processes import free_port, listens, until
-from support.tlskit import make_tls, shared_pki
+from support.tlskit import make_tls, shake_over, shared_pki
 from wardgate.codes import Code
 from wardgate.transport.context import TlsContexts
 from wardgate.transport.errors import TlsFailure
@@ -43,27 +43,13 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 """
 
 
-def handshake(sock: socket.socket, channel: TlsChannel) -> None:
-    """Shake hands over a blocking socket; the alert of a failure is sent, as the relay does."""
-    sock.settimeout(10)
-    try:
-        out, done = channel.step(None)
-        while not done:
-            sock.sendall(out)
-            out, done = channel.step(sock.recv(65536))
-        sock.sendall(out)
-    except TlsFailure as failure:
-        sock.sendall(failure.to_send)
-        raise
-
-
 def serve(listener: socket.socket, context: ssl.SSLContext) -> str:
     """Accept one caller; return the suite, or the code of the failure."""
     sock, _ = listener.accept()
     with sock:
         channel = TlsChannel(context, True)
         try:
-            handshake(sock, channel)
+            shake_over(sock, channel)
         except TlsFailure as failure:
             return failure.code.name
         sock.sendall(channel.close())
@@ -176,7 +162,7 @@ def call(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = No
     """Shake hands as a client; with `wait`, also take what the server says next (tickets, or its refusal)."""
     channel = TlsChannel(context, False, "localhost", session)
     with socket.create_connection(("127.0.0.1", port)) as sock:
-        handshake(sock, channel)
+        shake_over(sock, channel)
         if wait:
             sock.sendall(channel.seal(b"\n"))
             channel.open(sock.recv(65536), memoryview(bytearray(100)))

@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import shutil
+import socket
 import ssl
 import tempfile
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 from wardgate.policy.model import Party, Role, Transport
 from wardgate.policy.tls import CertificateFiles, CrlPolicy, Tls
+from wardgate.transport.errors import TlsFailure
 from wardgate.transport.tls import TlsChannel
 from wardtools.pki import Pki, make_test_pki
 
@@ -87,6 +89,20 @@ def shake(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSessio
     exchange(ours, theirs, b"s")
     exchange(theirs, ours, b"c")
     return ours, theirs
+
+
+def shake_over(sock: socket.socket, channel: TlsChannel) -> None:
+    """Shake hands over a blocking socket; the alert of a failure is sent, as the relay does. Raises `TlsFailure`."""
+    sock.settimeout(20)
+    try:
+        out, done = channel.step(None)
+        while not done:
+            sock.sendall(out)
+            out, done = channel.step(sock.recv(65536))
+        sock.sendall(out)
+    except TlsFailure as failure:
+        sock.sendall(failure.to_send)
+        raise
 
 
 def exchange(sender: TlsChannel, receiver: TlsChannel, data: bytes) -> None:
