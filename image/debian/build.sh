@@ -5,6 +5,7 @@
 # BOARD: qemu-x86_64 (default) or qemu-aarch64, whose programs run by qemu-user here (binfmt_misc has to know them).
 # KERNEL: a kernel of our configuration (`make image-kernel`) in place of Debian's: the image then starts as Buildroot's does (as-buildroot.sh).
 # WARDGATE_VERSION: the version of this image. WARDGATE_KEYRING: the anchors of releases, PEM; without them it takes no update.
+# WARDGATE_STUB: another stub of systemd than the building machine's.
 # WARDGATE_BOOT_KEY, WARDGATE_BOOT_CERTIFICATE and OUT/state.ext4, OUT/vault.ext4: as in image/common/assemble.sh.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +27,7 @@ qemu_x86_64) debian=amd64 short=x64 tuple=x86_64-efi libraries=x86_64-linux-gnu 
 qemu_aarch64) debian=arm64 short=aa64 tuple=arm64-efi libraries=aarch64-linux-gnu loaders=$base/loaders cross=aarch64-linux-gnu- suite=/bookworm ;;
 *) fail "BOARD= qemu-x86_64 or qemu-aarch64" ;;
 esac
-stub=$loaders/usr/lib/systemd/boot/efi/linux$short.efi.stub
+stub=${WARDGATE_STUB:-$loaders/usr/lib/systemd/boot/efi/linux$short.efi.stub}
 shim=$loaders/usr/lib/shim/shim$short.efi
 export OBJCOPY="${cross}objcopy" OBJDUMP="${cross}objdump" CC="${cross}gcc"
 

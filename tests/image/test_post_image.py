@@ -58,7 +58,8 @@ def _holds(image: Path, line: str, slot: str) -> None:
     assert found is not None, line
     sectors, device, blocks, start, root_hash, _salt = found.groups()
     assert (device, int(sectors), int(start)) == (f"PARTLABEL=root_{slot}", int(blocks) * 8, int(blocks) + 1)
-    assert f"dm-mod.waitfor={device}" in line and f"rauc.slot={slot.upper()}" in line and "lockdown=confidentiality" in line
+    assert f"dm-mod.waitfor={device}" in line and f"rauc.slot={slot.upper()}" in line
+    assert {"lockdown=confidentiality", "systemd.import_credentials=no"} <= set(line.split())
     _run("veritysetup", "verify", image, image, root_hash, f"--hash-offset={int(blocks) * 4096}")
     assert image.stat().st_size < place_of(f"root_{slot}", X86_64)[1]
 

@@ -21,6 +21,13 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(2400)]
 
+# As who has the disk does it: systemd's stub takes what lies here for a credential.
+ADDED = "mkdir -p /run/boot && mount /dev/disk/by-partlabel/boot_a /run/boot && cd /run/boot && mkdir wardgate-a.efi.extra.d"
+ADDED += " && echo x >wardgate-a.efi.extra.d/x.cred && cd / && umount /run/boot"
+# As who has the firmware's tables does it; a stub before systemd 254 does not ask, and that of the product is patched (test_trust).
+TOLD = ("-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=wardgate.extra=1")
+# Not before it was tried.
+CLOSED = "wardgate state show | grep WG945 | grep -qv 'not opened yet'"
 PARTITION = "/dev/disk/by-partlabel/vault"
 OLDER = Path(__file__).parent / "bundles/older.raucb"
 UPDATE = f"wardgate update /run/stick/{OLDER.name} -c /etc/wardgate/wardgate.toml"
@@ -35,6 +42,7 @@ LOOKS = {
     "rules": "nft list table inet box",
     "kept": "cat /state/kept/*.json",
     "pcr7": "cat /sys/class/tpm/tpm0/pcr-sha256/7",
+    "pcr12": "cat /sys/class/tpm/tpm0/pcr-sha256/12",
     "log": "journalctl -b --no-pager -o cat -u wardgate-vault",
 }
 
@@ -74,18 +82,18 @@ def recovery_key(start: Start) -> str:
 
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Start]:
-    """First start; start with another TPM, then opened by hand; start with that TPM enrolled; start without Secure Boot."""
+    """First start; with another TPM, then opened by hand; with that TPM enrolled; without Secure Boot; told more than what is signed."""
     imagekit.need_tools(asked=True)
     folder: Path = tmp_path_factory.mktemp("vb")
     site = Site(folder, pki, clear=False)
     disk = site.disk(imagekit.build("1.0.0"))
     subprocess.run(["qemu-img", "resize", "-q", str(disk), "+64M"], check=True, timeout=60)
     stick = imagekit.stick(folder / "stick.img", [OLDER])
-    made = {name: Start() for name in ("first", "closed", "opened", "again", "insecure")}
+    made = {name: Start() for name in ("first", "closed", "opened", "again", "insecure", "told")}
 
-    def box(name: str, chip: Path, *, secure_boot: bool = True) -> QemuBox:
+    def box(name: str, chip: Path, more: tuple[str, ...] = (), *, secure_boot: bool = True) -> QemuBox:
         (folder / name).mkdir()
-        devices = ("-drive", f"file={stick},format=raw,if=virtio,readonly=on", *softtpm.devices(chip))
+        devices = (*more, "-drive", f"file={stick},format=raw,if=virtio,readonly=on", *softtpm.devices(chip))
         return site.box(folder / name, disk, devices, secure_boot=secure_boot)
 
     site.open_pacs()
@@ -99,7 +107,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
         key = recovery_key(made["first"])
         with softtpm.tpm(folder / "other") as chip, qemubox.powered(box("closed", chip)) as it:
             it.wait_shell()
-            it.until("wardgate state show | grep -q WG945")
+            it.until(CLOSED)
             it.until("systemctl is-active -q wardgate-ports && systemctl is-active -q wardgate-update")
             it.run(f"mkdir /run/stick && mount -o ro /dev/vdb /run/stick && {UPDATE}", 300)
             made["closed"].sent = store(site, 2)
@@ -107,7 +115,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
             it.ask(f"printf %s {key} >/run/key && systemd-cryptsetup attach vault {PARTITION} /run/key")
             serves(it, made["opened"], site, 3, made["first"].size)
             made["opened"].said = looks(it)
-            for way in ("--wipe-slot=tpm2", "--tpm2-device=auto --tpm2-pcrs=7"):  # docs/vault.md: two commands
+            for way in ("--wipe-slot=tpm2", "--tpm2-device=auto --tpm2-pcrs=7+12"):  # docs/vault.md: two commands
                 it.ask(f"systemd-cryptenroll --unlock-key-file=/run/key {way} {PARTITION}")
             it.send("systemctl poweroff --no-block")
             it.wait_off()
@@ -119,8 +127,15 @@ def starts(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> dict[str, Star
             it.wait_off()
         with softtpm.tpm(folder / "other") as chip, qemubox.powered(box("insecure", chip, secure_boot=False)) as it:
             it.wait_shell()
-            it.until("wardgate state show | grep -q WG945")
+            it.until(CLOSED)
             made["insecure"].said = looks(it)
+            it.ask(ADDED)
+            it.send("systemctl poweroff --no-block")
+            it.wait_off()
+        with softtpm.tpm(folder / "other") as chip, qemubox.powered(box("told", chip, TOLD)) as it:
+            it.wait_shell()
+            it.until(CLOSED)
+            made["told"].said = looks(it)
     finally:
         site.close_pacs()
     return made
@@ -187,3 +202,11 @@ def test_another_boot_chain_leaves_it_closed(starts: dict[str, Start]) -> None:
     insecure = starts["insecure"].said
     assert insecure["pcr7"] != starts["again"].said["pcr7"] and set(insecure["pcr7"]) != {"0"}
     assert insecure["standing"].startswith("vault-closed: WG945") and insecure["sockets"] == ""
+
+
+def test_what_was_added_to_the_signed_program_leaves_it_closed(starts: dict[str, Start]) -> None:
+    """Whatever the firmware or the disk tells systemd's stub besides is in PCR 12, which is empty otherwise."""
+    told = starts["told"].said
+    assert {name: set(starts[name].said["pcr12"]) for name in ("first", "again")} == {"first": {"0"}, "again": {"0"}}
+    assert told["pcr7"] == starts["again"].said["pcr7"] and set(told["pcr12"]) != {"0"}
+    assert told["standing"].startswith("vault-closed: WG945") and told["sockets"] == ""

@@ -280,6 +280,8 @@ def _digest(version: str, files: dict[str, str], who: Authority, machine: Machin
         for path in sorted((TREE / part).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 seen.update(f"{path.relative_to(TREE)} {path.stat().st_mode:o}\n".encode() + path.read_bytes())
+    if stub := os.environ.get("WARDGATE_STUB"):
+        seen.update(Path(stub).read_bytes())
     given = [source / name for name in (*givenimage.PARTS, "root.image")] if source is not None else []
     for path in (*given, *([kernel] if kernel is not None else [])):
         with path.open("rb") as file:

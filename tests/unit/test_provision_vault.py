@@ -101,6 +101,12 @@ def test_a_mistake_in_the_policy_is_refused(text: str) -> None:
         parse_policy(text)
 
 
+def test_the_tpm_opens_it_only_where_nobody_added_to_what_is_signed() -> None:
+    """PCR 12 has what systemd's stub was told besides: words of the firmware's tables, credentials and extensions beside the program."""
+    (enrol,) = (step for step in make_steps("systemd-cryptsetup", "/dev/x", Policy(), "/key") if step.word == "enrol the TPM")
+    assert "--tpm2-pcrs=7+12" in enrol.argv
+
+
 def test_no_way_in_is_left_but_those_of_the_policy() -> None:
     steps = make_steps("systemd-cryptsetup", "/dev/x", Policy((Unlock.TPM2, Unlock.PKCS11)), "/key")
     enrol, prove = ["systemd-cryptenroll"] * 2, ["systemd-cryptsetup", "cryptsetup"] * 2

@@ -59,10 +59,10 @@ class PolicyError(Exception):
 
 
 class Policy(NamedTuple):
-    """`STATE/wardgate/vault.toml`. PCR 7 is the Secure Boot state."""
+    """`STATE/wardgate/vault.toml`. PCR 7 is the Secure Boot state; 12 what systemd's stub was told besides the signed program (nothing)."""
 
     unlock: tuple[Unlock, ...] = (Unlock.TPM2,)
-    tpm2_pcrs: tuple[int, ...] = (7,)
+    tpm2_pcrs: tuple[int, ...] = (7, 12)
     pkcs11_uri: str = "auto"
     recovery: Recovery = Recovery.CONSOLE
 
