@@ -2,7 +2,8 @@
 # From a root to a disk, for boards that boot by UEFI; both builders use it: assemble.sh BOARD OUT. Reads OUT/root.image (squashfs or erofs),
 # OUT/kernel, OUT/initrd.img (if there), OUT/shim.efi, OUT/grub.efi, OUT/stub.efi (systemd's). Makes OUT/root.img (with its hash tree),
 # OUT/boot.vfat (both signed programs), OUT/wardgate.img (the disk), OUT/bundle (what an update carries).
-# WARDGATE_BOOT_KEY, WARDGATE_BOOT_CERTIFICATE: what the firmware trusts (PEM); without them a development key is made in OUT.
+# WARDGATE_BOOT_KEY, WARDGATE_BOOT_CERTIFICATE: what the firmware trusts (PEM; the key also by a URI pkcs11:..., through OpenSSL's engine
+# pkcs11); without them a development key is made in OUT.
 # Files OUT/state.ext4 and OUT/vault.ext4 are put on the disk, if there.
 set -eu
 board=$1
@@ -16,10 +17,12 @@ python=${PYTHON:-python3}
 
 key=${WARDGATE_BOOT_KEY:-$out/boot-key.pem}
 certificate=${WARDGATE_BOOT_CERTIFICATE:-$out/boot-certificate.pem}
+engine=
+case $key in pkcs11:*) engine='--engine pkcs11' ;; esac
 if [ -n "${WARDGATE_BOOT_KEY:-}${WARDGATE_BOOT_CERTIFICATE:-}" ]; then
     # A name that is mistyped must not get a development key.
     for file in "${WARDGATE_BOOT_KEY:-}" "${WARDGATE_BOOT_CERTIFICATE:-}"; do
-        [ -f "$file" ] || {
+        [ -n "$engine" ] && [ "$file" = "$key" ] || [ -f "$file" ] || {
             echo "assemble: WARDGATE_BOOT_KEY and WARDGATE_BOOT_CERTIFICATE name two files, and there is no '$file'" >&2
             exit 1
         }
@@ -46,7 +49,8 @@ program() {
     ${OBJCOPY:-objcopy} "$@" "$out/stub.efi" "$out/program.efi"
 }
 
-sign() { sbsign --key "$key" --cert "$certificate" --output "$2" "$1" 2>"$out/sbsign.log" || { cat "$out/sbsign.log" >&2 && exit 1; }; }
+# shellcheck disable=SC2086 # words, or none
+sign() { sbsign $engine --key "$key" --cert "$certificate" --output "$2" "$1" 2>"$out/sbsign.log" || { cat "$out/sbsign.log" >&2 && exit 1; }; }
 
 boot=$out/boot
 rm -rf "$boot" "$out/boot.vfat" "$out/esp.vfat"

@@ -130,6 +130,12 @@ def test_keys_named_from_where_it_was_called_are_found_by_buildroots_hooks_and_a
     assert "image: a release, version 1.2.3, by its keys" in told and "NO RELEASE" not in told
 
 
+def test_a_boot_key_in_a_token_goes_to_the_last_step_as_it_is_named(tree: Path) -> None:
+    done = build(tree, **{**RELEASE, "WARDGATE_BOOT_KEY": "pkcs11:token=boot;object=boot"})
+    assert done.returncode == 0 and "image: a release" in done.stdout, done.stderr[-1000:]
+    assert "WARDGATE_BOOT_KEY=pkcs11:token=boot;object=boot\n" in (tree / "out/environment").read_text()
+
+
 def test_an_image_of_development_keys_says_plainly_that_it_is_no_release_and_why(tree: Path) -> None:
     done = build(tree, UNPINNED="yes")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -154,6 +160,7 @@ def test_anchors_of_an_earlier_build_do_not_stay_in_the_image(tree: Path) -> Non
         ({"WARDGATE_KEYRING": "anchors"}, "WARDGATE_KEYRING=@/anchors: no certificate in PEM"),
         ({"WARDGATE_BOOT_KEY": "boot.key"}, "WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY="),
         ({**RELEASE, "WARDGATE_BOOT_CERTIFICATE": "releases.pem"}, "is not of the key WARDGATE_BOOT_KEY="),
+        ({"WARDGATE_BOOT_KEY": "pkcs11:token=x"}, "WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY="),
         ({"WARDGATE_FIT_KEY": "fit"}, "this board does not start by U-Boot"),
     ],
 )

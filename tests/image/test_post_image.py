@@ -22,6 +22,7 @@ from support.units import TREE
 from wardtools.release.cli import main as release
 
 HOOK = TREE / "image/buildroot/post-image.sh"
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 LAYOUT = TREE / "image/debian/as-buildroot.sh"
 PARTS = {"Image": 70_000, "idbloader.img": 9_000, "u-boot.itb": 20_000}
 # tool -> Debian package
@@ -144,6 +145,31 @@ def test_programs_for_arm64_are_put_together_by_the_toolchains_own_tools(tmp_pat
     said = _run(hook, images, "qemu_aarch64", **environment, **{name: str(value) for name, value in words.items()})
     assert said.split() == [str(host / f"bin/aarch64-none-linux-gnu-{tool}") for tool in ("objcopy", "objdump")]
     assert ",grub,2.12,https:" in (tmp_path / "sbat").read_text()
+
+
+def test_a_boot_key_in_a_token_signs_through_openssls_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    for file in (*X86_64.needs, SOFTHSM, "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so"):
+        if not Path(file).exists():
+            pytest.skip(f"{file} is not there")
+    out, certificate = tmp_path / "out", tmp_path / "boot.pem"
+    for folder in (out, tmp_path / "tokens", tmp_path / "kernel"):
+        folder.mkdir()
+    (tmp_path / "kernel/bzImage").write_bytes(os.urandom(50_000))
+    (tmp_path / "softhsm.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm.conf"))
+    words = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=boot")
+    _run(*words, "-keyout", tmp_path / "k.pem", "-out", certificate)
+    _run("softhsm2-util", "--init-token", "--free", "--label", "boot", "--so-pin", "1234", "--pin", "1234")
+    _run("softhsm2-util", "--import", tmp_path / "k.pem", "--token", "boot", "--label", "boot", "--id", "01", "--pin", "1234")
+    (tmp_path / "k.pem").unlink()
+    (tmp_path / "pin").write_text("1234")  # the engine takes the end of a line for part of it
+    key = f"pkcs11:token=boot;object=boot;type=private;pin-source=file:{tmp_path}/pin"
+    _run(
+        *(LAYOUT, root, tmp_path / "kernel/bzImage", "qemu_x86_64", out),
+        WARDGATE_BOOT_KEY=key, WARDGATE_BOOT_CERTIFICATE=str(certificate), PKCS11_MODULE_PATH=SOFTHSM,
+    )  # fmt: skip
+    _run("mcopy", "-i", out / "boot.vfat", "::wardgate-a.efi", tmp_path / "a.efi")
+    assert "verification OK" in _run("sbverify", "--cert", certificate, tmp_path / "a.efi")
 
 
 def test_another_boards_kernel_is_refused(tmp_path: Path, root: Path) -> None:

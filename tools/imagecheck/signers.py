@@ -37,7 +37,7 @@ _PAGE: Final = "docs/image.md, A release"
 
 def mistakes(board: str, said: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong with the words in `said`; an empty word is one that was not given."""
-    given = {word: Path(said[word]) for word in FILES if said.get(word)}
+    given = {word: Path(said[word]) for word in FILES if said.get(word) and not said[word].startswith("pkcs11:")}
     for word, path in given.items():
         if not path.is_file() or not path.stat().st_size:
             yield f"{word}={path}: no file with something in it; it names {FILES[word]}: give the file, or leave the word out ({_PAGE})"
@@ -49,7 +49,11 @@ def mistakes(board: str, said: Mapping[str, str]) -> Iterator[str]:
             read_anchors(anchors)
         except StateRefused as refused:
             yield f"STATE_ANCHORS={anchors}: {refused.detail}"
-    yield from _pair(there)
+    if said.get("WARDGATE_BOOT_KEY", "").startswith("pkcs11:"):
+        if not said.get("WARDGATE_BOOT_CERTIFICATE"):
+            yield f"WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY= ({_PAGE})"
+    else:
+        yield from _pair(there)
     yield from _loader(board, said)
     yield from _stub(board, there.get("WARDGATE_STUB"))
 
