@@ -175,9 +175,13 @@ def test_only_the_audit_account_has_the_spool_and_it_sees_who_gives_events() -> 
 
 def test_writer_and_sender_end_after_the_gateway_whose_last_word_they_take() -> None:
     """Units end in the other order than they start; associations that run to their end have records and events."""
-    gateway = read_unit(UNITS / "wardgate.service")["Unit"]
+    gateway = read_unit(UNITS / "wardgate.service")
     for name in ("wardgate-custody.service", "wardgate-audit.service"):
-        assert name in gateway["Wants"][0].split() and name in gateway["After"][0].split()
+        assert name in gateway["Unit"]["Wants"][0].split() and name in gateway["Unit"]["After"][0].split()
+        first = read_unit(UNITS / name)
+        # Who is waited for goes no slower than who waits, and does not wait for what that one needs by itself.
+        assert first["Service"]["StartupCPUWeight"] == gateway["Service"]["StartupCPUWeight"]
+        assert "network.target" not in first["Unit"]["After"][0].split()
 
 
 def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
