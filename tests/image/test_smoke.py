@@ -32,6 +32,7 @@ LOOKS = {
     "sockets": "ss -H -lntu",
     "rules": "nft list table inet box",
     "processes": f"{boxwords.PROCESSES} | grep -E 'python3 .*-m war[d]'",
+    "mounts": "findmnt -rno TARGET,SOURCE,FSTYPE",
     "root": "findmnt -rno SOURCE,FSTYPE,OPTIONS /",
     "verity": "dmsetup table root 2>/dev/null || cat /sys/block/dm-0/dm/name /sys/block/dm-0/dm/uuid; cat /proc/cmdline",
     "write": "touch /usr/written /etc/written 2>&1; true",
@@ -51,6 +52,8 @@ LOOKS = {
     "status": STATUS,
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
 }
+# File systems of the kernel's own, and of memory. The rest is on the disk: where it is mounted, and as what is bound elsewhere.
+IN_MEMORY = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup2", "securityfs", "efivarfs", "pstore", "bpf", "tmpfs", "ramfs"}
 
 
 @dataclass
@@ -152,6 +155,13 @@ def test_the_root_is_under_verity_and_cannot_be_written(seen: Seen) -> None:
     assert seen.said["root"].startswith("/dev/") and f" {seen.filesystem} ro" in seen.said["root"]
     assert "verity" in seen.said["verity"].lower() and "panic_on_corruption" in seen.said["verity"]
     assert seen.said["write"].count("Read-only file system") == 2
+
+
+def test_what_is_not_root_state_vault_or_loader_is_in_memory(seen: Seen) -> None:
+    rows = {target: (source.partition("[")[0], kind) for target, source, kind in map(str.split, seen.said["mounts"].splitlines())}
+    assert {rows[target][1] for target in ("/tmp", "/var", "/run")} == {"tmpfs"}, seen.said["mounts"]
+    kept = {source for source, kind in rows.values() if kind not in IN_MEMORY}
+    assert kept == {rows[target][0] for target in ("/", "/efi", "/state", "/vault")} and len(kept) == 4, seen.said["mounts"]
 
 
 def test_the_firmware_checked_what_it_started_and_the_kernel_is_locked_down(seen: Seen) -> None:

@@ -172,10 +172,10 @@ class Site:
         made = factory_disk(image, self.folder, self.files, self.private, vault, addresses=addresses)
         return overlay(made, self.folder / "box.qcow2")
 
-    def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = (), *, secure_boot: bool = True) -> QemuBox:
+    def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = (), *, secure_boot: bool = True, typed: bool = False) -> QemuBox:
         """Return a box between the two networks: the modality calls port 104, the box reaches the PACS at its address."""
         modality = "".join(f",hostfwd=tcp:127.0.0.1:{port}-{BOX_MODALITY}:{to}" for to, port in self.modality_ports.items())
-        return QemuBox(folder, disk, modality, PACS, devices, secure_boot, self.machine)
+        return QemuBox(folder, disk, modality, PACS, devices, secure_boot, self.machine, typed=typed)
 
     def open_pacs(self) -> None:
         """Start the PACS."""

@@ -107,6 +107,7 @@ class NotBooted(AssertionError):
 class QemuBox:
     """One box. `disk`: a file of its own, qcow2 or raw. `modality`: more words of that port's network (hostfwd). `peer`: who is reached on
     the other, this machine's loopback address under that name; without one nobody is. `cables`: the two ports are joined to these instead.
+    `typed`: keys can be given to the console, at `console.sock` of `folder` (telnet).
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class QemuBox:
         secure_boot: bool = True,
         machine: Machine = X86_64,
         cables: Cables | None = None,
+        typed: bool = False,
     ) -> None:
         self.folder = folder
         self.machine = machine
@@ -130,6 +132,7 @@ class QemuBox:
         )
         self._cables = cables
         self._devices = devices
+        self._typed = typed
         self._variables = folder / "variables.fd"
         if not self._variables.exists():
             shutil.copyfile(machine.variables if secure_boot else machine.open_variables, self._variables)
@@ -168,7 +171,12 @@ class QemuBox:
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={self._variables}"]
         kind = "qcow2" if self.disk.suffix == ".qcow2" else "raw"
         argv += ["-device", "virtio-rng-pci"]
-        argv += ["-serial", f"file:{self.folder / 'console.log'}"]
+        console = self.folder / "console.log"
+        if self._typed:
+            words = f"socket,id=console,path={self.folder / 'console.sock'},server=on,wait=off,telnet=on,logfile={console}"
+            argv += ["-chardev", words, "-serial", "chardev:console"]
+        else:
+            argv += ["-serial", f"file:{console}"]
         argv += ["-chardev", f"socket,id=shell,path={path},server=on,wait=off", *self.machine.shell]
         argv += ["-monitor", f"unix:{monitor},server=on,wait=off"]
         if frozen is not None:
