@@ -21,9 +21,10 @@ from wardtools.pki import Pki
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(2400)]
 
-# As who has the disk does it: systemd's stub takes what lies here for a credential.
-ADDED = "mkdir -p /run/boot && mount /dev/disk/by-partlabel/boot_a /run/boot && cd /run/boot && mkdir wardgate-a.efi.extra.d"
-ADDED += " && echo x >wardgate-a.efi.extra.d/x.cred && cd / && umount /run/boot"
+# As who has the disk does it: systemd's stub takes what lies here for a credential. Beside the program it does not look: GRUB names it by a
+# path with its disk, from which the stub makes no folder.
+ADDED = "mkdir -p /run/boot && mount /dev/disk/by-partlabel/boot_a /run/boot && cd /run/boot && mkdir -p loader/credentials"
+ADDED += " && echo x >loader/credentials/x.cred && cd / && umount /run/boot"
 # As who has the firmware's tables does it; a stub before systemd 254 does not ask, and that of the product is patched (test_trust).
 TOLD = ("-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=wardgate.extra=1")
 # Not before it was tried.
