@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 #   squashfs-tools: also the guest in which the cable meets a distribution's kernel
 #   squashfs-tools, genimage, mtools, dosfstools, cpio, zstd, cryptsetup-bin (veritysetup): the Debian image
 #   grub-common, grub-efi-amd64-bin, shim-unsigned, systemd-boot-efi (the stub), sbsigntool, binutils: how it boots, signed
-#   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      rauc: judges our bundles
+#   ovmf, qemu-utils: the firmware with Secure Boot that starts it in QEMU      swtpm: the TPM by which a box opens its vault      rauc: judges our bundles
 #   erofs-utils, u-boot-tools (mkimage): what Buildroot's hook makes of a root, also with IMAGE= and KERNEL=
 #   device-tree-compiler, u-boot-qemu, qemu-system-arm, libubootenv-tool: boards with U-Boot: a signed FIT, a loader that judges it, RAUC's count
 #   rsyslog, rsyslog-openssl: an audit repository      libxml2-utils (xmllint): audit messages against the schema
@@ -27,18 +27,17 @@ PACKAGES="$PACKAGES softhsm2 opensc opensc-pkcs11 pcscd libpcsclite1 vsmartcard-
 PACKAGES="$PACKAGES qemu-system-x86 nftables tcpdump shellcheck openssh-server openssh-client"
 PACKAGES="$PACKAGES squashfs-tools genimage mtools dosfstools cpio zstd cryptsetup-bin grub-common grub-efi-amd64-bin shim-unsigned systemd-boot-efi"
 PACKAGES="$PACKAGES rsyslog rsyslog-openssl libxml2-utils systemd dbus"
-PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils rauc erofs-utils u-boot-tools"
+PACKAGES="$PACKAGES sbsigntool binutils ovmf qemu-utils swtpm rauc erofs-utils u-boot-tools"
 PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv-tool"
 # Only with WARDGATE_IMAGE_TEST=1, for image tests that are skipped without:
 #   qemu-efi-aarch64: the arm64 machine's firmware     qemu-user-static, arch-test: arm64 programs run while it is built
 #   binutils-aarch64-linux-gnu: its signed programs are made      gcc-aarch64-linux-gnu, linux-libc-dev-arm64-cross: its /init
-#   swtpm: the TPM of a box that makes its vault
 #   busybox, fdisk (sfdisk), libtss2-*: the guest that makes and opens a vault, its disk, and what reaches its TPM
 #   kmod (modprobe, depmod): the modules that Linux needs below U-Boot
 #   libengine-pkcs11-openssl: a FIT signed by a token
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
     PACKAGES="$PACKAGES qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu libengine-pkcs11-openssl"
-[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross swtpm busybox fdisk kmod"
+[ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross busybox fdisk kmod"
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
     PACKAGES="$PACKAGES libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-device0"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and

@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 # By Python: the two images have different od and setpriv.
 SECURE_BOOT = 'python3 -c \'import glob; print(open(glob.glob("/sys/firmware/efi/efivars/SecureBoot-*")[0], "rb").read()[4])\''
 # As the gateway's account: reads the log, may neither write, nor remove, nor have its key.
-WRITE = "cd /var/lib/custody/log && grep -q . vkey && echo READ; (: >x) 2>&1; (: >>checkpoint) 2>&1; cat /etc/wardgate/log.pem 2>&1; true"
+WRITE = "cd /var/lib/custody/log && grep -q . vkey && echo READ; (: >x) 2>&1; (: >>checkpoint) 2>&1; cat /state/secret/log.pem 2>&1; true"
 # As the gateway's account: neither the spool, nor the key under which messages go out.
-SPOOL = "ls /var/lib/audit 2>&1; cat /vault/audit/spool/marks.json 2>&1; cat /etc/wardgate/audit.key 2>&1; true"
+SPOOL = "ls /var/lib/audit 2>&1; cat /vault/audit/spool/marks.json 2>&1; cat /state/secret/audit.key 2>&1; true"
 STATUS = "python3 -P -m wardgate status -c /etc/wardgate/wardgate.toml"
 LOOKS = {
     "failed": "systemctl --failed --plain --no-legend",
@@ -39,6 +39,7 @@ LOOKS = {
     "terminals": "ps -eo tty,args | awk '$1 != \"?\" && $1 != \"TT\"' | grep -vE 'ttyS1|^4,65 |ps -eo|awk|grep'; true",  # 4,65: busybox
     "secure": SECURE_BOOT + "; cat /sys/kernel/security/lockdown",
     "memory": "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo",
+    "state": "wardgate state show; journalctl -b --no-pager -o cat -u wardgate-state",
     "kernel": "uname -r; cat /proc/modules; journalctl -k -b --no-pager -o cat | grep -E 'Linux version|device-mapper|Run /'",
     "crypto": "grep -h ^driver /proc/crypto | sort -u",
     "broute": "echo 'table bridge t { chain c { type filter hook prerouting priority 0; meta broute set 1; }; }' | nft -c -f - 2>&1",
@@ -110,6 +111,10 @@ def test_a_gateway_that_has_started_serves(seen: Seen) -> None:
 def test_every_service_of_ours_is_active_and_no_unit_failed(seen: Seen) -> None:
     assert seen.said["failed"] == "", seen.said["journal"]
     assert seen.said["units"].split() == ["active", "active", "active", "inactive", *["active"] * 4], "no keys.toml: no key service"
+
+
+def test_its_state_is_as_it_was_signed_by_the_key_that_its_image_trusts(seen: Seen) -> None:
+    assert "WG936" in seen.said["state"] and "WG935" not in seen.said["state"], seen.said["state"]
 
 
 def test_an_instance_that_comes_in_clear_arrives_under_tls(seen: Seen) -> None:

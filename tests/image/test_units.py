@@ -106,6 +106,10 @@ def test_nothing_forwards_before_policy_and_firewall() -> None:
     assert "network-pre.target" in firewall["Before"][0].split()
     networkd = read_unit(UNITS / "systemd-networkd.service.d/wardgate.conf")["Unit"]
     assert networkd["Requires"] == networkd["After"] == ["wardgate-firewall.service"]
+    socket = read_unit(UNITS / "systemd-networkd.socket.d/wardgate.conf")["Unit"]
+    assert socket["RequiresMountsFor"] == networkd["RequiresMountsFor"] == ["/state"], (
+        "a socket whose service cannot start asks for it again and again"
+    )
 
 
 def test_nothing_of_ours_reads_a_file_before_it_was_migrated() -> None:

@@ -141,7 +141,7 @@ def test_the_first_start_makes_the_vault_and_serves_from_it(starts: dict[str, St
     assert first.said["mount"] == "/dev/mapper/vault ext4", first.said["log"]
     assert first.said["failed"] == "" and first.said["standing"] == ""
     assert first.sent == 0
-    assert [record["event"] for record in first.records] == ["vault-made"]
+    assert [record["event"] for record in first.records] == ["state-changed", "vault-made"]
 
 
 def test_the_vault_reaches_to_the_end_of_a_larger_disk(starts: dict[str, Start]) -> None:
@@ -174,7 +174,7 @@ def test_what_happens_while_it_is_closed_is_kept_and_recorded_when_it_opens(star
     waiting = starts["closed"].said["kept"]
     assert '"vault-closed"' in waiting and '"update-refused"' in waiting
     events = {record["event"]: record for record in starts["opened"].records}
-    assert events.keys() == {"vault-made", "vault-closed", "update-refused"}
+    assert events.keys() == {"state-changed", "vault-made", "vault-closed", "update-refused"}
     assert events["update-refused"]["code"] == "WG901"
     assert all(record["happened"] < record["time"] for record in events.values())
     assert starts["opened"].said["kept"] == "" or "No such file" in starts["opened"].said["kept"]

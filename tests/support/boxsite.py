@@ -20,6 +20,7 @@ from support.qemubox import BOX_MODALITY, CT, PACS, QemuBox, factory_disk, overl
 from wardtools.pki import Pki
 
 HOME = "/etc/wardgate"
+SECRET = "/state/secret"  # keys in files, as no product has them: the state's signed folders are read by who verifies them
 TOKENS = f"""\
 socket = "/run/wardkeys/keys.sock"
 state_dir = "/var/lib/wardkeys"
@@ -103,14 +104,14 @@ crl_policy = "off"
 HOLD = f"""\
 [hold]
 directory = "/var/lib/wardgate/hold"
-key = "{HOME}/hold.key"
+key = "{SECRET}/hold.key"
 unsafe_allow_file_key = true
 keep_free_bytes = 16777216
 """
 
 
 class Site:
-    """What stands around the box. `files` and `private` go on its state partition."""
+    """What stands around the box. `files` and `private` go on its state partition, `altered` over them when they are signed."""
 
     def __init__(
         self,
@@ -134,15 +135,16 @@ class Site:
         self._pacs: Program | None = None
         more = HOLD if holds else ""
         if repository:
-            more += AUDIT.format(pacs=PACS, port=repository, home=HOME, key=uri(1) if card else f"{HOME}/audit.key")
-        policy = POLICY.format(trial=trial, more=more, log_key=uri(4) if card else f"{HOME}/log.pem")
+            more += AUDIT.format(pacs=PACS, port=repository, home=HOME, key=uri(1) if card else f"{SECRET}/audit.key")
+        policy = POLICY.format(trial=trial, more=more, log_key=uri(4) if card else f"{SECRET}/log.pem")
         for number in (1, 2) if holds else (1,):
             policy += LINK.format(
                 name=f"ct{number}", ae=f"CT{number}", listen=103 + number, home=HOME, delivery="hold" if number == 2 else "relay", ct=CT,
-                box=BOX_MODALITY, pacs=PACS, port=self.port, key=uri(1) if card else f"{HOME}/box.key",
+                box=BOX_MODALITY, pacs=PACS, port=self.port, key=uri(1) if card else f"{SECRET}/box.key",
                 hold_syntaxes='hold_transfer_syntaxes = ["1.2.840.10008.1.2.1"]' if number == 2 else "",
             )  # fmt: skip
         self.vault: dict[str, str | bytes] = {}
+        self.altered: dict[str, str | bytes] = {}
         self._clear = clear
         self.private: dict[str, str] = {}
         self.files: dict[str, str | bytes] = {"wardgate/wardgate.toml": policy, "wardgate/root.pem": pki.root.read_bytes()}
@@ -154,13 +156,13 @@ class Site:
         else:
             leaf = pki.leaf("box-ecdsa")
             self.files["wardgate/box.pem"] = leaf.chain.read_bytes()
-            self._secret("wardgate/box.key", leaf.key.read_bytes())
+            self._secret("secret/box.key", leaf.key.read_bytes())
             if repository:
-                self._secret("wardgate/audit.key", leaf.key.read_bytes(), "audit")
+                self._secret("secret/audit.key", leaf.key.read_bytes(), "audit")
             made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            self._secret("wardgate/log.pem", made, "custody")
+            self._secret("secret/log.pem", made, "custody")
         if holds:
-            self._secret("wardgate/hold.key", bytes(range(32)))
+            self._secret("secret/hold.key", bytes(range(32)))
 
     def _secret(self, path: str, data: bytes, account: str = "wardgate") -> None:
         self.files[path] = data
@@ -169,7 +171,7 @@ class Site:
     def disk(self, image: Image, *, addresses: bool = True) -> Path:
         """Return the box's disk, as it leaves the workshop: a qcow2 file. `addresses`: its ports have their own."""
         vault = self.vault if self._clear else None
-        made = factory_disk(image, self.folder, self.files, self.private, vault, addresses=addresses)
+        made = factory_disk(image, self.folder, self.files, self.private, vault, addresses=addresses, altered=self.altered)
         return overlay(made, self.folder / "box.qcow2")
 
     def box(self, folder: Path, disk: Path, devices: tuple[str, ...] = (), *, secure_boot: bool = True, typed: bool = False) -> QemuBox:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.boxsite import HOME, LINK, POLICY, Site
+from support.boxsite import HOME, LINK, POLICY, SECRET, Site
 from support.imagekit import Image
 from support.plant import BACK, CLEAR, MODALITY, PACS, STORE, TLS, Plant
 from support.qemubox import QemuBox
@@ -66,8 +66,8 @@ def policy() -> str:
     """Return the box's policy: both directions, with the plant's own addresses."""
     link = LINK.format(
         name="ct1", ae="CT1", listen=CLEAR, home=HOME, delivery="relay", ct=MODALITY, box=PACS, pacs=PACS, port=TLS,
-        key=f"{HOME}/box.key", hold_syntaxes=f'listen = ["{MODALITY}:{BACK}"]',
+        key=f"{SECRET}/box.key", hold_syntaxes=f'listen = ["{MODALITY}:{BACK}"]',
     )  # fmt: skip
     link = link.replace('directions = ["to-hospital"]', 'directions = ["to-hospital", "to-modality"]')
     link = link.replace('transport = "plain"', f'connect = "{MODALITY}:{STORE}"\ntransport = "plain"')
-    return POLICY.format(trial=240, more="", log_key=f"{HOME}/log.pem") + PLANT + link
+    return POLICY.format(trial=240, more="", log_key=f"{SECRET}/log.pem") + PLANT + link

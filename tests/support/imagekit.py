@@ -1,6 +1,7 @@
 """Builds Debian images for the tests: versions of the same box, signed with keys of the test, and bundles of them.
 
-Into a copy of the root goes what a release never has: a shell on the second serial port, and that a vault in clear is taken.
+Into a copy of the root goes what a release never has: a shell on the second serial port, and that a vault in clear is taken. Each
+trusts the key that signs the state of tested boxes (`signedstate`).
 What is built is kept in build/image, by a digest of everything that goes in. With `IMAGE=FOLDER` it is not built but taken from there
 (`givenimage`). With `KERNEL=FILE` the image has that kernel, and starts by the way of Buildroot's (`image/debian/as-buildroot.sh`).
 """
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from support import givenimage
+from support import givenimage, signedstate
 from support.machine import X86_64, Machine, missing
 from support.units import TREE
 
@@ -196,7 +197,7 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
         "usr/lib/systemd/system-generators/wardgate-test-vault": PLAIN_VAULT,
         **extra,
     }
-    who = authority(BUILD / "keys")
+    who, state_anchors = authority(BUILD / "keys"), signedstate.anchors(BUILD / "keys")
     source, kernel = givenimage.given(), own_kernel(machine)
     digest = _digest(version, files, who, machine, source, kernel)
     kind = ("given-" if source is not None else "kernel-" if kernel is not None else "") + (
@@ -208,6 +209,8 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
         return image
     for old in BUILD.glob(f"{kind}{version}-*"):
         shutil.rmtree(old)
+    if source is not None:  # built.sh was run for it, with anchors of its own or none
+        files["usr/share/wardgate/state-anchors"] = state_anchors.read_text()
     laid = folder / "extra"
     for path, text in files.items():
         place = laid / path
@@ -222,7 +225,7 @@ def _build(version: str, extra: dict[str, str], machine: Machine) -> Image:
     keyring.write_bytes(who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
     environment = {"WARDGATE_VERSION": version, "WARDGATE_ROOT_EXTRA": str(laid), "WARDGATE_KEYRING": str(keyring)}
     environment |= {"BOARD": machine.board, "WARDGATE_BASE": str(BUILD / ("debian" if machine is X86_64 else f"debian-{machine.board}"))}
-    environment |= {"WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate)}
+    environment |= {"WARDGATE_BOOT_KEY": str(key), "WARDGATE_BOOT_CERTIFICATE": str(certificate), "STATE_ANCHORS": str(state_anchors)}
     environment["KERNEL"] = str(kernel or "")  # one for another machine is not for this image
     if source is None:
         _run(TREE / "image/debian/build.sh", folder, seconds=2400, **environment)
@@ -274,7 +277,8 @@ def own_kernel(machine: Machine = X86_64) -> Path | None:
 
 
 def _digest(version: str, files: dict[str, str], who: Authority, machine: Machine, source: Path | None, kernel: Path | None) -> str:
-    seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + who.anchor.read_bytes() + KEPT_ANCHOR.read_bytes())
+    trusted = (who.anchor, KEPT_ANCHOR, signedstate.anchors(BUILD / "keys"))
+    seen = hashlib.sha256(repr((version, sorted(files.items()))).encode() + b"".join(path.read_bytes() for path in trusted))
     parts = ["image/common", "image/debian", f"board/{machine.board}", "firmware/wardgate", "hsm/wardkeys"]
     for part in (*parts, *(["image/buildroot"] if kernel is not None else [])):
         for path in sorted((TREE / part).rglob("*")):

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import pexpect.fdpexpect
 
-from support.imagekit import Image, account
+from support import signedstate
+from support.imagekit import BUILD, Image, account
 from support.machine import X86_64, Machine
 from support.processes import tied, unix_connection
 from support.taps import Cables
@@ -53,12 +54,19 @@ Contents = dict[str, str | bytes]
 
 
 def factory_disk(
-    image: Image, folder: Path, state: Contents, private: dict[str, str], vault: Contents | None = None, *, addresses: bool = True
+    image: Image,
+    folder: Path,
+    state: Contents,
+    private: dict[str, str],
+    vault: Contents | None = None,
+    *,
+    addresses: bool = True,
+    altered: Contents | None = None,
 ) -> Path:
-    """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state` and, in clear, `vault`.
+    """Return a disk as it leaves the workshop: the image, and files (path -> contents) on its `state`, signed, and, in clear, `vault`.
 
     `private`: path -> account that owns the file, which only it may read. `vault` None: blank, the box makes it.
-    `addresses`: the ports have their own, no plant joins them.
+    `addresses`: the ports have their own, no plant joins them. `altered`: what somebody wrote over the state after it was signed.
     """
     trees = {}
     for name, files in (("state", {**(networks() if addresses else {}), **state}), ("vault", vault)):
@@ -73,6 +81,9 @@ def factory_disk(
             if path in private:
                 place.chmod(0o600)
                 os.chown(place, *account(image, private[path]))
+    signedstate.sign(trees["state"], BUILD / "keys")
+    for path, data in (altered or {}).items():
+        (trees["state"] / path).write_bytes(data.encode() if isinstance(data, str) else data)
     disk = folder / "factory.img"
     subprocess.run(["cp", "--sparse=always", str(image.disk), str(disk)], check=True, timeout=120)
     for partition, source in trees.items():
