@@ -31,6 +31,7 @@ LOOKS = {
     " efi.mount | tr '\\n' ' '",
     "sockets": "ss -H -lntu",
     "rules": "nft list table inet box",
+    "policy": "cut -d' ' -f41 /proc/$(systemctl show -P MainPID wardgate-custody)/stat",
     "processes": f"{boxwords.PROCESSES} | grep -E 'python3 .*-m war[d]'",
     "mounts": "findmnt -rno TARGET,SOURCE,FSTYPE",
     "root": "findmnt -rno SOURCE,FSTYPE,OPTIONS /",
@@ -149,6 +150,10 @@ def test_the_audit_repository_is_told_of_the_start(seen: Seen) -> None:
     first = told(seen.told[0])
     assert (first.event, first.types, first.host) == ("110100", ["110120"], "ward-test"), seen.told
     assert "audit sender: pid " in seen.said["status"] and "AUDIT" not in seen.said["status"], seen.said["status"]
+
+
+def test_the_custody_writer_is_of_the_batch_class_as_where_it_is_measured(seen: Seen) -> None:
+    assert seen.said["policy"] == "3", "SCHED_BATCH"
 
 
 def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:
