@@ -84,7 +84,7 @@ def wait_console(box: QemuBox, word: str, count: int = 1) -> None:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Seen:
     """One box: keys from GRUB to service and in it, then its first process is brought to a stop."""
-    imagekit.need_tools()
+    imagekit.need_tools(asked=True)
     folder: Path = tmp_path_factory.mktemp("cs")
     site, made = Site(folder, pki), Seen()
     disk = site.disk(imagekit.build("1.0.0"))
