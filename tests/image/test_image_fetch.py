@@ -14,8 +14,8 @@ from support.units import TREE
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-# Stands for Python: says what it was started with, and with which exit status the check ends.
-PYTHON = '#!/bin/sh\necho "python $*"\nexit 1\n'
+# Stands for Python: says what it was started with. Who signs is asked first and was told (`test_image_command`); the check of the tree fails.
+PYTHON = '#!/bin/sh\necho "python $*"\n[ "$2" = imagecheck.signers ]\n'
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -85,7 +85,7 @@ def test_a_release_whose_tag_was_moved_is_not_taken(place: Place) -> None:
     place.commit()
     status, said = place.make()
     assert status == 1 and "what was fetched is not the pinned commit" in said
-    assert "imagecheck" not in said and "buildroot-2026.02.3" not in place.fetched()
+    assert "-m imagecheck build" not in said and "buildroot-2026.02.3" not in place.fetched()
 
 
 def test_where_nothing_can_be_fetched_the_way_out_is_named(place: Place) -> None:
