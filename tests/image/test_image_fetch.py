@@ -14,7 +14,7 @@ from support.units import TREE
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-# Stands for Python: says what it was started with. Who signs is asked first and was told (`test_image_command`); the check of the tree fails.
+# Stands for Python: says what it was started with. Who signs is asked first (`test_image_command`); the check of the tree fails.
 PYTHON = '#!/bin/sh\necho "python $*"\n[ "$2" = imagecheck.signers ]\n'
 
 
