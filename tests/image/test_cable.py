@@ -183,6 +183,7 @@ def _button(site: CableBox, made: Seen) -> None:
     # It lasts a minute: what says so in the journal is asked, as it answers sooner than the command.
     box.until("journalctl -b -o cat -u wardgate-netd | grep -q WG848", SLOW, 0.2)
     plant.store(made.samples[0].path)
+    until(lambda: len(list(clear.iterdir())) > made.bypassed["before"], "what was sent arrived in clear")
     made.bypassed["while"] = len(list(clear.iterdir()))
     made.glass["begun"] = ssh(site, host, plant.pacs, site.keeper, "status").stdout
     box.until("journalctl -b -o cat -u wardgate-netd | grep -q WG850", SLOW)
@@ -276,7 +277,8 @@ def test_break_glass_begins_by_the_key_that_is_held_and_by_nothing_else(seen: Se
 
 def test_break_glass_bridges_in_clear_while_it_lasts_and_ends_by_itself(seen: Seen) -> None:
     assert seen.bypassed["while"] == seen.bypassed["before"] + 1
-    assert "BREAK-GLASS" not in seen.glass["ended"] and seen.bypassed["after"] == seen.bypassed["while"]
+    # That its end still waits for the custody log may be said: the log is looked at below.
+    assert "LASTS" not in seen.glass["ended"] and seen.bypassed["after"] == seen.bypassed["while"]
 
 
 def test_the_custody_log_tells_of_both_ends_of_the_bypass_and_of_the_study(seen: Seen) -> None:
