@@ -9,23 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wardgate.notify import Notifier
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
-
-GATEWAY: Final = "wardgate"  # whose processes give events
-NOT_WANTED: Final = 77  # the unit is not started again for it
-
-
-def in_memory(name: str, text: str) -> int:
-    """Return the descriptor of a file in memory that stays open over exec."""
-    fd = os.memfd_create(name, 0)
-    with open(os.dup(fd), "w") as file:
-        file.write(text)
-    return fd
 
 
 def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[str, str]]:
@@ -33,7 +22,7 @@ def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[s
     import pwd
 
     from wardgate.policy.model import to_json
-    from wardgate.transport.process import openssl_conf
+    from wardgate.transport.process import in_memory, openssl_conf
 
     environment = dict(os.environ)
     text = openssl_conf(config)
@@ -47,22 +36,12 @@ def main(words: list[str]) -> int:
     """Become the sender."""
     # First: the gateway is started after this unit, and waits for nothing of it. Who has events keeps them until they are taken.
     Notifier(dict(os.environ)).ready("reads the policy")
-    import argparse
+    from wardgate.policy.apart import NOT_WANTED, read
 
-    parser = argparse.ArgumentParser(prog="python -m wardgate.audit.service")
-    parser.add_argument("--caller", default=GATEWAY, help="the gateway's account")
-    parser.add_argument("-c", dest="config", required=True, metavar="FILE")
-    options = parser.parse_args(words)
-    from wardgate.policy import load
-    from wardgate.policy.mistakes import ConfigErrors
-
-    try:
-        config = load(options.config, check_files=False)
-    except ConfigErrors:
-        return 3
+    caller, file, config = read("wardgate.audit.service", words)
     if config.audit is None or not config.audit.socket:
         return NOT_WANTED
-    argv, environment = command(config, options.config, options.caller)
+    argv, environment = command(config, file, caller)
     os.execve(argv[0], argv, environment)  # noqa: S606 - it is this program's own interpreter
     return 3
 

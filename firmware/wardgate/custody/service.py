@@ -6,20 +6,16 @@ writer (`custody.socket`), 2: wrong usage, 3: the policy cannot be used, which i
 
 from __future__ import annotations
 
-import argparse
 import os
 import pwd
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wardgate.custody.arguments import CONTROL, arguments
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
-
-GATEWAY: Final = "wardgate"  # whose processes give records
-NOT_WANTED: Final = 77  # the unit is not started again for it
 
 
 def command(config: Config, callers: Sequence[str]) -> list[str]:
@@ -33,20 +29,12 @@ def command(config: Config, callers: Sequence[str]) -> list[str]:
 
 def main(words: list[str]) -> int:
     """Become the writer."""
-    parser = argparse.ArgumentParser(prog="python -m wardgate.custody.service")
-    parser.add_argument("--caller", default=GATEWAY, help="the gateway's account")
-    parser.add_argument("-c", dest="config", required=True, metavar="FILE")
-    options = parser.parse_args(words)
-    from wardgate.policy import load
-    from wardgate.policy.mistakes import ConfigErrors
+    from wardgate.policy.apart import NOT_WANTED, read
 
-    try:
-        config = load(options.config, check_files=False)
-    except ConfigErrors:
-        return 3
+    caller, _, config = read("wardgate.custody.service", words)
     if not config.custody.socket:
         return NOT_WANTED
-    argv = command(config, [options.caller])
+    argv = command(config, [caller])
     os.execv(argv[0], argv)  # noqa: S606 - it is this program's own interpreter
     return 3
 

@@ -39,14 +39,12 @@ class OwnCertificate(NamedTuple):
 
 def restart_with_openssl_conf(config: Config) -> None:
     """Start this program again with the OPENSSL_CONF that a B.13 link needs; does not return then. OpenSSL reads it at start only."""
-    from wardgate.transport.process import openssl_conf
+    from wardgate.transport.process import in_memory, openssl_conf
 
     text = openssl_conf(config)
     if text is None or os.environ.get(_OURS) == "1":
         return
-    file = os.memfd_create("openssl.cnf", 0)  # stays open over exec
-    os.write(file, text.encode())
-    environment = {**os.environ, "OPENSSL_CONF": f"/proc/self/fd/{file}", _OURS: "1"}
+    environment = {**os.environ, "OPENSSL_CONF": f"/proc/self/fd/{in_memory('openssl.cnf', text)}", _OURS: "1"}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 

@@ -6,6 +6,7 @@ contexts of the process, so contexts of other profiles check after the handshake
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,14 @@ def openssl_conf(config: Config) -> str | None:
         return None
     profiles = (PROFILES.get(tls.profile) for _, tls in config.tls_tables)
     return TEXT if any(profile is not None and profile.required13 for profile in profiles) else None
+
+
+def in_memory(name: str, text: str) -> int:
+    """Return the descriptor of a file in memory that stays open over exec. Raises `OSError`."""
+    fd = os.memfd_create(name, 0)
+    with open(os.dup(fd), "w") as file:
+        file.write(text)
+    return fd
 
 
 def environment(config: Config, directory: Path) -> dict[str, str]:

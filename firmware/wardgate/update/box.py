@@ -137,11 +137,7 @@ class Box:
 
     def forget(self) -> None:
         """The trial is over. Raises `OSError`."""
-        try:
-            os.unlink(self._trial)
-        except FileNotFoundError:
-            return
-        sync_directory(self._state)
+        self._remove(self._trial)
 
     def rolled_back(self) -> str:
         """Return the version that was rolled back last, "" when there was none."""
@@ -175,11 +171,7 @@ class Box:
 
     def whole_found(self) -> None:
         """It was found whole. Raises `OSError`."""
-        try:
-            os.unlink(self._whole)
-        except FileNotFoundError:
-            return
-        sync_directory(self._state)
+        self._remove(self._whole)
 
     # --- what a server has still to be told
 
@@ -197,11 +189,7 @@ class Box:
 
     def paid(self) -> None:
         """The server knows, or asks no more. Raises `OSError`."""
-        try:
-            os.unlink(self._owed)
-        except FileNotFoundError:
-            return
-        sync_directory(self._state)
+        self._remove(self._owed)
 
     def is_on_trial(self) -> bool:
         """Is the slot that runs on trial, as far as can be told? When nothing can be read, it is not."""
@@ -209,6 +197,13 @@ class Box:
             return trials.situation(self.trial(), self.slot(), self.boot()) is trials.Situation.ON_TRIAL
         except (trials.TrialError, LookupError, OSError):
             return False
+
+    def _remove(self, path: str) -> None:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        sync_directory(self._state)
 
     @property
     def _whole(self) -> str:
