@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.relaykit import Relay, abort_of, response, silent, store, until
-from support.tlskit import make_tls
+from support.tlskit import make_tls, peer_context
 from support.wire import ABORT, ASSOCIATE_RJ, associate_rq, pdu
 from wardgate.custody.wire import Op
 from wardgate.policy.model import Role
@@ -84,6 +84,20 @@ def test_a_caller_under_tls_that_ends_while_its_response_is_held_does_no_harm(fo
         assert relay.alive, repr(relay.defect)
         with relay.associate(Role.PEER) as second:
             second.release()
+
+
+@pytest.mark.parametrize("said", [b"", associate_rq("PACS", "CT1")], ids=["nothing", "its request"])
+def test_a_caller_that_leaves_in_the_packet_that_ends_its_handshake_is_not_waited_for(folder: Path, said: bytes) -> None:
+    """Half a TCP connection: nothing comes behind the close_notify, not even the end."""
+    with Relay(folder, peer_tls=make_tls()) as relay, socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock:
+        caller = TlsChannel(peer_context(server=False), False)
+        wire, done = caller.step(None)
+        while not done:
+            sock.sendall(wire)
+            wire, done = caller.step(sock.recv(65536))
+        sock.sendall(b"".join((wire, caller.seal(said), caller.close())))  # type: ignore[arg-type]
+        _all(sock)  # until the box closes
+        relay.settled()
 
 
 def test_a_peer_that_cannot_shake_hands_becomes_a_rejection(folder: Path) -> None:

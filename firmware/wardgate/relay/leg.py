@@ -114,7 +114,7 @@ class Leg:
         if not self._events & IN:
             self._update()
         if self._turns is not None or (self.channel is not None and self.channel.ended):
-            self._loop.soon(self._go_on)
+            self._loop.soon(self.go_on)
 
     def space_answered(self) -> None:
         """Give the walker again what it did not take for want of log space; it may have to wait for more. Not from inside a feed."""
@@ -222,8 +222,8 @@ class Leg:
         if not self.channel.busy and not self._waiting and self.other is not None:
             self.other.resume(Pause.OTHER_FULL)
 
-    def _go_on(self) -> None:
-        """No pause is left: what the channel has ready, then what its peer wants to say."""
+    def go_on(self) -> None:
+        """Nothing is to be waited for any more: what the channel has ready, or that it ended, then what its peer wants to say."""
         try:
             if self.state is State.OPEN and self.channel is not None:
                 self._deliver()
@@ -240,7 +240,8 @@ class Leg:
             plain = self._buffers.plain
             plain[:kept] = self.carry
             size = self.channel.open(b"", plain[kept:])
-            self.feed(plain[: kept + size])
+            if size:
+                self.feed(plain[: kept + size])
         if self.state is State.OPEN and not self._pause and self.channel is not None and self.channel.ended:
             self.owner.lost(self, "closed by peer")
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from wardgate.transport.sessions import SessionCache
 
 Secured = Union["SecureParty", "IsclParty"]
-_EMPTY: Final = memoryview(b"")
 _OF_ANOTHER: Final = (Code.CERTIFICATE_WRONG_ANCHOR, Code.RESUMED_UNKNOWN)  # what a party says of the certificate of another one
 
 
@@ -232,15 +231,5 @@ class Handshake:
         self._leg.send_held()
 
     def take_early_data(self) -> None:
-        """Feed what came right behind the handshake."""
-        leg = self._leg
-        if not self._channel.pending or leg.state is not State.OPEN:
-            return
-        plain = self._gate.buffers.plain
-        try:
-            size = self._channel.open(_EMPTY, plain)
-        except Exception as error:
-            leg.owner.broken(leg, error)
-            return
-        if size:
-            leg.feed(plain[:size])
+        """Feed what came right behind the handshake; it may have been the end."""
+        self._leg.go_on()
