@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from wardgate.codes import Code
 from wardgate.relay import unsent
 from wardgate.relay.hasher import READ_BYTES, Buffers
-from wardgate.relay.legstate import Owner, Pause, Side, Source, State
+from wardgate.relay.legstate import Owner, Pause, Side, Source, State, error_name
 from wardgate.relay.loop import GONE, IN, OUT, Loop
 from wardgate.relay.nobody import NOBODY
 from wardgate.relay.parting import Parting, takes_leave
@@ -52,6 +52,7 @@ class Leg:
         "answers_itself",
         "carry",
         "channel",
+        "drained",
         "fed",
         "listens",
         "other",
@@ -79,6 +80,7 @@ class Leg:
         self.state = State.OPEN
         self.received = 0
         self.fed = False
+        self.drained = False  # something that had to wait has left; set back by who asks
         self._pause = 0
         self._turns: IsclChannel | None = None  # a channel whose peer has to answer before we may speak: it is read also while we pause
         self._waiting: unsent.Unsent = []  # one read of the other leg at most, in pieces
@@ -163,7 +165,7 @@ class Leg:
                     self._update()
             elif events & GONE and self.state is not _CLOSED:
                 error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                self.owner.lost(self, _error_name(error) if error else "closed by peer")
+                self.owner.lost(self, error_name(error) if error else "closed by peer")
         except Exception as failure:
             self.owner.broken(self, failure)
 
@@ -347,7 +349,7 @@ class Leg:
     def _connect_result(self, events: int) -> None:
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & GONE else 0
         if error:
-            self.owner.lost(self, _error_name(error))
+            self.owner.lost(self, error_name(error))
         elif events & OUT:
             self.state = State.OPEN
             self._update()
@@ -378,8 +380,7 @@ class Leg:
             self._fail(error)
             return False
         if not size:
-            self.truncated = self.channel is not None and not self.channel.ended
-            self.owner.lost(self, "closed by peer")
+            self._end_came()
             return False
         self.received += size
         if self._turns is not None:
@@ -405,6 +406,16 @@ class Leg:
         if later and self.state is State.OPEN and (not answers or self._in_pdu):
             self.acknowledge()
         return True
+
+    def _end_came(self) -> None:
+        """The peer has closed. What it said before it took its leave counts, but may have to wait."""
+        if self.channel is not None and self.channel.left:
+            self._turns = None  # nothing is to be answered any more
+            self._deliver()
+            self._update()
+        else:
+            self.truncated = self.channel is not None
+            self.owner.lost(self, "closed by peer")
 
     @property
     def _in_pdu(self) -> bool:
@@ -450,6 +461,7 @@ class Leg:
             self.owner.lost(self, "closed by peer")
 
     def _drain(self) -> None:
+        self.drained = True
         try:
             unsent.send(self._waiting, self.sock)
         except OSError as error:
@@ -465,7 +477,7 @@ class Leg:
         # Not from inside a feed: whoever is below us on the stack is not done with this association yet.
         if not self._failed:
             self._failed = True
-            self._loop.soon(lambda: self._last_words(_error_name(error.errno or 0)))
+            self._loop.soon(lambda: self._last_words(error_name(error.errno or 0)))
 
     def _last_words(self, reason: str) -> None:
         """A reset does not take back what the peer said before it: an A-ABORT may wait to be read."""
@@ -485,9 +497,3 @@ class Leg:
         if events != self._events:
             self._events = events
             self._loop.modify(self.sock.fileno(), events)
-
-
-def _error_name(number: int) -> str:
-    import errno
-
-    return errno.errorcode.get(number, str(number)).lower()

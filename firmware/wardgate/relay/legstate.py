@@ -57,3 +57,10 @@ class Source(Protocol):
     def pause(self, why: Pause) -> None: ...
 
     def resume(self, why: Pause) -> None: ...
+
+
+def error_name(number: int) -> str:
+    """Return what the log calls an error of the system."""
+    import errno
+
+    return errno.errorcode.get(number, str(number)).lower()

@@ -42,7 +42,9 @@ class Parting:
         loop.parting[self._over] = None
         if len(loop.parting) > MAX_AT_ONCE:
             next(iter(loop.parting))()
-        if not waiting and not takes_leave(channel):
+        if takes_leave(channel):
+            self.talk_on()
+        elif not waiting:
             self._shut()
 
     def _over(self) -> None:
@@ -77,6 +79,7 @@ class Parting:
         """A channel that takes leave in turns: what it says goes out, what it gives is thrown away."""
         assert self._channel is not None
         try:
+            self._channel.hold(False)  # what was held is let come too, where we could not speak before
             if wire:
                 self._channel.open(wire, self._buffers.plain)
             while self._channel.pending:

@@ -24,6 +24,10 @@ class Channel(Protocol):
         """The peer took its leave: no more data will come."""
 
     @property
+    def left(self) -> bool:
+        """The peer took its leave; what it said before may not have been given out yet."""
+
+    @property
     def pending(self) -> bool:
         """Whether `open` with no new bytes gives more."""
 
@@ -65,6 +69,9 @@ class Channel(Protocol):
 
     def close(self) -> bytes | bytearray | memoryview:
         """Take leave; return wire bytes."""
+
+    def hold(self, on: bool) -> None:
+        """Nobody takes data for now, or somebody does again. Means something only where the peer must ask before it speaks."""
 
     def tick(self) -> None:
         """Judge deadlines. Raises when one passed."""

@@ -65,7 +65,7 @@ class IsclChannel:
         while asked := self._engine.take_asked():
             for ask in asked:
                 self._answer(ask, *self._run(ask))
-        self.done = self._engine.state is State.OPEN
+        self.done = self._engine.state is State.OPEN or self._engine.ended  # it may have taken its leave at once
         self._inbox += self._engine.take_messages()
         return b"".join(self._engine.take_output()), self.done
 
@@ -91,8 +91,10 @@ class IsclChannel:
     def seal(self, data: bytes | bytearray | memoryview) -> bytes | list[bytes]:
         """Take data; return the wire bytes that may go now. The rest follows from `to_send` as the peer answers: see `busy`.
 
-        Raises `IsclError`.
+        Nothing where the peer has taken its leave: it hears no more. Raises `IsclError`.
         """
+        if self._engine.ended:
+            return b""
         now = time.monotonic()
         for message in self._cutter.cut(data):
             self._engine.send(message, now)
@@ -155,6 +157,11 @@ class IsclChannel:
     def ended(self) -> bool:
         """The peer took its leave and everything it said was given out."""
         return self._engine.ended and not self._inbox
+
+    @property
+    def left(self) -> bool:
+        """The peer took its leave; what it said before may still wait here."""
+        return self._engine.ended
 
     @property
     def busy(self) -> bool:

@@ -77,7 +77,14 @@ class IsclInTls(IsclChannel):
             except IsclError as error:
                 raise self._under_tls(error) from error
             answer += self._sealed([said])
+        self._carried()
         return b"".join((*answer, self.tls.to_send()))
+
+    def _carried(self) -> None:
+        """Raise `CarrierEnded` when TLS has ended and ISCL goes on."""
+        if self.tls.ended and self._engine.state is not State.CLOSED:
+            self._engine.lost()
+            raise CarrierEnded
 
     def _opened(self, wire: bytes | memoryview) -> list[memoryview]:
         """Return what TLS has, in pieces that nobody writes over."""
@@ -113,9 +120,7 @@ class IsclInTls(IsclChannel):
             if wire:
                 for plain in self._opened(wire):
                     super().open(plain, _NOTHING)
-                if self.tls.ended and self._engine.state in (State.OPEN, State.CLOSING):
-                    self._engine.lost()
-                    raise CarrierEnded
+                self._carried()
             return super().open(b"", into)
         except IsclError as error:
             raise self._under_tls(error) from error

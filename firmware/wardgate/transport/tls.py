@@ -146,6 +146,14 @@ class TlsChannel:
         """Whether `open` with no new bytes may give more data, because `into` was too small or the handshake has just ended."""
         return self._full and (self._incoming.pending > 0 or self._object.pending() > 0)
 
+    @property
+    def left(self) -> bool:
+        """The peer said close_notify, and what it said before was given out."""
+        return self.ended
+
+    def hold(self, on: bool) -> None:
+        """Who does not read holds a TLS peer well enough."""
+
     def to_send(self) -> bytes:
         """Return wire bytes that TLS itself wants sent after `open` (the answer to a key update); mostly empty."""
         return self._outgoing.read() if self._outgoing.pending else _NONE
