@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.command_sets import store_request
-from support.relaykit import PROVIDER_ABORT, RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, abort_of, message, response, store
+from support.relaykit import PROVIDER_ABORT, RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, abort_of, message, response, silent, store, until
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, CONTEXTS, associate_ac, associate_rq, echo_rq, item, pdu, pdv
 from wardgate.custody.wire import Op
 
@@ -133,6 +133,23 @@ def test_data_may_still_come_from_the_side_that_was_asked_to_release(folder: Pat
         pair.pass_on(response(1), RELEASE_RP_PDU, back=True)
         relay_records = relay.writer.stores()
         assert relay_records[0]["outcome"] == "status"
+
+
+@pytest.mark.parametrize("behind", [USER_ABORT, RELEASE_RP_PDU, b"nonsense"], ids=["abort", "release", "nonsense"])
+def test_what_the_called_side_says_behind_its_last_pdu_takes_nothing_from_the_caller(folder: Path, behind: bytes) -> None:
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.writer.hold(Op.STORE)
+        pair.pass_on(*store(1))
+        pair.pass_on(RELEASE_RQ_PDU)
+        pair.far.send(response(1) + RELEASE_RP_PDU + behind)
+        until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+        assert silent(pair.near)
+        relay.writer.release()
+        assert pair.near.whole() == response(1)
+        assert pair.near.whole() == RELEASE_RP_PDU
+        pair.near.sock.close()
+        relay.settled()
+        assert [close["ended"] for close in relay.writer.closes()] == ["released"]
 
 
 def test_data_of_the_side_that_asked_to_release_aborts(folder: Path) -> None:

@@ -70,8 +70,9 @@ def broken(a: Association, leg: Leg, error: Exception) -> None:
     """`leg` sent something that ends the association: a PDU or command that is not permitted, a TLS record that fails."""
     if a.phase is Phase.OVER:
         return
-    if a.phase is Phase.ENDING:  # whatever comes after the last PDU means nothing
-        a.over("released")
+    if a.phase is Phase.ENDING:  # whatever comes after the last PDU means nothing, and on a leg that is done not even its end
+        if leg.state is State.OPEN:
+            a.over("released")
         return
     if a.opening is not None and a.opening.mismatch(leg):
         return
