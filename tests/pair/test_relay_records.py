@@ -44,6 +44,22 @@ def test_an_abort_before_the_associate_request_left_only_closes_the_called_side(
         relay.settled()
 
 
+def test_an_open_entry_that_becomes_durable_late_is_closed_once(folder: Path) -> None:
+    """The association ended before the answer; that came when nobody waited for it any more."""
+    with Relay(folder, record_seconds=0.5, prepare=lambda writer: writer.hold(Op.OPEN, Op.CLOSE)) as relay, relay.dial() as near:
+        near.send(associate_rq("CT1", "PACS"))
+        with relay.accept() as far:
+            near.send(pdu(7, bytes(4)))
+            assert far.read() == (0, b"")
+        relay.settled()
+        relay.writer.release()
+        with relay.associate() as second:
+            second.release()
+        relay.settled()
+        ended = [association for association, _, _ in relay.writer.ops(Op.CLOSE)]
+        assert ended == [association for association, _, _ in relay.writer.ops(Op.OPEN)]
+
+
 @pytest.mark.parametrize("status", [Status.NO_SPACE, Status.IO_ERROR])
 def test_without_log_space_the_association_is_rejected_and_nothing_reaches_the_called_side(folder: Path, status: Status) -> None:
     with Relay(folder, prepare=lambda writer: writer.answers.update({Op.OPEN: status})) as relay, relay.dial() as near:

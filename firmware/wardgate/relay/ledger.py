@@ -30,7 +30,7 @@ _U32: Final = struct.Struct(">I")
 class Ledger:
     """The custody side of one association. `begin` first, `end` last."""
 
-    __slots__ = ("_aside", "_ask_again", "_gate", "_left", "_scope", "_seq", "_then", "_topping", "begun", "failed", "stores")
+    __slots__ = ("_aside", "_ask_again", "_closed", "_gate", "_left", "_scope", "_seq", "_then", "_topping", "begun", "failed", "stores")
 
     def __init__(self, gate: Gate, scope: Scope) -> None:
         self._gate = gate
@@ -41,6 +41,7 @@ class Ledger:
         self._topping = False
         self._then: tuple[Callable[[], None], ...] = ()
         self.begun = False
+        self._closed = False  # the close entry was given to the writer
         self._ask_again = 0.0
         self.stores = 0
         self.failed = 0
@@ -61,7 +62,7 @@ class Ledger:
             answer(status)
 
         def late(status: Status, _index: int) -> None:
-            if status is Status.OK:  # nothing left the box under this entry: close it again
+            if status is Status.OK and not self._closed:  # nothing left the box under this entry: close it again
                 self.begun = True
                 self.end(str(Code.CUSTODY_REFUSED))
 
@@ -152,7 +153,7 @@ class Ledger:
         """Write the close entry. Nobody waits for space any more."""
         self._then = ()
         if self.begun:
-            self.begun = False
+            self.begun, self._closed = False, True
             self._submit(Op.CLOSE, self._scope.close(*self._gate.clock.now(), self.stores, ended), _ignore)
 
     def _topped(self, status: Status, _index: int) -> None:
