@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
+from wardgate.custody.wire import NO_ASSOCIATION, Op
 from wardgate.log import Log
 from wardgate.policy.model import Config, Link, Party, Transport, build
 from wardgate.relay.admission import Admission
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COLLECT_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 1.0  # for the last words; the master is not patient for much longer
 THREAD_STACK_BYTES: Final = 256 << 10
 
 
@@ -136,8 +138,7 @@ class Worker:
         elif what == "drain":
             self._drain()
         elif what == "stop":
-            self._cut()
-            self._loop.stop()
+            self._stop()
 
     def _drain(self) -> None:
         """Accept no more; leave when the last association has ended, or `drain_seconds` are over."""
@@ -148,8 +149,19 @@ class Worker:
         self._admission.close()
         self._leave_if_done()
 
+    def _stop(self) -> None:
+        """Cut what runs, and leave when the writer has what is to be known of it; while draining also when whoever is cut has heard so."""
+        self._admission.close()
+        self._cut()
+        if not self.gate.draining:
+            if not self._custodian.unanswered:
+                self._loop.stop()
+                return
+            self._custodian.submit(Op.PING, NO_ASSOCIATION, 0, b"", lambda _status, _index: self._loop.stop())  # behind all that
+        self._loop.at(STOP_SECONDS, self._loop.stop)
+
     def _leave_if_done(self) -> None:
-        if self.gate.draining and not self.gate.associations and not self._custodian.unanswered:
+        if self.gate.draining and not (self.gate.associations or self._custodian.unanswered or self._loop.parting):
             self._control.say({"is": "drained", "status": self.status()})
             self._loop.stop()
 
