@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from support.command_sets import CT, command_set, element, us
 from support.isclbetween import through
 from support.isclsocket import box_table
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, associate, message, pdv, silent, status, store, until
-from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, associate_rq
+from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, associate_rq, echo_rq
 from wardgate.custody.wire import Op, Status
 from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.seal import CHUNK_BYTES
@@ -174,6 +175,34 @@ def test_a_message_on_a_context_that_was_not_accepted_is_aborted(relay: Relay) -
     near.send(*store(1, context=9))
     assert near.read()[0] == ABORT
     assert "CONTEXT_NOT_ACCEPTED" in relay.codes()
+
+
+def test_from_a_caller_that_does_not_read_its_answers_nothing_is_read_any_more(relay: Relay) -> None:
+    near = associate(relay)
+    (association,) = relay.gate.associations
+    leg = association.acceptor
+    leg.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    asked = pdv(1, 3, echo_rq(2)) * 1000
+
+    def ask() -> None:
+        with suppress(OSError):  # closed
+            for _ in range(400):
+                near.sock.sendall(asked)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: leg.full, "answers wait", 30)
+    received = -1
+    while leg.received != received and leg.full:
+        received = leg.received
+        time.sleep(0.3)
+    assert asking.is_alive(), "it reads on"
+    assert sum(map(len, leg._waiting)) < 1 << 20
+    assert status(near) == 0
+    near.sock.shutdown(socket.SHUT_RDWR)
+    asking.join(20)
+    near.sock.close()
+    relay.settled()
 
 
 def test_a_release_before_the_answer_waits_for_it(relay: Relay) -> None:

@@ -110,7 +110,7 @@ class HeldAssociation:
             pair = Pair(self.link.name, a.caller.name, self._called, self._calling) if reports else self._pair
             self._service = Service(self, keeper.post(), pair, a.direction)
         a.acceptor.owner = self
-        a.acceptor.other = None
+        a.acceptor.other = self
         a.acceptor.answers_itself = True
         self._walker.follow(self)
         a.hand_over()
@@ -153,6 +153,15 @@ class HeldAssociation:
                 leg.send(Abort(AbortSource.PROVIDER, reason).encode())
                 leg.part()
         self._over(str(code))
+
+    def pause(self, why: Pause) -> None:
+        """The caller does not read what it is told: nothing is read from it either. With ISCL it has to ask for what it reads."""
+        if self.acceptor.channel is None or not self.acceptor.channel.talks:
+            self.acceptor.pause(why)
+
+    def resume(self, why: Pause) -> None:
+        """It reads again."""
+        self.acceptor.resume(why)
 
     # --- what the walker tells
 
