@@ -22,7 +22,8 @@ from wardgate.hold.syncer import THREADS
 from wardgate.hold.wrap import FileWrapper
 from wardgate.master.control import encode
 from wardgate.policy.endpoint import Endpoint
-from wardgate.policy.model import Box, Commitment, Config, Custody, Delivery, Direction, Hold, Limits, Link, Party, Role, as_data
+from wardgate.policy.model import Box, Commitment, Config, Custody, Delivery, Direction, Hold, Limits, Link, Party, Role, Transport, as_data
+from wardgate.policy.tls import Tls
 
 CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 
@@ -32,7 +33,7 @@ _SCOPE = Scope("ward", "ct1", "to-hospital", bytes(range(16)), Leg("CT1", "192.0
 class Site:
     """A queue, its forwarder with a custody writer that stands in, and a PACS."""
 
-    def __init__(self, folder: Path, commitment: Commitment = Commitment.OFF) -> None:
+    def __init__(self, folder: Path, commitment: Commitment = Commitment.OFF, tls: Tls | None = None) -> None:
         self.folder = folder
         (folder / "hold.key").write_bytes(os.urandom(32))
         self.writer = StandInWriter(folder / "custody.sock")
@@ -41,6 +42,8 @@ class Site:
         here = (ip_network(LOOPBACK),)
         modality = Party("modality", Role.MODALITY, ("CT1",), here)
         peer = Party("pacs", Role.PEER, ("PACS",), here, (), Endpoint(LOOPBACK, self.port), commitment=commitment)
+        if tls is not None:
+            peer = peer._replace(transport=Transport.TLS, tls=tls)
         link = Link("ct1", True, Delivery.HOLD, frozenset("*"), frozenset(Direction), modality, (peer,))
         custody = Custody(folder / "log", "ward.example/custody", folder / "key.pem")
         config = Config(Box("ward", folder, 1, 0), custody, Limits(record_seconds=5), (link,), hold=hold)
@@ -50,7 +53,7 @@ class Site:
         self._goes = threading.Event()
         self._thread = threading.Thread(target=self.forwarder.run, daemon=True)
 
-    def put(self, number: int, carries: bool = False) -> str:
+    def put(self, number: int, carries: bool = False, data: bytes = b"data") -> str:
         """Have a worker hold an instance, which carries its record or not; return its UID."""
         instance = f"1.2.3.{number}"
         store = Store(self.folder / "hold", FileWrapper(self.folder / "hold.key"))
@@ -59,9 +62,9 @@ class Site:
         body = store.begin(Header(*names, command, _SCOPE.association.hex(), time.time_ns(), "", ""))
         if carries:
             ends = (0, Outcome.STATUS, Flow.ACCEPTOR)
-            body.carry(_SCOPE.store(time.time_ns(), Quality.UNKNOWN, number, CT, instance, EXPLICIT, 4, [], *ends))
-        body.write(memoryview(b"data"), True)
-        store.finish(body, hashlib.sha256(b"data").hexdigest())
+            body.carry(_SCOPE.store(time.time_ns(), Quality.UNKNOWN, number, CT, instance, EXPLICIT, len(data), [], *ends))
+        body.write(memoryview(data), True)
+        store.finish(body, hashlib.sha256(data).hexdigest())
         store.keep(body)
         store.put_away()
         return instance

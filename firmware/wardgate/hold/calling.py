@@ -113,11 +113,6 @@ class Calling:
         """All is over, and what had to be on the disk is."""
         raise NotImplementedError
 
-    @property
-    def alone(self) -> bool:
-        """Is there no other association to the party?"""
-        return True
-
     def stop(self) -> None:
         """Begin nothing more."""
         if self.phase is Phase.ESTABLISHED:
@@ -132,6 +127,8 @@ class Calling:
         self._enter(Phase.OPENING, self.gate.limits.connect_seconds)
         self._ledger.begin(self._entry_answered)
         secure = self.gate.party(self.link, self.party)
+        if secure is not None:
+            secure.users += 1
         if secure is None or secure.out is None:
             self._connect()
             return
@@ -170,9 +167,9 @@ class Calling:
         if now < self.deadline or self._ended:
             return
         # A channel that waits for its turn has a deadline of its own.
-        moved = leg is not None and (leg.fed or leg.full or (channel is not None and channel.busy))
+        moved = leg is not None and (leg.fed or leg.drained or (channel is not None and channel.busy))
         if leg is not None:
-            leg.fed = False
+            leg.fed = leg.drained = False
         if self.phase is Phase.ENDING:
             self._over("released", failed=False)
         elif self.phase is Phase.ESTABLISHED and moved:
@@ -285,10 +282,11 @@ class Calling:
             self._fail(Code.PEER_ABORTED, source=pdu[8], reason=pdu[9])
         elif isinstance(decoded, ReleaseRQ):  # the called side wants to go: let it, and come again
             assert self.leg is not None
-            if self._machine.state is Sta.Sta8:
+            if self._machine.state in (Sta.Sta8, Sta.Sta9):
                 self._machine.handle(Event.RELEASE_RESPONSE)
                 self.leg.send(_RELEASE_RP)
-            self._over("released by the peer", failed=self.busy)
+            if self._machine.state is not Sta.Sta11:  # where both asked, the answer to us is still to come (PS3.8 9.2, AR-9)
+                self._over("released by the peer", failed=self.busy)
         elif Effect.CONFIRM_RELEASE in effects:
             self._remember_session()
             self._over("released", failed=False)
@@ -379,8 +377,10 @@ class Calling:
     def _finish(self) -> None:
         self._ledger.end(self._ended)
         secure = self.gate.party(self.link, self.party)
-        if secure is not None and secure.token is not None and self.alone:
-            secure.withdraw(Out(Code.TOKEN_IS_ABSENT, "not asked yet"))
+        if secure is not None:
+            secure.users -= 1
+            if secure.token is not None and not secure.users:
+                secure.withdraw(Out(Code.TOKEN_IS_ABSENT, "not asked yet"))
         self.finished()
 
     def _remember_session(self) -> None:

@@ -404,7 +404,8 @@ class Forwarder:
         self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        idle = not self.sendings and not self.desk.busy and self._settling is None and not self._custodian.unanswered and not self.unwritten
+        writing = self._settling is not None or self._custodian.unanswered or self.unwritten
+        idle = not (self.sendings or self.desk.busy or writing or self.loop.parting)
         if idle or time.monotonic() > self._stop_at:
             if self._lock >= 0:
                 self.log.event(Code.HOLD_STOPPED, waiting=len(self.queue))

@@ -117,11 +117,6 @@ class Sending(Calling):
         self._next()
 
     @property
-    def alone(self) -> bool:
-        """Is there no other association to the destination?"""
-        return self.lane.destination.running == 1
-
-    @property
     def busy(self) -> bool:
         """Is an instance under way?"""
         return self._out is not None

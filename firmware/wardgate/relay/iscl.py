@@ -59,6 +59,7 @@ class IsclParty:
         self.out = out
         self.era = 0
         self.building = -1
+        self.users = 0
         self.crls = _NoCrls()
         self.checker = _NameOnly()
         self._settings = settings_of(party.iscl)

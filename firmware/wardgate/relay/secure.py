@@ -62,6 +62,7 @@ class SecureParty:
         self.out = out
         self.era = 0
         self.building = -1  # the era for which contexts are being built
+        self.users = 0  # associations of the forwarder that need it now
         self._first = FirstHandshake()
         self._contexts = contexts
         self._sessions = sessions
