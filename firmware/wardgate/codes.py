@@ -1586,6 +1586,13 @@ class Code(Enum):
         "the version that runs cannot read the configuration",
         "wardgate check; a slot on trial is rolled back for it",
     )
+    UPDATE_STATUS_MALFORMED = _row(
+        929,
+        Side.BOX,
+        Level.ERROR,
+        "the gateway's status is malformed where the check of an update reads it; what it does not say counts as not there",
+        "report it with the detail: a defect of the release that runs",
+    )
     UPDATE_NOT_MARKED = _row(
         913, Side.BOX, Level.ERROR, "the loader could not be told that a slot is bad", "nothing: its tries run out by themselves"
     )

@@ -14,11 +14,13 @@ import pytest
 
 from support.echopacs import Pacs, config
 from support.standinbox import StandIn
+from wardgate.codes import Code
 from wardgate.log import Log
 from wardgate.policy.model import Party, Role
 from wardgate.policy.plant import Ports
 from wardgate.token.state import State
 from wardgate.update import probes
+from wardgate.update.command import looking
 from wardgate.update.installing import install
 from wardgate.update.judge import SERVICE, VAULT, Outcome, worked
 from wardgate.update.judging import Result, after_start
@@ -29,6 +31,7 @@ class Gateway:
 
     def __init__(self, run_dir: Path) -> None:
         self.tokens: dict[str, str] = {}
+        self.status: Any = None  # all that it says, in place of tokens
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.bind(str(run_dir / "status.sock"))
         self._sock.listen()
@@ -40,7 +43,7 @@ class Gateway:
                 client, _ = self._sock.accept()
                 with client:
                     rows = [{"token": name, "state": state} for name, state in self.tokens.items()]
-                    client.sendall(json.dumps({"tokens": rows}).encode())
+                    client.sendall(json.dumps({"tokens": rows} if self.status is None else self.status).encode())
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -136,3 +139,56 @@ def test_what_did_not_work_before_is_not_missed(hospital: Hospital) -> None:
     hospital.vault("/nowhere")
     assert hospital.update() == {SERVICE}
     assert hospital.start("B", "2.0.0") is Result.NEWLY_GOOD
+
+
+GOOD = {"token": "card", "state": "present"}
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [{"state": "present"}],
+        [{"token": None, "state": "present"}],
+        [{"token": "hsm"}],
+        [{"token": "hsm", "state": ["present"]}],
+        [{}],
+        ["hsm"],
+        [None],
+        {"hsm": "present"},
+        7,
+    ],
+)
+def test_a_malformed_row_of_the_status_counts_as_a_token_that_is_not_there(hospital: Hospital, tokens: Any) -> None:
+    hospital.gateway.status = {"tokens": [GOOD, *tokens] if isinstance(tokens, list) else tokens}
+    seen = hospital.look()
+    assert seen.checks[SERVICE] is Outcome.WORKS, "the gateway itself has answered"
+    assert seen.checks.get("token:hsm", Outcome.FAILS) is Outcome.FAILS
+    assert seen.checks.get("token:card") is (Outcome.WORKS if isinstance(tokens, list) else None)
+    assert seen.checks["peer:ct1/pacs"] is Outcome.WORKS, "the rest is looked at"
+    assert len(seen.malformed) == 1
+
+
+@pytest.mark.parametrize("status", [[], 5, "well"])
+def test_what_is_no_status_is_no_answer(hospital: Hospital, status: Any) -> None:
+    hospital.gateway.status = status
+    seen = hospital.look()
+    assert seen.checks[SERVICE] is Outcome.FAILS and seen.malformed == ()
+
+
+def test_a_release_whose_status_is_malformed_is_rolled_back_and_the_token_is_named(hospital: Hospital) -> None:
+    hospital.gateway.tokens = {"card": "present"}
+    hospital.update()
+    hospital.gateway.status = {"tokens": [{"token": "card"}]}
+    assert hospital.start("B", "2.0.0") is Result.START_AGAIN
+    assert hospital.start("A", "1.0.0") is Result.STAYS
+    assert hospital.box.detail == "missing: token:card"
+
+
+def test_a_malformed_status_is_said_once_however_often_it_is_looked_at(hospital: Hospital, capsys: pytest.CaptureFixture[str]) -> None:
+    hospital.gateway.status = {"tokens": [{"token": "card"}, "card"]}
+    look = looking(hospital.config, Log("test"))
+    for _ in range(3):
+        look()
+    said = capsys.readouterr().err
+    assert said.count(str(Code.UPDATE_STATUS_MALFORMED)) == 2, said
+    assert "state" in said

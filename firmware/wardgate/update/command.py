@@ -10,8 +10,11 @@ from wardgate.codes import Code
 from wardgate.log import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wardgate.policy.model import Config
     from wardgate.update.box import Box
+    from wardgate.update.judge import Seen
 
 USAGE: Final = """\
 usage: wardgate update FILE -c CONFIG [--only-newer]  install a bundle into the other slot; it is on trial from the next start on
@@ -63,13 +66,28 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
     return 1
 
 
+def looking(config: Config, log: Log) -> Callable[[], Seen]:
+    """Return what looks at what works, and says what is malformed in the gateway's status: each thing once, as the judge looks often."""
+    from wardgate.update import probes
+
+    told: set[str] = set()
+
+    def look() -> Seen:
+        seen = probes.look(config)
+        for what in (one for one in seen.malformed if one not in told):
+            log.event(Code.UPDATE_STATUS_MALFORMED, detail=what)
+        told.update(seen.malformed)
+        return seen
+
+    return look
+
+
 def _install(box: Box, path: str, file: str, log: Log, out: TextIO, only_newer: bool) -> int:
     from wardgate.policy import load
     from wardgate.update.installing import install
-    from wardgate.update.probes import look
 
     config: Config = load(path, check_files=False)
-    trial = install(box, config, file, log, lambda: look(config), only_newer=only_newer)
+    trial = install(box, config, file, log, looking(config, log), only_newer=only_newer)
     out.write(f"version {trial.new.version} is in slot {trial.new.slot}; start the box again to try it\n")
     return 0
 
@@ -78,12 +96,11 @@ def _handler(box: Box, path: str, what: str, log: Log) -> int:
     from wardgate.policy import load
     from wardgate.update.installing import Refused, after, before
     from wardgate.update.owed import DIGEST
-    from wardgate.update.probes import look
 
     config: Config = load(path, check_files=False)
     when, version, fetched = [*what.split(":"), ""][:3]
     if when == "before":
-        before(box, config, version, lambda: look(config), only_newer=True)
+        before(box, config, version, looking(config, log), only_newer=True)
     else:
         if fetched and not DIGEST.fullmatch(fetched):
             raise Refused(Code.UPDATE_FAILED, "the handler's digest is none")
@@ -113,14 +130,14 @@ def _judge(box: Box, path: str, log: Log) -> int:
     from wardgate.policy.mistakes import ConfigErrors
     from wardgate.update.judge import Seen
     from wardgate.update.judging import Result, after_start
-    from wardgate.update.probes import look, migrations
+    from wardgate.update.probes import migrations
 
     config: Config | None = None
     try:
         config = load(path, check_files=False)
     except ConfigErrors as errors:
         log.event(Code.UPDATE_CONFIG, detail=errors)
-    judged = after_start(box, config, log, lambda: look(config) if config is not None else Seen(migrations(), None))
+    judged = after_start(box, config, log, looking(config, log) if config is not None else lambda: Seen(migrations(), None))
     if judged is Result.START_AGAIN:
         return START_AGAIN
     if config is not None and box.whole_wanted():

@@ -42,10 +42,12 @@ class Verdict(Enum):
 
 
 class Seen(NamedTuple):
-    """What was looked at: each check by name; the number of records in the custody log, None when it cannot be read."""
+    """What was looked at: each check by name; the number of records in the custody log, None when it cannot be read. `malformed`: what the
+    gateway's status does not say as it should; its checks count as failed."""
 
     checks: Mapping[str, Outcome]
     records: int | None
+    malformed: tuple[str, ...] = ()
 
 
 class Judgement(NamedTuple):

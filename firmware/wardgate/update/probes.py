@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.custody.note import NoteError
 from wardgate.custody.recover import Damaged
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 VAULT_PATH: Final = "/vault"
 ECHO_SECONDS: Final = 20.0
+_MAX_MALFORMED: Final = 8
 
 
 def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
     """Return what works now. Blocks: each peer that does not answer costs `echo_seconds`."""
     checks = {**migrations(), SERVICE: Outcome.FAILS, VAULT: _either(os.path.ismount(VAULT_PATH))}
+    malformed: tuple[str, ...] = ()
     try:
         status = ask_master(str(config.box.run_dir / "status.sock"))
         checks[SERVICE] = Outcome.WORKS
-        for row in status.get("tokens", []):
-            checks[_name("token", row["token"])] = _either(row["state"] == "present")
-    except (OSError, ValueError):
+        malformed = _tokens(status.get("tokens", []), checks)
+    except (OSError, ValueError, RecursionError):
         pass
     records = _custody(str(config.custody.log), checks)
     for link in config.links:
@@ -44,12 +45,30 @@ def look(config: Config, echo_seconds: float = ECHO_SECONDS) -> Seen:
                     checks[name] = Outcome.WORKS
                 except Exception:  # whatever it is, this peer is not reached
                     checks[name] = Outcome.FAILS
-    return Seen(checks, records)
+    return Seen(checks, records, malformed)
 
 
 def migrations(folder: str = standing.VERDICTS) -> dict[str, Outcome]:
     """Return the check of migrations where one failed, else none: it is in no baseline. Needs no configuration."""
     return {MIGRATION: Outcome.CONTRADICTS} if any(one.failed for one in verdict.read(folder)) else {}
+
+
+def _tokens(rows: Any, checks: dict[str, Outcome]) -> tuple[str, ...]:
+    """Add a check for each token that the gateway tells of; return what is wrong with what it tells, bounded. A token of which it does not
+    say that it is present is not: the judge must not fail on what the release that it judges gives it."""
+    if not isinstance(rows, list):
+        return ("its tokens are no list",)
+    malformed = []
+    for number, row in enumerate(rows):
+        name = row.get("token") if isinstance(row, dict) else None
+        if not isinstance(name, str):
+            malformed.append(f"row {number} of its tokens names none")
+            continue
+        state = row.get("state")
+        checks[_name("token", name)] = _either(state == "present")
+        if not isinstance(state, str):
+            malformed.append(f"{_name('token', name)} has no state")
+    return tuple(malformed[:_MAX_MALFORMED])
 
 
 def _custody(log: str, checks: dict[str, Outcome]) -> int | None:
