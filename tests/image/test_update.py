@@ -10,8 +10,10 @@ import pytest
 
 from support import boxlog, boxwords, datasets, imagekit, qemubox
 from support.boxsite import Site
+from support.imagekit import Image
 from support.qemubox import QemuBox
 from wardtools.pki import Pki
+from wardtools.release.cli import main as release
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
 
@@ -25,6 +27,7 @@ class Story:
     slots: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    given_up: dict[str, str] = field(default_factory=dict)
     records: list[dict[str, object]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     delivered: list[int] = field(default_factory=list)
@@ -65,16 +68,38 @@ def update(box: QemuBox, path: str) -> tuple[int, str]:
     return box.run(boxwords.as_account("wardgate", f"wardgate update {path} -c /etc/wardgate/wardgate.toml"), INSTALL_SECONDS)
 
 
+def not_installed(folder: Path, second: Image) -> list[Path]:
+    """Return bundles of 9.9.9 that RAUC takes until after its handler: of another board, and one that is damaged far inside."""
+    who, made = imagekit.authority(imagekit.BUILD / "keys"), []
+    for name, board in (("elsewhere", "wardgate-another-board"), ("damaged", imagekit.COMPATIBLE)):
+        out = folder / f"{name}.raucb"
+        words = ["sign", second.folder / "bundle", out, "--compatible", board, "--version", "9.9.9", "--certificate", who.certificate]
+        assert release([str(word) for word in (*words, "--unsafe-key-file", who.key)]) == 0
+        made.append(out)
+    with made[1].open("r+b") as file:
+        file.seek(made[1].stat().st_size * 6 // 10)
+        file.write(bytes(4096))
+    return made
+
+
+def give_up(story: Story, box: QemuBox, path: str, name: str) -> None:
+    """Have RAUC install as the client of a server does, which knows of no trial; write down what is left when the box has seen its end."""
+    status, said = box.run(boxwords.as_account("wardgate", f"rauc install {path} 2>&1"), INSTALL_SECONDS)
+    box.until("! test -e /state/update/trial.json", 120)
+    story.given_up[name] = f"{status} {said} {box.run('ls /state/update')[1]}"
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
-    """1.0.0 is asked to take what it must not; goes back from 2.0.0, with which its PACS is not reached; becomes 2.0.0 when it is; is then
-    given a 3.0.0 whose gateway does not start."""
+    """1.0.0 is asked to take what it must not; its RAUC for what that refuses after its handler; goes back from 2.0.0, with which its PACS
+    is not reached; becomes 2.0.0 when it is; is then given a 3.0.0 whose gateway does not start."""
     imagekit.need_tools()
     folder: Path = tmp_path_factory.mktemp("update")
     first, second, third = imagekit.build("1.0.0"), imagekit.build("2.0.0"), imagekit.build("3.0.0", imagekit.BROKEN)
     site = Site(folder, pki, trial=40)
     disk = site.disk(first)
-    bundles = [second.bundle, third.bundle, *sorted((Path(__file__).parent / "bundles").glob("*.raucb"))]
+    failing = not_installed(folder, second)
+    bundles = [second.bundle, third.bundle, *failing, *sorted((Path(__file__).parent / "bundles").glob("*.raucb"))]
     stick = imagekit.stick(folder / "stick.img", bundles)
     site.open_pacs()
     told = Story()
@@ -83,9 +108,11 @@ def story(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Story:
         with qemubox.powered(site.box(folder, disk, devices)) as box:
             box.wait_shell()
             note(told, box, site)
-            for bundle in bundles[2:]:
+            for bundle in bundles[4:]:
                 status, said = update(box, bring(box, site, bundle))
                 told.refused[bundle.stem] = f"{status} {said}"
+            for bundle in failing:
+                give_up(told, box, bring(box, site, bundle), bundle.stem)
             status, said = update(box, bring(box, site, second.bundle))
             assert status == 0, f"{said}\n{box.journal()}"
             told.kept = box.ask("cat /state/update/trial.json")
@@ -173,3 +200,9 @@ def test_configuration_and_custody_survive_both_ways(story: Story) -> None:
 )
 def test_a_bundle_that_must_not_be_installed_is_refused(story: Story, bundle: str, why: str) -> None:
     assert story.refused[bundle].startswith("1 ") and why in story.refused[bundle]
+
+
+def test_an_install_that_rauc_gives_up_after_its_handler_is_no_trial_and_recorded_as_refused(story: Story) -> None:
+    assert not [name for name, left in story.given_up.items() if left.startswith("0 ") or "trial.json" in left], story.given_up
+    details = [str(record["detail"]) for record in story.records if record["event"] == "refused" and record["to"] == "B 9.9.9"]
+    assert [("another-board" in detail, bool(detail)) for detail in details[-2:]] == [(True, True), (False, True)], details

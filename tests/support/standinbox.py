@@ -20,6 +20,7 @@ class StandIn(Box):
         self.done: list[str] = []
         self.detail = ""  # of the last record
         self.breaks = ""
+        self.busy = 0  # how often RAUC says that it installs; then it has ended
 
     def slot(self) -> str:
         return self.now
@@ -37,6 +38,13 @@ class StandIn(Box):
         trial = self.trial()
         assert trial is not None and trial.phase is Phase.INSTALLING, "what worked is kept before the slot is written"
         self._do("install")
+
+    def is_idle(self) -> bool:
+        self.busy -= 1
+        return self.busy < 0
+
+    def last_error(self) -> str:
+        return "Compatible mismatch"
 
     def mark(self, *, good: bool) -> None:
         self._do("good" if good else "bad")

@@ -197,7 +197,7 @@ class WithHandlers(StandIn):
         return before(self, Config(), version, self.look, only_newer=True)  # type: ignore[arg-type]
 
     def handler_after(self, fetched: str = "") -> Trial:
-        return after(self, Config(), Log("test"), fetched)  # type: ignore[arg-type]
+        return after(self, Config(), Log("test"), "2.0.0", fetched)  # type: ignore[arg-type]
 
     def install(self, path: str) -> None:
         self.handler_before()

@@ -29,6 +29,8 @@ STATE: Final = "/state/update"
 KIND: Final = "update"
 _RAUC_SECONDS: Final = 1800.0
 _RECORD_SECONDS: Final = 20.0
+_BUS_SECONDS: Final = 25.0
+_INSTALLER: Final = ("de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer")
 
 
 class RaucError(Exception):
@@ -109,34 +111,59 @@ class Box:
         """Tell the loader what the running slot is worth. Raises `RaucError`."""
         self._rauc("status", "mark-good" if good else "mark-bad")
 
-    def _rauc(self, *words: str) -> str:
+    def is_idle(self) -> bool:
+        """Does RAUC do nothing, as far as it can be asked? While it installs it does not say which slot is primary. Its property
+        `Operation` is not asked: it says "idle" also when somebody else was turned away meanwhile."""
         try:
-            done = subprocess.run(
-                ["rauc", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_RAUC_SECONDS, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RaucError(str(error)) from error
-        if done.returncode:
-            lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-            raise RaucError(" | ".join(lines[-3:])[-400:])
-        return done.stdout
+            self._bus("call", "GetPrimary")
+        except RaucError:
+            return False
+        return True
+
+    def last_error(self) -> str:
+        """Return why RAUC did not install what it was asked last, as it says. Raises `RaucError`."""
+        try:
+            return str(json.loads(self._bus("get-property", "LastError"))["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RaucError("it does not say why") from error
+
+    def _bus(self, verb: str, name: str) -> str:
+        return _run(["busctl", "--system", "--json=short", f"--timeout={_BUS_SECONDS:.0f}", verb, *_INSTALLER, name], 2 * _BUS_SECONDS)
+
+    def _rauc(self, *words: str) -> str:
+        return _run(["rauc", *words], _RAUC_SECONDS)
 
     # --- the trial
 
     def trial(self) -> Trial | None:
         """Return the trial that is kept. Raises `TrialError` when it cannot be read as one, `OSError`."""
-        try:
-            return trials.read(read_file(self._trial, trials.MAX_BYTES))
-        except FileNotFoundError:
-            return None
+        return _trial(self._trial)
+
+    def aside(self) -> Trial | None:
+        """Return the trial that was put aside last. Raises as `trial`."""
+        return _trial(self._aside)
 
     def keep(self, trial: Trial) -> None:
         """Keep it: on the disk when this returns. Raises `OSError`."""
         write_durably(self._trial, trials.write(trial))
         sync_directory(self._state)
 
+    def put_aside(self) -> bool:
+        """RAUC ended without the slot: keep the trial where it is none, for the case that the slot was written all the same. Of many that
+        say so of one install one gets True. Raises `OSError`."""
+        return self._rename(self._trial, self._aside)
+
+    def take_back(self) -> bool:
+        """What was put aside is the trial again. False when there is nothing. Raises `OSError`."""
+        return self._rename(self._aside, self._trial)
+
+    def drop_aside(self) -> None:
+        """What was put aside is over. Raises `OSError`."""
+        self._remove(self._aside)
+
     def forget(self) -> None:
-        """The trial is over. Raises `OSError`."""
+        """The trial is over, and what was put aside before it. Raises `OSError`."""
+        self.drop_aside()
         self._remove(self._trial)
 
     def rolled_back(self) -> str:
@@ -205,6 +232,14 @@ class Box:
             return
         sync_directory(self._state)
 
+    def _rename(self, old: str, new: str) -> bool:
+        try:
+            os.rename(old, new)
+        except FileNotFoundError:
+            return False
+        sync_directory(self._state)
+        return True
+
     @property
     def _whole(self) -> str:
         return os.path.join(self._state, "whole")
@@ -216,6 +251,10 @@ class Box:
     @property
     def _trial(self) -> str:
         return os.path.join(self._state, "trial.json")
+
+    @property
+    def _aside(self) -> str:
+        return os.path.join(self._state, "aside.json")
 
     # --- the custody log
 
@@ -247,3 +286,22 @@ class Box:
             self._log.event(Code.UPDATE_KEPT, event=event, detail=problem)
         except (KeptFull, OSError) as error:
             self._log.event(Code.UPDATE_NOT_RECORDED, event=event, detail=f"{problem}; {error}")
+
+
+def _trial(path: str) -> Trial | None:
+    try:
+        return trials.read(read_file(path, trials.MAX_BYTES))
+    except FileNotFoundError:
+        return None
+
+
+def _run(words: list[str], seconds: float) -> str:
+    """Return what a program that asks RAUC says. Raises `RaucError`."""
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RaucError(str(error)) from error
+    if done.returncode:
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise RaucError(" | ".join(lines[-3:])[-400:])
+    return done.stdout

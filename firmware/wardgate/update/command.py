@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 USAGE: Final = """\
 usage: wardgate update FILE -c CONFIG [--only-newer]  install a bundle into the other slot; it is on trial from the next start on
-       wardgate update before:VERSION|after:VERSION[:SHA1] -c CONFIG  what RAUC's handlers ask, whoever asked RAUC
+       wardgate update before:VERSION|over:VERSION|after:VERSION[:SHA1] -c CONFIG  what RAUC's handlers ask, whoever asked RAUC
        wardgate update server -c CONFIG   tell the update server how its update ended, make the configuration of its client
        wardgate update restart -c CONFIG  wait until the box may start into what a server brought
        wardgate update judge -c CONFIG    at each start: judge a slot on trial, mark it; exit status 3: start again
@@ -52,7 +52,7 @@ def main(words: list[str], out: TextIO, err: TextIO) -> int:
             return _server(box, path, log)
         if what == "restart":
             return _restart(path, log)
-        if what.startswith(("before:", "after:")):
+        if what.startswith(("before:", "over:", "after:")):
             return _handler(box, path, what, log)
         return _install(box, path, what, log, out, only_newer)
     except ConfigErrors as errors:
@@ -96,15 +96,18 @@ def _handler(box: Box, path: str, what: str, log: Log) -> int:
     from wardgate.policy import load
     from wardgate.update.installing import Refused, after, before
     from wardgate.update.owed import DIGEST
+    from wardgate.update.watching import until_over
 
     config: Config = load(path, check_files=False)
     when, version, fetched = [*what.split(":"), ""][:3]
     if when == "before":
         before(box, config, version, looking(config, log), only_newer=True)
+    elif when == "over":
+        until_over(box, config, log, version)
     else:
         if fetched and not DIGEST.fullmatch(fetched):
             raise Refused(Code.UPDATE_FAILED, "the handler's digest is none")
-        after(box, config, log, fetched)
+        after(box, config, log, version, fetched)
     return 0
 
 

@@ -1,7 +1,8 @@
 """An update: looks at what works, has RAUC write the other slot, keeps what worked for the judge of the new slot.
 
 `install` is `wardgate update FILE`. `before` and `after` are what RAUC's handlers ask for whenever it installs, also when the client of an
-update server told it to: what `install` has done already they leave alone.
+update server told it to: what `install` has done already they leave alone. RAUC tells no handler that an install failed: `failed` is for
+who waits for its end (`install`, `watching`).
 """
 
 from __future__ import annotations
@@ -44,10 +45,9 @@ def install(box: Box, config: Config, path: str, log: Log, look: Callable[[], Se
     try:
         box.install(path)
     except RaucError as error:
-        box.forget()
-        box.record(config, "refused", trial.old, trial.new, Code.UPDATE_REFUSED, str(error))
+        failed(box, config, trial, str(error))
         raise Refused(Code.UPDATE_REFUSED, str(error)) from error
-    return after(box, config, log)
+    return after(box, config, log, bundle.version)
 
 
 def before(box: Box, config: Config, named: str, look: Callable[[], Seen], *, only_newer: bool) -> Trial:
@@ -77,20 +77,31 @@ def before(box: Box, config: Config, named: str, look: Callable[[], Seen], *, on
     return trial
 
 
-def after(box: Box, config: Config, log: Log, fetched: str = "") -> Trial:
-    """The other slot is written: tell and record it, once. Raises `Refused` when nothing was begun, `OSError`.
+def failed(box: Box, config: Config, trial: Trial, why: str) -> bool:
+    """RAUC ended without the slot: the trial is none, the refusal is recorded, once; True for who did it. Raises `OSError`."""
+    if not box.put_aside():
+        return False
+    box.record(config, "refused", trial.old, trial.new, Code.UPDATE_REFUSED, why)
+    return True
+
+
+def after(box: Box, config: Config, log: Log, named: str, fetched: str = "") -> Trial:
+    """The other slot is written, with version `named`: tell and record it, once. Raises `Refused` when nothing was begun, `OSError`.
 
     `fetched`: SHA-1 of the bundle when a server brought it: the server is told how it ends.
     """
     try:
         trial = box.trial()
+        if trial is None and box.take_back():  # given up while RAUC wrote: it is on trial all the same
+            trial = box.trial()
     except TrialError as error:
         raise Refused(Code.UPDATE_TRIAL_DAMAGED, str(error)) from error
     if trial is None or trial.boot != box.boot():
         raise Refused(Code.UPDATE_FAILED, "a slot was written, and nothing was begun")
     if trial.phase is not Phase.INSTALLING:
         return trial
-    trial = trial._replace(phase=Phase.INSTALLED, fetched=fetched)
+    # Of another version where somebody asked for that one meanwhile, and was turned away by RAUC.
+    trial = trial._replace(phase=Phase.INSTALLED, fetched=fetched, new=Side(trial.new.slot, named))
     box.keep(trial)
     log.event(Code.UPDATE_INSTALLED, slot=trial.new.slot, version=trial.new.version, worked=" ".join(sorted(trial.worked)))
     box.record(config, "installed", trial.old, trial.new, Code.UPDATE_INSTALLED, " ".join(sorted(trial.worked)))

@@ -11,7 +11,7 @@ from wardgate.update.box import Box, RaucError
 from wardgate.update.installing import running
 from wardgate.update.judge import SERVICE, Verdict, judge
 from wardgate.update.owed import Ending, Owed
-from wardgate.update.trial import Phase, Situation, Trial, TrialError, situation
+from wardgate.update.trial import Phase, Side, Situation, Trial, TrialError, situation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Se
     """
     side = running(box)
     try:
-        trial = box.trial()
+        trial = _kept(box, side)
     except TrialError as error:
         log.event(Code.UPDATE_TRIAL_DAMAGED, detail=error)
         trial = Trial(Phase.INSTALLED, "unknown", side, side, frozenset({SERVICE}))
@@ -49,12 +49,27 @@ def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Se
             pass
         case Situation.ON_TRIAL | Situation.UNPROVEN:
             assert trial is not None
-            return _judge(box, config, log, look, trial)
+            # RAUC may have left the slot to the version before, when it refused the one that was to be written over it.
+            return _judge(box, config, log, look, trial._replace(new=side))
         case Situation.INTERRUPTED | Situation.ROLLED_BACK as which:
             assert trial is not None
             box.mark(good=True)
             _conclude(box, config, log, trial, which)
     return Result.STAYS
+
+
+def _kept(box: Box, side: Side) -> Trial | None:
+    """Return the trial that is kept. What was put aside is over at the next start, unless that is a start of the slot that it was for."""
+    trial = box.trial()
+    if trial is not None:
+        return trial
+    aside = box.aside()
+    if aside is None or aside.boot == box.boot():
+        return None
+    if aside.new.slot == side.slot and box.take_back():
+        return aside
+    box.drop_aside()
+    return None
 
 
 def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], trial: Trial) -> Result:
