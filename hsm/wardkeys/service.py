@@ -37,6 +37,7 @@ _TICK_SECONDS: Final = 0.2
 _BATCH: Final = 32
 _TURN_SECONDS: Final = 0.002  # for calls of tokens in one turn of the loop, where other tokens may be asked meanwhile
 _SETTLE_SECONDS: Final = 5.0
+_ANYBODY: Final = 0o666
 _STOP_SECONDS: Final = 2.0
 _RESERVED_DESCRIPTORS: Final = 64  # of modules, listener, epoll
 
@@ -287,9 +288,6 @@ def _listen(path: str) -> socket.socket:
                     os.unlink(path)
     except FileNotFoundError:
         pass
-    mask = os.umask(0o111)  # whoever reaches the folder may connect; who may ask is judged by the credentials of the peer
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(mask)
+    listener.bind(path)
+    os.chmod(path, _ANYBODY)  # whoever reaches the folder may connect; who may ask is judged by the credentials of the peer
     return listener

@@ -42,10 +42,10 @@ def test_a_writer_that_can_be_reached_can_be_told_to_go(tmp_path: Path) -> None:
     spy = """
 import signal, sys
 from wardgate.custody import writer
-def listen(path, mode):
+def listening(path, backlog, mode):
     print(callable(signal.getsignal(signal.SIGTERM)))
     sys.exit()
-writer.listen = listen
+writer.listening = listening
 writer.main(sys.argv[1:])
 """
     words = ["--log", str(tmp_path / "log"), "--socket", str(tmp_path / "s"), "--origin", ORIGIN, "--key", str(tmp_path / "custody.pem")]

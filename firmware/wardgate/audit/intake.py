@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.audit.event import MAX_PACKET, AuditEvent, decode, event_in
 from wardgate.custody.connection import is_allowed, peer_of
 from wardgate.relay.loop import IN, Loop
-from wardgate.relay.unixsocket import listening
+from wardgate.unixsocket import listening
 
 if TYPE_CHECKING:
     import socket
@@ -54,7 +54,7 @@ class Intake:
 
     def listen(self) -> None:
         """Begin, in place of a socket that nobody serves any more. Raises `OSError`."""
-        self._listener = listening(self._path, 64, for_group=bool(self._uids))
+        self._listener = listening(self._path, 64, 0o660 if self._uids else 0o600)
         self._loop.register(self._listener.fileno(), self._called, IN)
 
     def finish(self) -> None:

@@ -36,6 +36,7 @@ from wardgate.custody.tokennews import TokenBook
 from wardgate.custody.wire import ANSWER, NO_INDEX, QUEUE_IS, Op, Status
 from wardgate.log import Log
 from wardgate.notify import Notifier
+from wardgate.unixsocket import listening
 
 _OPEN, _STORE, _CLOSE, _RESERVE, _EVENT = (int(op) for op in (Op.OPEN, Op.STORE, Op.CLOSE, Op.RESERVE, Op.EVENT))
 _HELLO, _YIELD = int(Op.HELLO), int(Op.YIELD)
@@ -43,6 +44,7 @@ _OK, _IO_ERROR, _REFUSED = int(Status.OK), int(Status.IO_ERROR), int(Status.REFU
 _HAS: Final = int(Op.HAS)
 _RECORDS: Final = (_OPEN, _STORE, _CLOSE, _RESERVE, _EVENT, _HAS)
 _MAX_CONNECTIONS: Final = 256
+_BACKLOG: Final = 128
 MAX_EVENTS: Final = 64  # of one turn
 _TERM_SECONDS: Final = 5.0
 _YIELD_SECONDS: Final = 10.0
@@ -85,7 +87,7 @@ class Writer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        self._listener = listen(self._options.socket, self._mode)  # from here on it is there, and may be told to go
+        self._listener = listening(self._options.socket, _BACKLOG, self._mode)  # from here on it is there, and may be told to go
         epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._log.event(
             Code.CUSTODY_STARTED, durable=self._journal.durable, signed=self._journal.signed, open_entries=len(self._journal.state.open)
@@ -96,7 +98,7 @@ class Writer:
             self._commit()
         self._background.prepare()
         if self._options.control:
-            self._control.open(listen(self._options.control, self._mode))
+            self._control.open(listening(self._options.control, _BACKLOG, self._mode))
         self._notifier.ready(f"{self._journal.durable} records")
         while not self._leaving:
             if self._notifier.interval is not None:
@@ -412,20 +414,6 @@ def take_lock(options: Options, log: Log) -> int:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-def listen(path: str, mode: int = 0o600) -> socket.socket:
-    """Return the listening socket at `path`, in place of one that nobody serves any more."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    mask = os.umask(0o777 & ~mode)
-    try:
-        sock.bind(path)
-    finally:
-        os.umask(mask)
-    sock.listen(128)
-    return sock
 
 
 def main(arguments: list[str], queue_at: Callable[[str], Find] | None = None) -> int:

@@ -42,6 +42,7 @@ from wardgate.relay.custodian import Custodian
 from wardgate.relay.defects import traceback_of
 from wardgate.relay.gate import Gate
 from wardgate.relay.loop import IN, Loop
+from wardgate.unixsocket import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ class Forwarder:
         self._stop_at = 0.0
         self._told_locked = False
         self.forwarded = 0
-        self._poke = _poke_socket(poke_path(config.box.run_dir))
+        self._poke = bound(poke_path(config.box.run_dir), socket.SOCK_DGRAM)
         self._port = Port(self.loop, os.path.join(config.box.run_dir, "hold.sock"), self.questions.answer)
         self.loop.register(self._poke.fileno(), self._poked, IN)
         self._control = Control(self.loop, control, self._told_by_master, self._stop)
@@ -432,20 +433,6 @@ class Forwarder:
         if self.gate.ended:
             self.gate.ended = 0
             gc.collect()
-
-
-def _poke_socket(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    mask = os.umask(0o077)
-    try:
-        sock.bind(path)
-    finally:
-        os.umask(mask)
-    return sock
 
 
 def main() -> int:

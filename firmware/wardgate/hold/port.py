@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wardgate.relay.loop import IN, Loop
-from wardgate.relay.unixsocket import listening
+from wardgate.unixsocket import listening
 
 MAX_BYTES: Final = 65536
 MAX_CALLERS: Final = 16

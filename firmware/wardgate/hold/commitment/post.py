@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from wardgate.hold.commitment.inbox import Inbox, Message
 from wardgate.relay.loop import IN
+from wardgate.unixsocket import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +31,7 @@ class Post:
         self._inbox = Inbox(keeper.store.directory, keeper.store.files)
         self._followed: dict[str, Service] = {}
         self.address = os.path.join(run_dir, f"commitment-{os.getpid()}.sock")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            os.unlink(self.address)
-        except FileNotFoundError:
-            pass
-        mask = os.umask(0o077)
-        try:
-            self._socket.bind(self.address)
-        finally:
-            os.umask(mask)
+        self._socket = bound(self.address, socket.SOCK_DGRAM)
         loop.register(self._socket.fileno(), self._asked, IN)
 
     def number(self) -> int:
