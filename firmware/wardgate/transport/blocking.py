@@ -69,7 +69,7 @@ class BlockingChannel:
         """Return plain bytes of the peer; none may be there although something came. Raises `Ended`, `TransportError`, `OSError`."""
         if self._channel is None:
             return self._take()
-        wire = b"" if self._channel.pending else self._take()
+        wire = b"" if self._channel.pending or self._channel.ended else self._take()
         size = self._channel.open(wire, self._buffer)
         answer = self._channel.to_send()
         if answer:
@@ -79,8 +79,8 @@ class BlockingChannel:
         return bytes(self._buffer[:size])
 
     def readable(self, seconds: float) -> bool:
-        """Wait until something has come, at most so long."""
-        if self._channel is not None and self._channel.pending:
+        """Wait until something has come, at most so long; the end counts."""
+        if self._channel is not None and (self._channel.pending or self._channel.ended):
             return True
         return bool(select.select([self.sock], [], [], seconds)[0])
 
