@@ -10,6 +10,7 @@ import pytest
 
 from support.command_sets import store_request
 from support.relaykit import PROVIDER_ABORT, RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, abort_of, message, response, silent, store, until
+from support.tlskit import make_tls
 from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, CONTEXTS, associate_ac, associate_rq, echo_rq, item, pdu, pdv
 from wardgate.custody.wire import Op
 
@@ -202,6 +203,21 @@ def test_an_abort_of_the_called_side_passes_while_the_caller_is_sending(folder: 
         pair.near.sock.settimeout(5)
         assert abort_of(pair.near) == (0, 0)
         relay.settled()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_an_abort_behind_a_response_that_is_held_passes_also_when_the_connection_is_reset_behind_it(folder: Path, tls: bool) -> None:
+    with Relay(folder, peer_tls=make_tls() if tls else None) as relay, relay.associate() as pair:
+        relay.writer.hold(Op.STORE)
+        pair.pass_on(*store(1))
+        pair.far.send(response(1))
+        until(lambda: relay.writer.waiting() == 1, "the record is with the writer")
+        pair.far.send(USER_ABORT)
+        pair.far.reset()
+        assert abort_of(pair.near) == (0, 0)
+        relay.writer.release()
+        relay.settled()
+        assert "PEER_ABORTED" in relay.codes()
 
 
 BAD = {

@@ -57,8 +57,8 @@ class Bed:
         self.sock.sent = []
         self.sock.setblocking(False)
         self.told: list[bytes] = []
-        loop = SimpleNamespace(
-            register=lambda *_: None, modify=lambda *_: None, discard=lambda sock: sock.close(), soon=lambda call: call()
+        self.loop = loop = SimpleNamespace(
+            register=_nothing, modify=_nothing, discard=lambda sock: sock.close(), soon=lambda call: call(), at=_nothing, parting={}
         )
         owner: Any = SimpleNamespace(lost=_nothing, broken=self._broken)
         self.leg = Leg(loop, Buffers(0), self.sock, Side.ACCEPTOR, owner, "")
@@ -151,6 +151,13 @@ def test_last_words_go_with_the_end_of_the_connection_and_are_not_lost(bed: Bed,
     bed.leg.finish(close_notify=True)
     assert bed.sock.sent == [(8, socket.MSG_MORE)]
     assert bed.peer.recv(100) == b"farewell"
+
+
+def test_a_leg_that_parts_and_is_closed_takes_no_place_among_those_that_part(bed: Bed) -> None:
+    bed.leg.part()
+    assert len(bed.loop.parting) == 1
+    bed.leg.close()
+    assert not bed.loop.parting
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])

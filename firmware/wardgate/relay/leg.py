@@ -32,6 +32,7 @@ _HANDSHAKE: Final = State.HANDSHAKE
 _CONNECTING: Final = State.CONNECTING
 _PARTING: Final = State.PARTING
 _LAST_READS: Final = 8
+_WHOLE: Final = -1  # no error of the connection
 _SPACE: Final = Pause.SPACE.value
 
 
@@ -85,7 +86,7 @@ class Leg:
         self._turns: IsclChannel | None = None  # a channel whose peer has to answer before we may speak: it is read also while we pause
         self._waiting: unsent.Unsent = []  # one read of the other leg at most, in pieces
         self._held = b""
-        self._failed = False
+        self._failed = _WHOLE
         self._parting: Parting | None = None
         self.answers_itself = False  # the box does, and reads nothing while it is about to: then the answer acknowledges too
         self.truncated = False  # the connection ended without TLS close_notify
@@ -164,8 +165,7 @@ class Leg:
                 else:
                     self._update()
             elif events & GONE and self.state is not _CLOSED:
-                error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                self.owner.lost(self, error_name(error) if error else "closed by peer")
+                self._fail(OSError(0, ""))  # the last read tells what it was
         except Exception as failure:
             self.owner.broken(self, failure)
 
@@ -297,6 +297,8 @@ class Leg:
             self.state = State.CLOSED
             self._waiting.clear()
             self.carry = b""
+            if self._parting is not None:
+                self._parting.forget()
             if self.channel is not None:
                 self.channel.dispose()
             self._loop.discard(self.sock)
@@ -475,17 +477,18 @@ class Leg:
 
     def _fail(self, error: OSError) -> None:
         # Not from inside a feed: whoever is below us on the stack is not done with this association yet.
-        if not self._failed:
-            self._failed = True
-            self._loop.soon(lambda: self._last_words(error_name(error.errno or 0)))
+        before, self._failed = self._failed, error.errno or 0
+        if before == _WHOLE:
+            self._loop.soon(self._last_words)
 
-    def _last_words(self, reason: str) -> None:
+    def _last_words(self) -> None:
         """A reset does not take back what the peer said before it: an A-ABORT may wait to be read."""
         for _ in range(_LAST_READS):
             # What waits for log space is not behind it: it goes with the association.
             if self.state is not State.OPEN or self.walker is None or self._pause & _SPACE or not self._read():
                 break
-        self.owner.lost(self, reason)
+        if self.state is not _CLOSED:
+            self.owner.lost(self, error_name(self._failed or self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
 
     def _wanted(self) -> int:
         return (0 if self._pause and self._turns is None else IN) | (OUT if self._waiting else 0)

@@ -60,7 +60,7 @@ class Source(Protocol):
 
 
 def error_name(number: int) -> str:
-    """Return what the log calls an error of the system."""
+    """Return what the log calls an error of a connection, 0 for none."""
     import errno
 
-    return errno.errorcode.get(number, str(number)).lower()
+    return errno.errorcode.get(number, str(number)).lower() if number else "closed by peer"

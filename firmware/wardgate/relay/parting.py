@@ -49,9 +49,13 @@ class Parting:
 
     def _over(self) -> None:
         """The peer has closed, its time is over, or others need the room; it may have ended before."""
-        self._loop.parting.pop(self._over, None)
+        self.forget()
         self._channel = None  # the timer still holds us
         self._close()
+
+    def forget(self) -> None:
+        """It is closed: it takes no place any more."""
+        self._loop.parting.pop(self._over, None)
 
     def ready(self, events: int) -> None:
         """Handle `epoll` events: read and forget; over when the peer has closed."""
