@@ -19,15 +19,18 @@ from support.command_sets import CT, command_set, element, us
 from support.isclbetween import through
 from support.isclsocket import box_table
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU, Relay, associate, message, pdv, silent, status, store, until
-from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, associate_rq, echo_rq
+from support.wire import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, IMPLICIT_LITTLE, associate_rq, echo_rq, pdu
 from wardgate.custody.wire import Op, Status
+from wardgate.dimse.commitment import SOP_CLASS as COMMITMENT
+from wardgate.dimse.commitment import Reference, Report
+from wardgate.dimse.nservice import action_request, data_set
 from wardgate.hold.pots import POT_BYTES
 from wardgate.hold.seal import CHUNK_BYTES
 from wardgate.hold.store import Entry, Store
 from wardgate.hold.wrap import FileWrapper
 from wardgate.iscl.terms import HEADER_BYTES, MessageId
 from wardgate.policy.endpoint import Endpoint
-from wardgate.policy.model import Delivery, Hold, Role
+from wardgate.policy.model import Commitment, Delivery, Hold, Role
 from wardgate.relay import openings
 from wardgate.transport.sockets import PlainSockets
 
@@ -215,6 +218,40 @@ def test_a_release_before_the_answer_waits_for_it(relay: Relay) -> None:
     assert near.whole() == RELEASE_RP_PDU
     near.sock.close()
     relay.settled()
+
+
+def test_a_release_inside_a_data_set_is_aborted(relay: Relay, folder: Path) -> None:
+    """PS3.7 9.1: it would be answered, and the log closed, before what came of the instance has its record."""
+    near = associate(relay)
+    near.send(b"".join((*store(1, bytes(40_000))[:2], RELEASE_RQ_PDU)))
+    kind, _ = near.read()
+    assert kind == ABORT
+    near.sock.close()
+    relay.settled()
+    until(lambda: relay.writer.closes(), "the close entry")
+    ops = [op for op, _, _, _ in relay.writer.items if op in (Op.STORE, Op.CLOSE)]
+    assert ops == [Op.STORE, Op.CLOSE]
+    assert not waiting(folder)
+
+
+def test_a_request_that_goes_on_behind_an_abort_counts_nobody_out_twice(folder: Path) -> None:
+    """The A-ABORT, and what comes in the same packet behind it."""
+    with box(folder, commitment=Commitment.STORED) as relay:
+        near = relay.dial()
+        near.send(associate_rq("CT1", "PACS", ((1, COMMITMENT, (IMPLICIT_LITTLE,)),)))
+        assert near.read()[0] == ASSOCIATE_AC
+        request = Report("1.2.77", (Reference(CT.decode().rstrip("\0"), "1.2.3.1"),))
+        whole = data_set(request, IMPLICIT_LITTLE, action=True)
+        near.send(pdv(1, 3, action_request(1)) + pdv(1, 0, whole[:20]) + pdu(ABORT, bytes(4)) + pdv(1, 2, whole[20:]))
+        assert near.read()[0] == 0
+        near.sock.close()
+        relay.settled()
+        time.sleep(0.3)
+        assert relay.gate.links["ct1"].now == 0
+        assert "COMMITMENT_TAKEN" not in relay.codes()
+        assert relay.gate.census.everybody().all == 0
+        with pytest.raises(KeyError):
+            relay.gate.census.left("127.0.0.1", silent=False)
 
 
 def test_several_messages_in_one_packet_are_all_answered(relay: Relay, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from support.command_sets import command_set, element, us
 from support.datasets import CT_IMAGE
 from support.relaykit import Pair, Relay, pdv, response, silent, store, until
-from support.wire import IMPLICIT_LITTLE, status_of
+from support.wire import ABORT, IMPLICIT_LITTLE, P_DATA, pdu, status_of
 from wardgate.custody.wire import Op, Status
 from wardgate.dimse.commitment import SOP_CLASS
 from wardgate.policy.model import Role
@@ -191,3 +191,16 @@ def test_a_report_that_cannot_be_read_passes_and_is_named(relay: Relay) -> None:
         pair.release()
     assert not commitments(relay)
     assert "COMMITMENT_UNREADABLE" in relay.codes()
+
+
+def test_a_report_that_goes_on_behind_an_abort_is_none(relay: Relay) -> None:
+    """The A-ABORT, and what comes in the same packet behind it."""
+    command, whole = report()
+    with associate(relay, Role.PEER) as pair:
+        pair.pass_on(command)
+        pair.near.send(pdv(1, 0, whole[12:40]) + pdu(ABORT, bytes(4)) + pdv(1, 2, whole[40:]))
+        assert pair.far.read()[0] == P_DATA
+        assert pair.far.read()[0] == ABORT
+        relay.settled()
+    assert not commitments(relay), "nothing is recorded behind the close entry"
+    assert "COMMITMENT_REPORTED" not in relay.codes()

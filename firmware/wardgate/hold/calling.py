@@ -19,6 +19,7 @@ from wardgate.relay.defects import traceback_of
 from wardgate.relay.ledger import Ledger
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
+from wardgate.relay.nobody import NOBODY
 from wardgate.relay.phase import Phase
 from wardgate.relay.secure import Handshake
 from wardgate.relay.tokens import Out
@@ -361,6 +362,8 @@ class Calling:
             return
         self._ended = ended
         self.phase = Phase.OVER
+        if self.leg is not None and self.leg.walker is not None:
+            self.leg.walker.follow(NOBODY)  # the read that ended it may go on
         self.cut()
         if self.leg is not None and self.leg.state not in (State.PARTING, State.CLOSED):
             self.leg.finish(close_notify=True)

@@ -27,6 +27,7 @@ from wardgate.policy.model import Direction
 from wardgate.relay.failing import cause_of
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
+from wardgate.relay.nobody import NOBODY
 from wardgate.relay.phase import Phase
 from wardgate.relay.refused import NotAccepted
 from wardgate.relay.stores import Store
@@ -179,6 +180,8 @@ class HeldAssociation:
             self.acceptor.finish(close_notify=True)
             self._over(str(Code.PEER_ABORTED))
         elif Effect.INDICATE_RELEASE in effects:
+            if self._walker.expects_data:  # answered, it would close the log before what came has its record
+                raise PduError(0, "9.2", "A-RELEASE-RQ inside a data set", AbortReason.UNEXPECTED_PDU, Code.UNEXPECTED_PDU)
             self._release_asked = True
             self._enter(Phase.RELEASING, self.gate.limits.release_seconds)
             self._release_if_done()
@@ -417,6 +420,7 @@ class HeldAssociation:
             return
         self._ended = ended
         self.phase = Phase.OVER
+        self._walker.follow(NOBODY)  # the read that ended it may go on
         incoming, self._current = self._current, None
         if incoming is not None:  # its data set was cut
             incoming.store.length = self._walker.received

@@ -20,6 +20,7 @@ from wardgate.relay.flow import OUT_OF_RESOURCES, Flow
 from wardgate.relay.gate import Gate, direction_of
 from wardgate.relay.leg import Leg
 from wardgate.relay.legstate import Pause, Side, State
+from wardgate.relay.nobody import NOBODY
 from wardgate.relay.opening import Opening
 from wardgate.relay.phase import Phase
 from wardgate.relay.refused import NoLogSpace, NotAccepted, NotOpened
@@ -156,6 +157,9 @@ class Association:
         self.phase = Phase.OVER
         self.opened()
         self._unanswered()
+        for flow in (self.out, self.back):
+            if flow is not None:
+                flow.walker.follow(NOBODY)  # the read that ended it may go on
         if self.ledger is not None:
             self.ledger.end(ended)
         for leg in (self.acceptor, self.requestor):
