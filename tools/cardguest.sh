@@ -22,9 +22,7 @@ if [ "$(cat "$BASE/made" 2>/dev/null)" = "$made" ]; then
 fi
 [ "$(id -u)" = 0 ] || fail "making a root needs root"
 command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed (apt-get install mmdebstrap)"
-# shellcheck disable=SC2016 # apt's own words
-MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
-[ -n "$MIRROR" ] || fail "apt names no Debian mirror here"
+MIRROR=$(image/debian/mirror.sh 2>&1) || fail "$MIRROR"
 rm -rf "$BASE"
 mkdir -p "$BASE"
 

@@ -23,8 +23,7 @@ fi
 for tool in mmdebstrap mksquashfs; do
     command -v $tool >/dev/null || fail "$tool is not installed (apt-get install mmdebstrap squashfs-tools)"
 done
-MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
-[ -n "$MIRROR" ] || fail "apt names no Debian mirror here"
+MIRROR=$(image/debian/mirror.sh 2>&1) || fail "$MIRROR"
 rm -rf "$BASE"
 mkdir -p "$BASE"
 

@@ -22,8 +22,7 @@ if [ -x "$PYTHON" ]; then
     exit 0
 fi
 command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed (apt-get install mmdebstrap)"
-MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
-[ -n "$MIRROR" ] || fail "apt names no Debian mirror here"
+MIRROR=$(image/debian/mirror.sh 2>&1) || fail "$MIRROR"
 rm -rf "$ROOT" "$ROOT.new"
 timeout 300 mmdebstrap --quiet --variant=extract --include="$PACKAGES" --aptopt='APT::Install-Recommends "0"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' trixie "$ROOT.new" "$MIRROR" \

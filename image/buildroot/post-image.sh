@@ -6,11 +6,10 @@ images=$1
 board=$2
 here=$(cd "$(dirname "$0")" && pwd)
 common=$here/../common
-settings=$here/board/$board/board.toml
 python=$HOST_DIR/bin/python3
 PATH=$HOST_DIR/bin:$HOST_DIR/sbin:$PATH
-
-word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+# shellcheck source=image/common/board.sh
+. "$common/board.sh"
 
 if [ "$(word bootloader)" = grub ]; then
     case $(word arch) in

@@ -9,9 +9,6 @@ set -eu
 board=$1
 out=$(cd "$2" && pwd)
 common=$(cd "$(dirname "$0")" && pwd)
-settings=$common/../buildroot/board/$board/board.toml
-python=${PYTHON:-python3}
-
 # shellcheck source=image/common/slot.sh
 . "$common/slot.sh"
 

@@ -4,10 +4,8 @@ set -eu
 root=$1
 board=$2
 common=$(cd "$(dirname "$0")" && pwd)
-settings=$common/../buildroot/board/$board/board.toml
-
-# The word of a line `word = "value"` in board.toml.
-word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+# shellcheck source=image/common/board.sh
+. "$common/board.sh"
 
 while read -r line; do
     case $line in

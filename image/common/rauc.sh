@@ -4,9 +4,8 @@
 set -eu
 root=$1 board=$2 version=$3
 common=$(cd "$(dirname "$0")" && pwd)
-settings=$common/../buildroot/board/$board/board.toml
-# shellcheck source=image/common/slot.sh
-. "$common/slot.sh"
+# shellcheck source=image/common/board.sh
+. "$common/board.sh"
 
 install -d -m 0755 "$root/etc/rauc"
 loader=bootloader=custom without=

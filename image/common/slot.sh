@@ -1,9 +1,9 @@
 #!/bin/sh
 # shellcheck disable=SC2154 # they set them
-# What a slot is made of on every board; read by assemble.sh and assemble-uboot.sh, which set `out`, `common` and `settings`.
-
-# The word of a line `word = "value"` in board.toml.
-word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+# What a slot is made of on every board; read by assemble.sh and assemble-uboot.sh, which set `out`, `common` and `board`.
+python=${PYTHON:-python3}
+# shellcheck source=image/common/board.sh
+. "$common/board.sh"
 
 # OUT/root.img: OUT/root.image with its hash tree behind it. The salt is of the content: the same root gives the same image.
 hash_root() {

@@ -9,10 +9,11 @@ board=$3
 out=$4
 here=$(cd "$(dirname "$0")" && pwd)
 buildroot=$here/../buildroot
-settings=$buildroot/board/$board/board.toml
+common=$here/../common
 loaders=${LOADERS:-}
 
-word() { sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$settings"; }
+# shellcheck source=image/common/board.sh
+. "$common/board.sh"
 fail() {
     printf 'as-buildroot: %s\n' "$*" >&2
     exit 1

@@ -39,9 +39,7 @@ done
     fail "this machine runs no arm64 programs (qemu-user-static, binfmt_misc mounted, qemu-aarch64 registered)"
 packages=$(grep -v '^#' "$here/packages" | sed "s|^linux-image-amd64|linux-image-$debian$suite|" | paste -sd ,)
 if [ ! -f "$base/base.tar" ] || ! cmp -s "$here/packages" "$base/base.packages"; then
-    # shellcheck disable=SC2016 # $(SITE) is apt's
-    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
-    [ -n "$mirror" ] || fail "apt names no Debian mirror here"
+    mirror=$("$here/mirror.sh" 2>&1) || fail "$mirror"
     rm -f "$base/base.new.tar"
     # What the loader is made of comes with the machine, for its own architecture only.
     if [ -n "$loaders" ]; then

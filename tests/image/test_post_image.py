@@ -139,7 +139,8 @@ def test_programs_for_arm64_are_put_together_by_the_toolchains_own_tools(tmp_pat
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
     shutil.copytree(TREE / "image/common/boot", tmp_path / "image/common/boot")
-    shutil.copy(TREE / "image/common/loader.sh", tmp_path / "image/common/loader.sh")
+    for name in ("loader.sh", "board.sh"):
+        shutil.copy(TREE / "image/common" / name, tmp_path / "image/common" / name)
     words = {"HOST_DIR": host, "TARGET_DIR": root, "BUILD_DIR": tmp_path, "WARDGATE_STUB": images / "Image"}
     for tool in ("OBJCOPY", "OBJDUMP"):
         monkeypatch.delenv(tool, raising=False)

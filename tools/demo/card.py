@@ -5,15 +5,12 @@ Real pcscd, OpenSC, key service and DCMTK peers. Exit status 0: all is as it mus
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from _pytest.outcomes import Skipped
-
+from demo.cards import on_cards
 from demo.report import Report
 from demo.run import MODALITY, PACS
 from support import datasets
@@ -33,16 +30,7 @@ def main() -> int:
     if reason := missing():
         report.check(False, f"a private pcscd can run here ({reason})")
         return report.verdict()
-    with tempfile.TemporaryDirectory(prefix="wg-demo-") as name:
-        folder = Path(name)
-        pcscd = Pcscd(folder).start()
-        os.environ.update(pcscd.environment)
-        try:
-            _demo(folder, pcscd, report)
-        except (AssertionError, Skipped) as error:
-            report.check(False, str(error))
-        finally:
-            pcscd.stop()
+    on_cards(report, _demo)
     return report.verdict()
 
 

@@ -6,11 +6,10 @@ on the loopback address in a folder of its own, which is removed at the end. Exi
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 
+from demo.cards import on_cards
 from demo.report import Report
 from support import datasets, peers
 from support.gateway import tool
@@ -31,16 +30,7 @@ def main() -> int:
     if reason:
         report.check(False, f"a private pcscd and DCMTK can run here ({reason}; make setup)")
         return report.verdict()
-    with tempfile.TemporaryDirectory(prefix="wg-") as name:
-        folder = Path(name)
-        pcscd = Pcscd(folder).start()
-        os.environ.update(pcscd.environment)
-        try:
-            _demo(folder, pcscd, report)
-        except AssertionError as error:
-            report.check(False, str(error))
-        finally:
-            pcscd.stop()
+    on_cards(report, _demo)
     report.note("Legacy ISCL-style channel, reconstruction profile R1: no claim of conformance, no independent peer tried (docs/iscl.md)")
     return report.verdict()
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 from imagecheck import kernel
 from imagecheck.assemble import boards, settings
+from imagecheck.compiling import Command, compiled
 
 OUT: Final = Path(__file__).resolve().parents[2] / "build" / "kernel"
 _BOOT: Final = {"x86_64": "arch/x86/boot", "aarch64": "arch/arm64/boot"}
 _TOOLS: Final = ("make", "gcc", "flex", "bison", "bc")
+_PACKAGES: Final = "apt-get install gcc flex bison bc libelf-dev libssl-dev"
 _SECONDS: Final = 6 * 3600.0
 
 
@@ -52,26 +52,16 @@ def build(tree: Path, board: str, out: Path, jobs: int) -> Path:
 
 def main(words: list[str]) -> int:
     """Compile, and say what came out."""
-    tree = os.environ.get("KERNEL_DIR", "")
-    board = words[0].replace("-", "_") if words else ""
-    if board not in boards():
-        sys.stderr.write(f"image-kernel: BOARD= one of {' '.join(boards())}\n")
-        return 2
-    if not tree or not (Path(tree) / "Kconfig").is_file():
-        sys.stderr.write("image-kernel: KERNEL_DIR= a kernel's source; Debian's linux-source-6.12, unpacked, does\n")
-        return 2
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
-        sys.stderr.write(f"image-kernel: not installed: {' '.join(missing)} (apt-get install gcc flex bison bc libelf-dev libssl-dev)\n")
-        return 1
-    began = time.monotonic()
-    try:
-        made = build(Path(tree).resolve(), board, OUT / board, int(os.environ.get("JOBS") or 2))
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"image-kernel: {error}\n")
-        return 1
-    size = made.stat().st_size
-    sys.stdout.write(f"{made}: {kernel.version(Path(tree))}, {size / 1e6:.1f} MB, after {time.monotonic() - began:.0f} s\n")
-    return 0
+    tree = Path(os.environ.get("KERNEL_DIR") or os.devnull).resolve()
+
+    def make(board: str, jobs: int) -> list[str]:
+        made = build(tree, board, OUT / board, jobs)
+        return [f"{made}: {kernel.version(tree)}, {made.stat().st_size / 1e6:.1f} MB"]
+
+    wrong = "" if (tree / "Kconfig").is_file() else "KERNEL_DIR= a kernel's source; Debian's linux-source-6.12, unpacked, does"
+    return compiled(
+        Command("image-kernel", boards(), _TOOLS, "apt-get install gcc flex bison bc libelf-dev libssl-dev", make), words, wrong
+    )
 
 
 if __name__ == "__main__":

@@ -10,19 +10,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 from imagecheck import kernel
 from imagecheck.assemble import settings
+from imagecheck.compiling import Command, compiled
 from imagecheck.findings import COMMON, EXTERNAL
 
 OUT: Final = Path(__file__).resolve().parents[2] / "build" / "uboot"
 _CROSS: Final = "aarch64-linux-gnu-"
 _TOOLS: Final = ("make", "gcc", "flex", "bison", "bc", "xxd", "dtc", "openssl", f"{_CROSS}gcc")
+_PACKAGES: Final = "apt-get install gcc flex bison bc xxd device-tree-compiler openssl gcc-aarch64-linux-gnu"
 _SECONDS: Final = 3600.0
 # Words that were named anew in U-Boot 2025.10: both are written, one of them is kept.
 _RENAMED: Final = (
@@ -105,30 +105,18 @@ def _version(tree: Path) -> str:
 
 def main(words: list[str]) -> int:
     """Compile, and say what came out."""
-    tree, certificate = os.environ.get("UBOOT_DIR", ""), os.environ.get("WARDGATE_FIT_CERTIFICATE", "")
-    board = words[0].replace("-", "_") if words else ""
-    if board not in boards():
-        sys.stderr.write(f"image-uboot: BOARD= one of {' '.join(boards())}\n")
-        return 2
-    if not tree or not (Path(tree) / "boot").is_dir():
-        sys.stderr.write("image-uboot: UBOOT_DIR= the source of U-Boot; Debian's (apt-get source u-boot) does\n")
-        return 2
-    if not Path(certificate).is_file():
-        sys.stderr.write("image-uboot: WARDGATE_FIT_CERTIFICATE= the certificate (PEM) of the key that slots are signed by\n")
-        return 2
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
-        sys.stderr.write(f"image-uboot: not installed: {' '.join(missing)}\n")
-        return 1
-    began = time.monotonic()
-    try:
-        made = build(Path(tree).resolve(), board, Path(certificate).resolve(), OUT / board, int(os.environ.get("JOBS") or 2))
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"image-uboot: {error}\n")
-        return 1
-    for file in made:
-        sys.stdout.write(f"{file}: {file.stat().st_size / 1e3:.0f} kB\n")
-    sys.stdout.write(f"image-uboot: U-Boot {_version(Path(tree))}, after {time.monotonic() - began:.0f} s\n")
-    return 0
+    tree, certificate = (Path(os.environ.get(name) or os.devnull).resolve() for name in ("UBOOT_DIR", "WARDGATE_FIT_CERTIFICATE"))
+
+    def make(board: str, jobs: int) -> list[str]:
+        made = build(tree, board, certificate, OUT / board, jobs)
+        return [*(f"{file}: {file.stat().st_size / 1e3:.0f} kB" for file in made), f"image-uboot: U-Boot {_version(tree)}"]
+
+    wrong = ""
+    if not (tree / "boot").is_dir():
+        wrong = "UBOOT_DIR= the source of U-Boot; Debian's (apt-get source u-boot) does"
+    elif not certificate.is_file():
+        wrong = "WARDGATE_FIT_CERTIFICATE= the certificate (PEM) of the key that slots are signed by"
+    return compiled(Command("image-uboot", boards(), _TOOLS, _PACKAGES, make), words, wrong)
 
 
 if __name__ == "__main__":
