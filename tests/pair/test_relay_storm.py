@@ -20,6 +20,7 @@ from support.tlskit import make_tls
 from wardgate.custody.wire import Op, Status
 from wardgate.policy.model import Delivery, Hold, Iscl, IsclR1, Role
 from wardgate.policy.tls import Tls
+from wardgate.relay import ledger
 from wardgate.relay.association import Association
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -53,7 +54,10 @@ def sockets() -> int:
 
 
 @pytest.mark.parametrize(("legs", "delivery"), EVERY if ASKED else OFTEN)
-def test_however_an_association_ends_nothing_of_it_is_left(folder: Path, legs: str, delivery: Delivery) -> None:
+def test_however_an_association_ends_nothing_of_it_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, legs: str, delivery: Delivery
+) -> None:
+    monkeypatch.setattr(ledger, "RESERVE_RECORDS", 6)  # seven instances need more
     words = dict(zip((Role.MODALITY, Role.PEER), (transport(folder, word) for word in legs.split()), strict=True))
     (folder / "hold.key").write_bytes(os.urandom(32))
     hold = Hold(folder / "hold", folder / "hold.key", True, keep_free_bytes=1 << 20) if delivery is not Delivery.RELAY else None

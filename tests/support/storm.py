@@ -50,7 +50,10 @@ class End:
         self.steps: list[Step] = []
         self.told: list[str] = []  # what it did: for a test that fails
         self.over = False  # the box has closed, or we have
-        self._wire = bytearray()  # not sent yet
+        self.deaf_until = 0.0  # it does not read
+        self._wire = bytearray()  # kept for what comes next
+        self._pieces: list[bytes] = []  # said, and not sent yet
+        self._halves = False  # it closes its half behind these
         self._wait = (0, 0.0)  # PDUs waited for, until when
         self._shaken = tls is None and iscl is None
         self._wakes = False  # it has begun
@@ -62,7 +65,7 @@ class End:
             side = IsclRole.SERVER if server else IsclRole.CLIENT
             words = (side, settings_of(own), LibPrimitives(), opener(own, settings_of(own), "").open())
             carried = self.channel
-            self.channel = IsclChannel(*words) if carried is None else IsclInTls(*words, carried, lambda: ANONYMOUS)  # type: ignore[arg-type]
+            self.channel = IsclChannel(*words) if carried is None else IsclInTls(*words, carried, lambda: ANONYMOUS)
         self._server = server
 
     # --- what a script has
@@ -94,12 +97,29 @@ class End:
         if self.chance.random() < 0.3:
             cuts = sorted(self.chance.randrange(len(data)) for _ in range(self.chance.choice((1, 3, 30))))
             pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        self._pieces += pieces
+        self.drain()
+
+    @property
+    def full(self) -> bool:
+        """Does something wait to be sent?"""
+        return bool(self._pieces)
+
+    def drain(self) -> None:
+        """Send what the socket takes."""
         try:
-            self.sock.settimeout(BOUND_SECONDS)
-            for piece in pieces:
-                self.sock.sendall(piece)
+            while self._pieces and self.sock is not None:
+                sent = self.sock.send(self._pieces[0])
+                self._pieces[0] = self._pieces[0][sent:]
+                if not self._pieces[0]:
+                    del self._pieces[0]
+            if self._halves and self.sock is not None:
+                self.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            pass
         except OSError:
             self.over = True  # it closes when it has read what is left
+            self._pieces.clear()
 
     def end(self, how: str) -> None:
         """End in one of `ENDS`, or in silence; what was joined goes with it."""
@@ -119,9 +139,9 @@ class End:
             with suppress(IsclError, TlsFailure):
                 self._wire += self.channel.close()  # type: ignore[union-attr]
         self.flush()
-        if (how == "half" or (how == "leave" and not leaves)) and self.sock is not None:
-            with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_WR)
+        if how == "half" or (how == "leave" and not leaves):
+            self._halves = True
+            self.drain()
         if how.endswith(("close", "reset")):
             self.close()
 
@@ -138,6 +158,7 @@ class End:
     def begin(self, sock: socket.socket) -> None:
         """The connection is there."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
         self.sock = sock
         self._wakes = True
         if self.channel is not None and not (self._server and self.channel.tls_first):
@@ -160,6 +181,8 @@ class End:
         assert self.sock is not None
         try:
             data = self.sock.recv(1 << 18)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
         if not data:
@@ -223,20 +246,26 @@ class Case:
         self.near = End(chance, *words[caller], server=False)
         self.far = End(chance, *words[called], server=True)
         self._later: list[tuple[float, Callable[[], None]]] = []
-        near, far = self.near.steps, self.far.steps
+        near, far, behind = self.near.steps, self.far.steps, 0
         near += [self._say(associate_rq(*titles)), self._wait(1)]
         far += [self._wait(1), lambda end: end.say(associate_ac(end.first), self._joins())]
-        for number in range(1, chance.choice((0, 1, 1, 2, 3)) + 1):
+        for number in range(1, chance.choice((0, 1, 1, 2, 3, 7)) + 1):
             asked, answer = self._operation(number)
             near += map(self._say, asked)
             far += [self._wait(len(asked)), self._say(answer)]
-            if chance.random() < 0.8:
+            if chance.random() < 0.7:
                 near.append(self._wait(1))
+            else:
+                behind += 1
+        near += [self._wait(behind)]
         self._release(near, far)
         for steps in chance.choice(((near,), (near,), (far,), (near, far))):
             at = chance.randrange(len(steps) + 1)
             how = chance.choice(ends)
             steps.insert(at, lambda end, how=how: end.end(how))  # type: ignore[misc]
+        if chance.random() < 0.2:
+            chance.choice((near, far)).insert(chance.randrange(len(near)), self._deaf(chance.choice((0.05, 0.3))))
+        self.room = chance.choice((4096, 65536, 1 << 20))
         self.before = chance.random() < 0.1  # the caller may end before it has shaken hands
 
     def _joins(self) -> bool:
@@ -250,6 +279,12 @@ class Case:
 
     def _wait(self, pdus: int) -> Step:
         return lambda end: end.wait(pdus)
+
+    def _deaf(self, seconds: float) -> Step:
+        def deaf(end: End) -> None:
+            end.deaf_until = time.monotonic() + seconds
+
+        return deaf
 
     def _operation(self, number: int) -> tuple[list[bytes], bytes]:
         if self.chance.random() < 0.2:
@@ -280,7 +315,11 @@ class Case:
         """Play it until the box has closed every connection. Raises `AssertionError` when it does not."""
         listener = self.relay._called[self._called_role]
         listener.settimeout(BOUND_SECONDS)
-        self.near.begin(socket.create_connection(("127.0.0.1", self.relay.port[self._caller_role]), BOUND_SECONDS))
+        sock = socket.socket()
+        for each in (listener, sock):  # so that not all that is said is on its way at once
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.room)
+        sock.connect(("127.0.0.1", self.relay.port[self._caller_role]))
+        self.near.begin(sock)
         if self.before:
             self.near.end(self.chance.choice(ENDS))
         deadline = time.monotonic() + BOUND_SECONDS
@@ -296,11 +335,15 @@ class Case:
                     return
                 assert time.monotonic() < deadline, f"not closed: {self}"
                 poll = select.poll()
-                for fd in (*fds, listener.fileno()):
-                    poll.register(fd, select.POLLIN)
-                for fd, _events in poll.poll(20):
+                poll.register(listener.fileno(), select.POLLIN)
+                for fd, end in fds.items():
+                    hears = select.POLLIN if end.deaf_until < time.monotonic() else 0
+                    poll.register(fd, hears | (select.POLLOUT if end.full else 0))
+                for fd, events in poll.poll(20):
                     if fd in fds:
-                        if fds[fd].sock is not None:
+                        if events & select.POLLOUT and fds[fd].sock is not None:
+                            fds[fd].drain()
+                        if events & ~select.POLLOUT and fds[fd].sock is not None:
                             fds[fd].readable()
                     else:
                         sock, _ = listener.accept()
