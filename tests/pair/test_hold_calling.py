@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from support.forwarderkit import Site
 from support.processes import LOOPBACK, until
 from support.relaykit import RELEASE_RP_PDU, RELEASE_RQ_PDU
 from support.tlskit import make_tls
-from support.wire import ABORT, P_DATA, Wire, associate_ac, pdv
+from support.wire import ABORT, P_DATA, Wire, associate_ac, pdu, pdv
+from wardgate.custody.wire import Op
 from wardgate.hold.calling import Calling
 from wardgate.policy.model import Direction
 
@@ -62,6 +64,23 @@ def test_a_destination_that_takes_little_at_a_time_is_waited_for(site: Site) -> 
             far._exactly(40_000)
         assert "IDLE" not in site.codes()
         far.sock.close()
+
+
+def test_a_destination_that_speaks_before_it_was_asked_is_heard_when_it_was(site: Site) -> None:
+    site.writer.hold(Op.OPEN)
+    site.put(1)
+    with socket.create_server((LOOPBACK, site.port)) as listener:
+        listener.settimeout(20)
+        site.start()
+        sock, _ = listener.accept()
+        with sock:
+            sock.sendall(pdu(ABORT, bytes(4)))
+            sending = next(iter(site.forwarder.sendings))
+            until(lambda: sending._connected, "it waits for its open entry", 20)
+            time.sleep(0.2)
+            site.writer.release()
+            until(lambda: "PEER_ABORTED" in site.codes(), "it is heard", 20)
+    assert "WORKER_DEFECT" not in site.codes()
 
 
 def test_a_destination_that_asks_to_release_when_we_do_is_answered_and_answers(site: Site) -> None:

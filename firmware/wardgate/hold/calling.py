@@ -226,6 +226,7 @@ class Calling:
         self._scope.set_requestor(LegScope(self.called, self.leg.address, identity.fingerprint if identity else "", tls))
         self._enter(Phase.ANSWER, self.gate.limits.associate_seconds)
         self._connected = True
+        self.leg.pause(Pause.EARLY)
         self._go()
 
     def _entry_answered(self, status: Status) -> None:
@@ -253,6 +254,7 @@ class Calling:
             self._fail(Code.WORKER_DEFECT, detail=error)
             return
         self._machine.handle(Event.TRANSPORT_CONFIRM)
+        self.leg.resume(Pause.EARLY)
         self.leg.send(pdu)
         if self._handshake is not None:
             self._handshake.take_early_data()
