@@ -104,6 +104,8 @@ class Storm:
         until(lambda: not gate.loop.parting, f"nobody parts, {what}", 10)
         until(lambda: sockets() <= self.before, f"no descriptor is left, {what}", 10)
         assert not gate.embryos and not gate.openings._doors, what
+        if gate.keeper is not None:
+            assert (gate.keeper.space.promised, gate.keeper.beside.coming) == (0, 0), what
         assert gate.census.everybody().all == 0, what
         assert [counters.now for counters in gate.links.values()] == [0], what
         # What was answered ahead of a log that took nothing is given to it again before the close entry.
