@@ -89,6 +89,10 @@ if [ "$bootloader" = uboot ]; then
     rm -f "$out/local.mk"
     [ -z "${UBOOT_DIR:-}" ] || printf 'UBOOT_OVERRIDE_SRCDIR = %s\n' "$UBOOT_DIR" >"$out/local.mk"
 fi
+# make hands a word of its environment on as its makefiles set it, and to Buildroot the version of a package `wardgate` is WARDGATE_VERSION (always
+# "local"), and the source of U-Boot UBOOT_DIR: ours come to the hooks by another name, or not.
+export WARDGATE_IMAGE_VERSION="${WARDGATE_VERSION:-}"
+unset WARDGATE_VERSION UBOOT_DIR
 buildroot() { make -C "$tree" O="$out" BR2_EXTERNAL="$PWD/image/buildroot" BR2_DEFCONFIG="$out/defconfig" "$@"; }
 buildroot defconfig
 began=$(date +%s)

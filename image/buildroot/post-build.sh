@@ -5,6 +5,7 @@ set -eu
 target=$1
 board=$2
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/../common/finish.sh" "$target" "$board"
+# WARDGATE_VERSION is Buildroot's own word for our package (tools/image.sh).
+WARDGATE_VERSION=${WARDGATE_IMAGE_VERSION:-} "$here/../common/finish.sh" "$target" "$board"
 # Slot logic of RAUC needs the loader's own tool on the box; nothing else of the loader stays.
 rm -rf "${target:?}/boot"

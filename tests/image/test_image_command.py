@@ -4,6 +4,7 @@ called, and it says at the end whose they are. Buildroot is stood in for by a `m
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -200,3 +201,27 @@ def test_the_stub_that_the_pinned_release_does_not_build_for_arm64_is_asked_for_
     _program(tree / "aa64.stub", 0xAA64)
     assert build(tree, "qemu-aarch64", WARDGATE_STUB="aa64.stub").returncode == 0
     assert f"WARDGATE_STUB={tree}/aa64.stub\n" in (tree / "out/environment").read_text()
+
+
+def test_no_word_of_buildroots_own_comes_to_it_in_the_environment(tree: Path) -> None:
+    # GNU make exports what came from its environment with the value that its makefiles give it: the version would be the package's "local".
+    recipe = (TREE / "image/buildroot/package/wardgate/wardgate.mk").read_text()
+    own = {*re.findall(r"^(\w+) =", recipe, re.M), "UBOOT_DIR"}
+    done = build(tree, **RELEASE, WARDGATE_VERSION="4.5.6", UBOOT_DIR="buildroot")
+    assert done.returncode == 0, done.stderr[-2000:]
+    had = dict(line.split("=", 1) for line in (tree / "out/environment").read_text().splitlines() if "=" in line)
+    assert "WARDGATE_VERSION" in own and not own & set(had)
+    assert had["WARDGATE_IMAGE_VERSION"] == "4.5.6"
+
+
+@pytest.mark.parametrize("version", ["4.5.6", ""])
+def test_buildroots_hook_finishes_the_root_with_the_version_that_was_given_and_not_its_packages(tmp_path: Path, version: str) -> None:
+    for name in ("buildroot", "common", "target/boot"):
+        (tmp_path / name).mkdir(parents=True)
+    hook = shutil.copy(TREE / "image/buildroot/post-build.sh", tmp_path / "buildroot")
+    (tmp_path / "common/finish.sh").write_text('#!/bin/sh\nprintf "%s %s" "$WARDGATE_VERSION" "$2" >"$1/told"\n')
+    (tmp_path / "common/finish.sh").chmod(0o755)
+    words = {"WARDGATE_VERSION": "local", "WARDGATE_IMAGE_VERSION": version}
+    subprocess.run(["sh", hook, tmp_path / "target", "a_board"], env={**os.environ, **words}, check=True, timeout=60)
+    assert (tmp_path / "target/told").read_text() == f"{version} a_board"
+    assert not (tmp_path / "target/boot").exists()
