@@ -50,7 +50,7 @@ def test_a_root_without_anything_is_refused_and_all_that_it_lacks_is_named(tmp_p
     assert set(told.partition(" has no ")[2].split()) == {*NEEDED, *(f"/{path}" for path in _started())}
 
 
-@pytest.mark.parametrize("name", ["sfdisk", "libtss2-esys.so.0"])
+@pytest.mark.parametrize("name", ["sfdisk", "libtss2-esys.so.0", "legacy.so"])
 def test_one_that_a_root_lacks_is_named_alone(tmp_path: Path, name: str) -> None:
     root = _root(tmp_path)
     (root / "usr/bin" / name).unlink()
