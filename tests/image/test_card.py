@@ -31,10 +31,9 @@ AS_BEFORE = (
     " && mv /vault/audit/spool /vault/wardgate/audit && chown -hR wardgate:wardgate /vault/wardgate/custody /vault/wardgate/audit"
     " && systemctl start wardgate"
 )
-MOVED = (
-    "stat -c '%U %G %a %n' /var/lib/custody/log /var/lib/custody/log/vkey /vault/wardgate/custody /vault/wardgate/hold"
-    " /var/lib/audit/spool /var/lib/audit/spool/marks.json; ls /vault/custody; ls /vault/audit; test -e /vault/wardgate/audit || echo gone"
-)
+KEPT = ("/var/lib/custody/log", "/var/lib/custody/log/vkey", "/vault/wardgate/custody", "/vault/wardgate/hold")
+SPOOLED = ("/var/lib/audit/spool", "/var/lib/audit/spool/marks.json")
+MOVED = f"{boxwords.owners(*KEPT, *SPOOLED)}; ls /vault/custody; ls /vault/audit; test -e /vault/wardgate/audit || echo gone"
 # Which keys may be used, and whether the last one signs.
 ASK = """
 import sys

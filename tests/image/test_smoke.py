@@ -50,7 +50,7 @@ LOOKS = {
     "log": boxwords.as_account("wardgate", f"sh -c '{WRITE}'"),
     "stranger": boxwords.as_account("wardadmin", "sh -c 'cat /var/lib/custody/log/vkey 2>&1 && echo READ; true'"),
     "spool": boxwords.as_account("wardgate", f"sh -c '{SPOOL}'"),
-    "kept": "stat -c '%U %G %a' /var/lib/audit/spool /run/wardgate-audit/audit.sock",
+    "kept": boxwords.owners("/var/lib/audit/spool", "/run/wardgate-audit/audit.sock"),
     "status": STATUS,
     "journal": "journalctl -b --no-pager -o cat -u wardgate -u wardgate-update | tail -n 40",
 }
@@ -143,7 +143,7 @@ def test_each_process_runs_as_its_own_account(seen: Seen) -> None:
 
 def test_the_gateways_account_reads_neither_the_audit_spool_nor_its_key(seen: Seen) -> None:
     assert seen.said["spool"].count("Permission denied") == 3, seen.said["spool"]
-    assert seen.said["kept"].split("\n") == ["audit audit 700", "audit audit 660"]
+    assert seen.said["kept"].split("\n") == ["audit audit 700 /var/lib/audit/spool", "audit audit 660 /run/wardgate-audit/audit.sock"]
 
 
 def test_the_audit_repository_is_told_of_the_start(seen: Seen) -> None:

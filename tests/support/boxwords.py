@@ -32,6 +32,16 @@ for _ in range(10):
         pass
 print(base64.encodebytes(packed.getvalue()).decode())
 """
+_OWNERS: Final = """
+import grp, os, pwd, sys
+for path in sys.argv[1:]:
+    try:
+        it = os.lstat(path)
+    except OSError as error:
+        print(error)
+        continue
+    print(pwd.getpwuid(it.st_uid).pw_name, grp.getgrgid(it.st_gid).gr_name, "%o" % (it.st_mode & 0o7777), path)
+"""
 _AS: Final = """
 import os, pwd, sys
 who = pwd.getpwnam(sys.argv[1])
@@ -61,6 +71,11 @@ def script(text: str) -> str:
 PROCESSES: Final = script(_PROCESSES)
 # The custody log as a tar file, packed with gzip, in base64.
 LOG: Final = script(_LOG)
+
+
+def owners(*paths: str) -> str:
+    """Return the words that print account, group, permissions (octal) and name of each path, or what is wrong with it."""
+    return f"{script(_OWNERS)} {' '.join(paths)}"
 
 
 def as_account(name: str, command: str) -> str:
