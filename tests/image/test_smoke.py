@@ -152,8 +152,8 @@ def test_the_audit_repository_is_told_of_the_start(seen: Seen) -> None:
     assert "audit sender: pid " in seen.said["status"] and "AUDIT" not in seen.said["status"], seen.said["status"]
 
 
-def test_the_custody_writer_is_of_the_batch_class_as_where_it_is_measured(seen: Seen) -> None:
-    assert seen.said["policy"] == "3", "SCHED_BATCH"
+def test_the_custody_writer_goes_first_as_where_it_is_measured(seen: Seen) -> None:
+    assert seen.said["policy"] == "2", "SCHED_RR"
 
 
 def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:

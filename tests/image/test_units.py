@@ -147,7 +147,8 @@ def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records()
     writer = read_unit(UNITS / "wardgate-custody.service")
     assert "PrivateUsers" not in writer["Service"] and writer["Service"]["RestrictAddressFamilies"] == ["AF_UNIX"]
     assert "wardgate.service" in writer["Unit"]["Before"][0].split()
-    assert writer["Service"]["CPUSchedulingPolicy"] == ["batch"], "it may not choose for itself here: @resources"
+    assert writer["Service"]["CPUSchedulingPolicy"] == ["rr"], "it may not choose for itself here: @resources"
+    assert writer["Service"]["CPUSchedulingPriority"] == ["1"] and writer["Service"]["CPUSchedulingResetOnFork"] == ["yes"]
     assert members_of("custody") == ["wardgate"]
     mount = read_unit(UNITS / "var-lib-custody.mount")["Mount"]
     assert mount["What"] == ["/vault/custody"], "not below a directory of the gateway"
