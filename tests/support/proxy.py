@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
@@ -59,5 +60,7 @@ class Proxy:
                 self.passed[way] += len(piece)
                 sink.sendall(piece)
             sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        except OSError:  # a reset (who drops a connection with bytes unread sends one): the other side is told, as a network would
+            for one in (source, sink):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
