@@ -8,7 +8,7 @@ from typing import Final
 
 from wardgate.hold.files import Files
 
-SECONDS: Final = 20.0
+SECONDS: Final = 100.0
 
 
 class SlowDisk(Files):

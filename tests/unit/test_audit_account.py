@@ -150,7 +150,7 @@ class Desk:
         self.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.door.bind(str(self.path))
         self.door.listen(4)
-        self.door.settimeout(5)
+        self.door.settimeout(60)
 
     def turn(self) -> None:
         self.auditing._turn()

@@ -40,6 +40,7 @@ def log_takes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         taken.append(record)
         return len(taken)
 
+    monkeypatch.setattr("wardgate.audit.once.SECONDS", 60.0)
     monkeypatch.setattr(box_module, "append", append)
     monkeypatch.setattr(keeping, "append", append)
     return taken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,17 +85,21 @@ def settle(outbox: Outbox, done: Callable[[], bool]) -> None:
         outbox.turn()
         return done()
 
-    until(turned, "it settles", 10)
+    until(turned, "it settles")
 
 
 def test_events_arrive_in_order_and_are_let_go_when_they_are_kept(folder: Path) -> None:
-    with desk(folder) as one:
-        outbox = box(folder)
-        put(outbox, *(f"h{number}" for number in range(100)))
+    one = Desk(folder)
+    outbox = box(folder)
+    put(outbox, *(f"h{number}" for number in range(100)))
+    one.start()
+    try:
         settle(outbox, lambda: outbox.waiting == 0)
-        assert [event.peer for event in one.kept] == [f"h{number}" for number in range(100)]
-        assert one.kept[0].who == "wardgate[1.0]" and one.kept[0].code == 316
-        assert one.syncs < 100  # by group
+    finally:
+        one.end()
+    assert [event.peer for event in one.kept] == [f"h{number}" for number in range(100)]
+    assert one.kept[0].who == "wardgate[1.0]" and one.kept[0].code == 316
+    assert one.syncs < 100  # by group
 
 
 def test_what_is_not_audited_never_leaves(folder: Path) -> None:
@@ -107,10 +110,9 @@ def test_what_is_not_audited_never_leaves(folder: Path) -> None:
 
 def test_without_a_sender_nothing_waits_and_everything_is_said_when_it_comes(folder: Path) -> None:
     outbox = box(folder)
-    began = time.monotonic()
-    put(outbox, *(f"h{number}" for number in range(50)))
+    put(outbox, *(f"h{number}" for number in range(50)))  # one that waited for a sender would not come back
     outbox.turn()
-    assert time.monotonic() - began < 10 and outbox.waiting == 50
+    assert outbox.waiting == 50
     with desk(folder) as one:
         settle(outbox, lambda: outbox.waiting == 0)
         assert len(one.kept) == 50
@@ -147,7 +149,7 @@ def test_a_write_that_fails_takes_back_what_others_wrote_in_the_same_turn(folder
     put(second, "full")
     one.start()
     try:
-        until(lambda: bool(one.failures), "the disk is full", 10)
+        until(lambda: bool(one.failures), "the disk is full")
         settle(second, lambda: second.waiting == 0)
         settle(first, lambda: first.waiting == 0)
         assert sorted(event.peer for event in one.kept) == ["a", "full"]

@@ -19,7 +19,7 @@ print(os.sched_getscheduler(0), os.sched_getparam(0).sched_priority)
 
 
 def asked(processors: int) -> list[int]:
-    done = subprocess.run([sys.executable, "-c", ASKED.format(processors)], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", ASKED.format(processors)], capture_output=True, text=True, timeout=100, check=True)
     return [int(word) for word in done.stdout.split()]
 
 

@@ -21,7 +21,7 @@ from wardgate.hold.store import Entry, Store
 from wardgate.hold.syncer import Syncer
 from wardgate.hold.wrap import FileWrapper
 
-SECONDS = 10.0
+SECONDS = 60.0
 HEAD = Header("ward", "ct1", "pacs", "CT1", "PACS", "1.2.3", "1.2.840.10008.1.2.1", "1.2.3", "1.2.3.4", "00", "ab" * 16, 1, "", "")
 SIZES = (0, 1, 16000, POT_BYTES - 1, POT_BYTES, POT_BYTES + 1, 3 * POT_BYTES, 1_500_000)
 
@@ -179,11 +179,10 @@ def test_with_all_pots_out_an_instance_goes_on_with_its_own_one_and_waits_for_no
     assert beside.pots._out == 0
 
 
-def soon(get: Callable[[], object]) -> threading.Thread:
+def beginning(get: Callable[[], object]) -> threading.Thread:
     """Call it in a thread."""
     thread = threading.Thread(target=get, daemon=True)
     thread.start()
-    thread.join(0.2)
     return thread
 
 
@@ -193,14 +192,17 @@ def test_a_pot_that_came_back_before_it_was_asked_for_is_there(monkeypatch: pyte
     pots.first()
     mine = pots.first()
     pots.give(mine)
-    assert not soon(pots.another).is_alive()
+    asking = beginning(pots.another)
+    asking.join(SECONDS)
+    assert not asking.is_alive()
 
 
 def test_when_all_are_out_the_next_that_comes_back_is_waited_for_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pots_module, "MOST", 1)
     pots = Pots()
     mine = pots.first()
-    waiting = soon(pots.another)
+    waiting = beginning(pots.another)
+    waiting.join(0.2)
     assert waiting.is_alive()
     pots.give(mine)
     waiting.join(SECONDS)

@@ -13,7 +13,7 @@ from wardgate.hold import notes as notes_module
 from wardgate.hold.files import Files
 from wardgate.hold.notes import Notes, decode, encode
 
-SECONDS = 5.0
+SECONDS = 60.0
 
 
 def opened(folder: Path, files: Files | None = None, there: set[str] | None = None) -> Notes:

@@ -10,7 +10,7 @@ import pytest
 
 from wardgate.hold.syncer import Syncer
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class Loop:

@@ -32,14 +32,14 @@ def loop() -> Iterator[Loop]:
 class Desk:
     """A master's side, and the door at which a writer would take its call."""
 
-    def __init__(self, loop: Loop, folder: Path, hold: bool = False) -> None:
+    def __init__(self, loop: Loop, folder: Path, start_seconds: float = 60.0) -> None:
         self.loop, self.said = loop, []
         self.path = str(folder / "custody.sock")
         self.config: dict[str, Any] = {"box": {"run_dir": "/r"}, "custody": {**dict.fromkeys(CUSTODY, "x"), "socket": self.path}}
-        self.config |= {"keys": {"socket": "x"}, "hold": {"directory": "/q"} if hold else None}
+        self.config |= {"keys": {"socket": "x"}, "hold": None}
         self.events = Events("box")
         calls = [self._call(name) for name in ("ready", "failed", "gone")]
-        self.writer = WriterApart(self.config, loop, self.events, *calls, start_seconds=0.2)
+        self.writer = WriterApart(self.config, loop, self.events, *calls, start_seconds=start_seconds)
         self.lines: list[socket.socket] = []
 
     def _call(self, name: str) -> Callable[[], None]:
@@ -50,7 +50,7 @@ class Desk:
         Path(self.path + CONTROL).unlink(missing_ok=True)
         made.bind(self.path + CONTROL)
         made.listen(4)
-        made.settimeout(5)
+        made.settimeout(20)
         return made
 
     def until(self, done: Callable[[], bool]) -> None:
@@ -82,10 +82,12 @@ def test_a_writer_of_its_own_account_is_waited_for_and_then_called(desk: Desk) -
         door.accept()[0].close()
 
 
-def test_one_that_does_not_come_is_a_gateway_that_cannot_start(desk: Desk) -> None:
+def test_one_that_does_not_come_is_a_gateway_that_cannot_start(loop: Loop, tmp_path: Path) -> None:
+    desk = Desk(loop, tmp_path, start_seconds=0.2)
     desk.writer.start()
     desk.until(lambda: desk.said == ["failed"])
     assert [code for _, code, _ in desk.events.last] == ["WG209"]
+    desk.writer.stop(0)
 
 
 def test_one_that_ends_is_told_and_called_again_and_hears_what_it_does_not_have_yet(desk: Desk) -> None:

@@ -33,8 +33,12 @@ def test_an_event_of_a_descriptor_that_was_closed_is_not_taken_for_one_of_the_ne
         reader, writer = os.pipe()
         assert reader == second, "the kernel gives the lowest number that is free"
         opened.extend((reader, writer))
-        loop.watch(reader, IN, lambda _events: heard.append("third"))
+        loop.watch(reader, IN, on_third)
         loop.after(0.02, loop.stop)
+
+    def on_third(_events: int) -> None:
+        heard.append("third")
+        loop.stop()
 
     loop.watch(first, IN, on_first)
     loop.watch(second, IN, lambda _events: heard.append("second"))
@@ -42,8 +46,8 @@ def test_an_event_of_a_descriptor_that_was_closed_is_not_taken_for_one_of_the_ne
     os.write(say_second, b"2")
     loop.run()
     assert heard == ["first"]
-    loop.after(0.0, lambda: os.write(opened[1], b"3"))
-    loop.after(0.02, loop.stop)
+    os.write(opened[1], b"3")
+    loop.after(20.0, loop.stop)
     loop._running = True
     loop.run()
     assert "third" in heard

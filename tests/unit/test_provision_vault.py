@@ -336,9 +336,9 @@ def test_a_refused_pin_is_told_from_a_token_that_is_not_there(said: str, refused
 
 
 def test_a_program_that_waits_for_another_pin_was_refused_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wardgate.provision.vaultboot._STEP_SECONDS", 0.5)
+    monkeypatch.setattr("wardgate.provision.vaultboot._STEP_SECONDS", 5.0)
     with pytest.raises(PinRefused):
-        run_step(Step("enrol the token", ("sh", "-c", "echo PIN for token is incorrect >&2; exec sleep 5"), pin="1"), -1)
+        run_step(Step("enrol the token", ("sh", "-c", "echo PIN for token is incorrect >&2; exec sleep 100"), pin="1"), -1)
 
 
 def test_a_program_finds_the_pin_in_its_environment_and_only_then() -> None:

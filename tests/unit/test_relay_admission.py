@@ -17,7 +17,7 @@ from wardgate.relay.admission import Admission
 from wardgate.relay.census import Census
 
 HOST = "127.0.0.1"
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class Worker:

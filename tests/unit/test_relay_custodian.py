@@ -50,7 +50,7 @@ def test_what_the_next_writer_does_not_take_at_once_goes_on_when_it_reads(tmp_pa
 
         def write() -> None:
             writer, _ = listener.accept()
-            writer.settimeout(2.0)
+            writer.settimeout(60.0)
             try:
                 while len(came) < waiting:
                     came.extend(seq for op, _, _, seq, _ in decode_items(writer.recv(MAX_PACKET)) if op == Op.STORE)

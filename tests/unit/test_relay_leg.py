@@ -23,7 +23,7 @@ RELEASE_RQ = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 ASSOCIATE_RQ = bytes((1, 0, 0, 0, 0, 100)) + bytes(100)
 # One command of 68 bytes that announces nothing: the walker of this test has no follower that looks into it.
 COMMAND = bytes((4, 0, 0, 0, 0, 74, 0, 0, 0, 70, 1, 3)) + bytes(68)
-SECONDS = 5.0
+SECONDS = 60.0
 
 
 class Noting(socket.socket):

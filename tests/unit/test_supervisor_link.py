@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import until
 from wardgate.supervisor import health as health_module
 from wardgate.supervisor import protocol
 from wardgate.supervisor.conversation import SILENT_SECONDS, Conversation, Event, State, Status, What
@@ -142,7 +143,7 @@ def test_a_service_manager_that_does_not_answer_in_time_is_not_well(folder: Path
     begun = time.monotonic()
     question = Question()
     assert _asked(question) is Health.NOT_WELL
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 40
     assert question.fd == -1
 
 
@@ -157,10 +158,20 @@ def test_a_line_is_raw_and_taken_alone() -> None:
     assert line.open()
     sent = bytes(range(256))
     line.write(sent)
-    assert os.read(ours, 1000) == sent
+    said = b""
+    while len(said) < len(sent):
+        said += os.read(ours, 1000)
+    assert said == sent
     os.write(ours, b"\x03\x04\x11\x13\r\n")
-    time.sleep(0.05)
-    assert line.read() == b"\x03\x04\x11\x13\r\n"
+    heard = b""
+
+    def all_heard() -> bool:  # the kernel carries it from one end to the other in a thread of its own
+        nonlocal heard
+        heard += line.read()
+        return len(heard) >= 6
+
+    until(all_heard, "six bytes")
+    assert heard == b"\x03\x04\x11\x13\r\n"
     os.close(theirs)
     line.close()
     os.close(ours)

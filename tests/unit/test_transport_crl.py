@@ -98,7 +98,7 @@ def test_the_directory_of_fetched_crls_is_read(tmp_path: Path) -> None:
     assert state(store) is State.GOOD
 
 
-DRIPS, DRIP_SECONDS = 150, 0.02
+DRIPS, DRIP_SECONDS = 3000, 0.02
 
 
 class Server(HTTPServer):
@@ -106,7 +106,11 @@ class Server(HTTPServer):
 
     body = b""
     moved = ""
-    delay = 0.0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.speaks = threading.Event()  # until then it says nothing
+        self.speaks.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"x")
                     time.sleep(DRIP_SECONDS)
             return
-        time.sleep(self.server.delay)
+        self.server.speaks.wait(60)
         self.send_response(200 if self.path != "/gone" else 404)
         self.send_header("Content-Length", str(len(self.server.body) + (9 if self.path == "/cut" else 0)))
         self.end_headers()
@@ -137,11 +141,12 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server()
     server.body = shared_pki().crl.read_bytes()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
+    server.speaks.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -207,7 +212,7 @@ def test_only_http_is_fetched_also_by_redirection(server: Server, tmp_path: Path
 
 
 def test_a_silent_server_is_given_up(server: Server, tmp_path: Path) -> None:
-    server.delay = 0.5
+    server.speaks.clear()
     assert failure(url(server), tmp_path, step_seconds=0.05) is Code.CRL_FETCH_FAILED
 
 

@@ -43,7 +43,7 @@ def test_a_record_whose_answer_is_lost_is_kept_under_the_id_that_was_sent(folder
         thread = threading.Thread(target=take)
         thread.start()
         Box(Log("test"), str(folder), record_seconds=0).record(_config(folder), "installed", OLD, NEW, Code.UPDATE_INSTALLED, "service")
-        thread.join(10)
+        thread.join(60)
     (item,) = decode_items(taken[0])
     (event,) = kept.waiting(folder, "ward", 0, Quality.UNKNOWN)
     assert event.ident == item[2]
