@@ -39,7 +39,7 @@ def box(folder: Path, pki: Pki) -> Iterator[TokenBench]:
 
 def associate(bench: TokenBench) -> tuple[Wire, tuple[int, ...]]:
     """Ask for an association as the modality: the connection, and the rejection or nothing."""
-    wire = Wire(socket.create_connection((LOOPBACK, bench.plan.listen), 20))
+    wire = Wire(socket.create_connection((LOOPBACK, bench.plan.listen), 60))
     wire.send(associate_rq("CT1", "PACS"))
     kind, body = wire.read()
     assert kind in (ASSOCIATE_AC, ASSOCIATE_RJ), f"PDU type {kind}"

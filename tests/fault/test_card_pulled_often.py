@@ -50,7 +50,7 @@ def box(folder: Path, pki: Pki) -> Iterator[TokenBench]:
 
 def served(bench: Bench) -> bool:
     """Ask for an association as the modality and release it; False when it is rejected."""
-    wire = Wire(socket.create_connection((LOOPBACK, bench.plan.listen), 20))
+    wire = Wire(socket.create_connection((LOOPBACK, bench.plan.listen), 60))
     wire.send(associate_rq("CT1", "PACS"))
     kind, _ = wire.read()
     assert kind in (ASSOCIATE_AC, ASSOCIATE_RJ), f"PDU type {kind}"
@@ -76,11 +76,11 @@ def _resident(pid: int) -> int:
 def test_pulls_and_insertions_leave_no_memory_no_descriptor_and_no_session_behind(box: TokenBench) -> None:
     def pull() -> None:
         box.hsm.remove()
-        until(lambda: not served(box), "the modality is rejected", 30)
+        until(lambda: not served(box), "the modality is rejected")
 
     def put_back() -> None:
         box.hsm.put_back()
-        until(lambda: served(box), "the modality is served", 30)
+        until(lambda: served(box), "the modality is served")
 
     spy = box.spy
     assert spy is not None
@@ -117,11 +117,11 @@ def test_the_same_at_the_pace_of_a_stand_in_for_the_key_service(folder: Path, pk
 
             def pull() -> None:
                 service.tell("absent")
-                until(lambda: not served(bench), "the modality is rejected", 30)
+                until(lambda: not served(bench), "the modality is rejected")
 
             def put_back() -> None:
                 service.tell("present")
-                until(lambda: served(bench), "the modality is served", 30)
+                until(lambda: served(bench), "the modality is served")
 
             _often(bench, 3 * PULLS, pull, put_back)
     finally:
@@ -138,7 +138,7 @@ def _often(bench: Bench, pulls: int, pull: Callable[[], None], put_back: Callabl
         if number % 100 == 99:
             print(number + 1, sizes(bench, **others), flush=True)
     report = bench.plan.run_dir / "custody.sock"
-    until(lambda: json.loads(ask(report, Op.STAT, 10))["open_entries"] == 0, "all associations are over", 30)
+    until(lambda: json.loads(ask(report, Op.STAT, 60))["open_entries"] == 0, "all associations are over")
     after = sizes(bench, **others)
     pairs = {name: (before[name], after[name]) for name in after}
     told = "; ".join(f"{name} {was[0] >> 10} -> {now[0] >> 10} KiB, {was[1]} -> {now[1]} fd" for name, (was, now) in pairs.items())

@@ -26,7 +26,7 @@ NOBODY = 65534
 ASK = """
 import socket, sys
 sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-sock.settimeout(10)
+sock.settimeout(60)
 sock.connect(sys.argv[1])
 try:
     sock.send(bytes.fromhex(sys.argv[2]))
@@ -40,7 +40,7 @@ NEWS = {"event": "removed", "box": "ward", "token": "t", "serial": "", "users": 
 def call(path: Path) -> socket.socket:
     """Call as a master does."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    made.settimeout(10)
+    made.settimeout(60)
     until(lambda: Path(f"{path}{CONTROL}").exists(), "the writer takes the master's call")
     made.connect(f"{path}{CONTROL}")
     return made
@@ -100,7 +100,7 @@ def test_the_kernel_says_who_calls_and_who_is_not_named_is_refused(writer: Write
 def test_it_says_when_it_is_ready_and_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "600000")
         made = WriterProcess(tmp_path, "--control", f"{tmp_path}/c", "--uids", "7")
@@ -135,7 +135,7 @@ def test_a_gateway_goes_on_with_a_writer_that_went_and_came_and_leaves_it_when_i
     sender = bench.add(Program(argv, bench.folder / "storescu.log"))
     until(lambda: "(Success)" in sender.log, "the study is under way")
     writer.signal(signal.SIGKILL)
-    writer.wait(10)
+    writer.wait(60)
     writer = keep(bench)
     assert sender.wait(60) == 0, sender.log[-500:] + bench.box.log[-3000:]
     assert sender.log.count("(Success)") == 40
@@ -145,12 +145,12 @@ def test_a_gateway_goes_on_with_a_writer_that_went_and_came_and_leaves_it_when_i
     assert f"custody writer {writer.pid}" in bench.box.status().stdout or str(writer.pid) in bench.box.status().stdout
     assert bench.box.program is not None
     bench.box.program.signal(signal.SIGTERM)
-    assert bench.box.program.wait(30) == 0, bench.box.log[-2000:]
+    assert bench.box.program.wait(60) == 0, bench.box.log[-2000:]
     assert writer.running(), "it is the service manager's"
     writer.signal(signal.SIGTERM)
-    assert writer.wait(20) == 0, writer.log
+    assert writer.wait(60) == 0, writer.log
 
 
 def test_a_policy_without_the_word_has_no_such_writer(bench: Bench) -> None:
     bench.plan.write()
-    assert keep(bench).wait(20) == 77
+    assert keep(bench).wait(60) == 77

@@ -150,7 +150,7 @@ def test_bad_frame_before_acknowledged_ones_is_refused_and_the_file_kept(tmp_pat
             recover(str(writer.log), 0)
         assert path.read_bytes() == bad
     again = WriterProcess(tmp_path)
-    assert again.process.wait(20) == 4
+    assert again.process.wait(60) == 4
     assert "WG610" in again.text()
     assert path.read_bytes() == bad
 

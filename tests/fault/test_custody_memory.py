@@ -31,7 +31,7 @@ def test_a_writer_that_goes_on_with_a_log_has_its_checkpoint_judged_by_another_p
         study.open()
         study.close()
         answers(client, 2)
-        until(lambda: signed(tmp_path / "log/checkpoint") == size, "all is signed", 20)  # noqa: B023 - it is asked here and now
+        until(lambda: signed(tmp_path / "log/checkpoint") == size, "all is signed")  # noqa: B023 - it is asked here and now
         assert "libcrypto" not in Path(f"/proc/{writer.process.pid}/maps").read_text()
         client.close()
         assert writer.stop() == 0

@@ -166,7 +166,7 @@ def refuses(place: Path) -> str:
     client = connect(writer.socket)
     request = Study(client).open()
     assert answers(client, 1)[request][0] is wire.Status.OK
-    until(lambda: "WG613" in writer.text() or (place / "log/checkpoint").read_bytes() != before, "it signs, or says why not", 20)
+    until(lambda: "WG613" in writer.text() or (place / "log/checkpoint").read_bytes() != before, "it signs, or says why not")
     client.close()
     writer.stop()
     return writer.text()
@@ -199,7 +199,7 @@ def test_a_history_made_again_without_the_key_is_not_signed_by_the_writer(made: 
 def test_writer_with_another_key_refuses_the_log(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "log", tmp_path / "log")
     writer = WriterProcess(tmp_path)
-    assert writer.process.wait(20) == 4
+    assert writer.process.wait(60) == 4
     assert "the log belongs to the key" in writer.text()
 
 

@@ -299,10 +299,10 @@ def test_box_shows_its_checkpoints_by_itself_and_status_says_so(bench: Bench, pk
     bench.plan.more = _table("[custody.witness]", url=configured.url, key=configured.key, anchors=configured.anchors)
     box.config = bench.plan.write()
     box.start()
-    until(lambda: "witness.test/w1: cosigned" in box.status().stdout, "the witness signed", 30)
+    until(lambda: "witness.test/w1: cosigned" in box.status().stdout, "the witness signed")
     assert "WG640" in box.log
     witness.kill()
-    until(lambda: "witness.test/w1: unreachable, signed" in box.status().stdout, "status says that it is away", 30)
+    until(lambda: "witness.test/w1: unreachable, signed" in box.status().stdout, "status says that it is away")
 
 
 def test_state_of_two_logs_is_kept_apart(tmp_path: Path, grown: list[MadeLog]) -> None:

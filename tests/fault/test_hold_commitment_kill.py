@@ -41,7 +41,7 @@ def test_forwarder_and_worker_killed_at_each_stage_still_tell_the_modality_once_
     with CommitPacs(bench.peer.port, bench.peer.calls) as pacs, netdicom.Scp(MODALITY, bench.plan.modality_port) as modality:
         bench.start()
         assert bench.send(datasets.generate(bench.folder / "first", 1, 16, study=2), "-R").returncode == 0
-        until(lambda: pacs.requests, "the PACS was asked", 30)
+        until(lambda: pacs.requests, "the PACS was asked")
         held.wait_empty(bench)
         pacs.hold_back = True
         images = datasets.generate(bench.folder / "in", 3, 16)
@@ -54,7 +54,7 @@ def test_forwarder_and_worker_killed_at_each_stage_still_tell_the_modality_once_
         def asked() -> set[str]:
             return {str(item.ReferencedSOPInstanceUID) for one in pacs.requests for item in one.ReferencedSOPSequence}
 
-        until(lambda: wanted <= asked(), f"the PACS was asked for all\n{bench.box.log[-2000:]}", 60)
+        until(lambda: wanted <= asked(), f"the PACS was asked for all\n{bench.box.log[-2000:]}")
         assert not modality.told
         kill(forwarder(bench))  # the transactions are in the journal
         for request in pacs.requests[1:]:
@@ -78,19 +78,19 @@ def test_an_original_survives_kills_between_transfer_report_and_local_change_wit
         images = datasets.generate(bench.folder / "in", 3, 16)
         wanted = {one.sop_instance for one in images}
         assert bench.send(images, "-R").returncode == 0
-        until(lambda: pacs.stored, "one was transferred", 30)
+        until(lambda: pacs.stored, "one was transferred")
         kill(forwarder(bench))  # transferred or not, noted or not
 
         def asked() -> set[str]:
             return {str(item.ReferencedSOPInstanceUID) for one in pacs.requests for item in one.ReferencedSOPSequence}
 
-        until(lambda: wanted <= asked(), f"the PACS was asked for all\n{bench.box.log[-2000:]}", 60)
+        until(lambda: wanted <= asked(), f"the PACS was asked for all\n{bench.box.log[-2000:]}")
         kill(forwarder(bench))
         assert all(one.sop_instance in bench.box.hold("list").stdout for one in images), "the box is their holder"
         for request in pacs.requests:
             assert pacs.report(request) == 0
         kill(forwarder(bench))  # report in the inbox, recorded, in the journal, or acted upon
-        until(lambda: bench.box.hold("list").stdout.count("copy kept") == 3, f"NS copies stay\n{bench.box.log[-3000:]}", 60)
+        until(lambda: bench.box.hold("list").stdout.count("copy kept") == 3, f"NS copies stay\n{bench.box.log[-3000:]}")
     for one in images:
         found = [each for each in records(bench.plan.log_dir) if each["type"] == "sop-instance-status"]
         steps = {(each["event"], each["before"], each["after"]) for each in found if each["sop_instance"] == one.sop_instance}

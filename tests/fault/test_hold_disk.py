@@ -68,7 +68,7 @@ def test_a_disk_that_fills_is_answered_a700_and_holds_what_it_acknowledged(bench
     assert _free(small_disk) > 1 << 20, "it was refused before the disk was full"
     bench.box.wait_code("HOLD_LOW_SPACE")
     with held.pacs(bench) as pacs:
-        until(lambda: not held.entries(small_disk), f"all that was taken arrives\n{bench.box.log[-2000:]}", 60)
+        until(lambda: not held.entries(small_disk), f"all that was taken arrives\n{bench.box.log[-2000:]}")
     assert [(instance, digest) for instance, digest in pacs.taken] == [(one.sop_instance, one.sha256) for one in taken]
     bench.box.wait_code("HOLD_SPACE_AGAIN")
     again = datasets.generate(bench.folder / "again", 2, 64, study=2)

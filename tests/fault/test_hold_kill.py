@@ -32,7 +32,7 @@ def test_a_forwarder_killed_at_many_instants_sends_nothing_twice_that_it_had_ack
     settled: set[str] = set()
     with held.pacs(holding, 0.005) as pacs:
         for rest in range(IMAGES - 4, 0, -7):
-            until(lambda rest=rest: len(held.files(holding)) <= rest, f"at most {rest} wait\n{holding.box.log[-2000:]}", 60)
+            until(lambda rest=rest: len(held.files(holding)) <= rest, f"at most {rest} wait\n{holding.box.log[-2000:]}")
             forwarder = holding.box.forwarder()
             os.kill(forwarder, signal.SIGKILL)
             until(lambda forwarder=forwarder: not alive(forwarder), "it is dead")
@@ -86,7 +86,7 @@ def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holdi
     for one in series[:count]:
         assert arrived[one.sop_instance] == one.sha256
         holding.assert_recorded(one)
-    until(lambda: not held.unfinished(holding.plan.hold_dir), "what was cut is removed", 60)
+    until(lambda: not held.unfinished(holding.plan.hold_dir), "what was cut is removed")
     holding.assert_log_verifies()
 
 

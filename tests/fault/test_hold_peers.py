@@ -63,7 +63,7 @@ def test_out_of_resources_is_tried_again_in_order(holding: Bench) -> None:
     assert holding.send(series).returncode == 0, holding.box.log
     with held.pacs(holding) as pacs:
         pacs.statuses = {series[0].sop_instance: 0xA700}
-        until(lambda: pacs.asked.count(series[0].sop_instance) >= 2, "it is tried again", 30)
+        until(lambda: pacs.asked.count(series[0].sop_instance) >= 2, "it is tried again")
         assert not pacs.taken, "nothing overtakes it"
         pacs.statuses.clear()
         held.wait_empty(holding)

@@ -68,7 +68,7 @@ class Played:
             self.box.hold("retry")  # the forwarder may still be starting
             return f", unlogged {unlogged}," in self.box.status().stdout
 
-        until(known, f"{unlogged} unlogged\n{self.box.log[-2000:]}", 30)
+        until(known, f"{unlogged} unlogged\n{self.box.log[-2000:]}")
 
     def log(self) -> None:
         """The record goes into the log."""
@@ -132,7 +132,7 @@ def test_one_whose_association_was_closed_without_it_is_set_aside_and_sent_when_
     entry = played.hold()
     played.store.put_away()
     with held.pacs(box) as pacs:
-        until(lambda: box.box.hold("retry").returncode == 0 and held.files(box, State.QUARANTINED), "it is set aside", 30)
+        until(lambda: box.box.hold("retry").returncode == 0 and held.files(box, State.QUARANTINED), "it is set aside")
         assert "WG897" in box.box.log and not pacs.taken
         assert box.box.hold("retry", entry.stem).returncode == 0
         held.wait_empty(box)
@@ -151,7 +151,7 @@ def test_a_queue_that_came_with_a_reload_is_looked_into_by_the_writer_that_is_th
         played = Played(bench, study)
         played.hold()
         played.vanish()
-        until(lambda played=played: stores_of(bench.plan.log_dir, played.sample.sop_instance), f"it is logged\n{bench.box.log[-2000:]}", 30)
+        until(lambda played=played: stores_of(bench.plan.log_dir, played.sample.sop_instance), f"it is logged\n{bench.box.log[-2000:]}")
         assert (bench.box.writer() == writer) is (study == 3)
         if study == 3:
             os.kill(writer, signal.SIGKILL)
@@ -166,7 +166,7 @@ def test_a_modality_that_asks_for_its_commitment_meanwhile_is_told_when_the_log_
     with CommitPacs(bench.peer.port, bench.peer.calls) as pacs, netdicom.Scp(MODALITY, bench.plan.modality_port) as modality:
         bench.start()
         assert bench.send(datasets.generate(bench.folder / "first", 1, 16, study=2), "-R").returncode == 0
-        until(lambda: pacs.requests, "the PACS was asked", 30)
+        until(lambda: pacs.requests, "the PACS was asked")
         held.wait_empty(bench)
         played = Played(bench)
         played.hold()

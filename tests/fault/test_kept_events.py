@@ -45,7 +45,7 @@ def test_events_of_the_time_before_stand_in_the_log_with_their_own_time_and_are_
         keep(state, BoxEvent.UPDATE_INSTALLED, detail=f"number {number}")
     bench.plan.box = {"state": state}
     bench.start()
-    until(lambda: not is_waiting(state), "the log has taken them", 40)
+    until(lambda: not is_waiting(state), "the log has taken them")
     found = _events(bench)
     assert [event["event"] for event in found] == ["card-removed", *["update-installed"] * 3]
     first = found[0]
@@ -53,7 +53,7 @@ def test_events_of_the_time_before_stand_in_the_log_with_their_own_time_and_are_
     assert (first["code"], first["detail"]) == ("WG740", "reader 0")
     bench.box.wait_code("KEPT_RECORDED")
     keep(state, BoxEvent.CARD_REMOVED)
-    until(lambda: not is_waiting(state), "one of now is taken too", 40)
+    until(lambda: not is_waiting(state), "one of now is taken too")
     bench.box.stop()
     bench.assert_log_verifies()
     shown = run((sys.executable, "-m", "wardtools.main", "custody", "show", bench.plan.log_dir), env={"PYTHONPATH": "firmware:hsm:tools"})
@@ -66,13 +66,13 @@ def test_an_event_given_twice_stands_in_the_log_once(bench: Bench, state: Path) 
     text = path.read_bytes()
     bench.plan.box = {"state": state}
     bench.start()
-    until(lambda: not is_waiting(state), "the log has taken it", 40)
+    until(lambda: not is_waiting(state), "the log has taken it")
     path.write_bytes(text)
-    until(lambda: not is_waiting(state), "it was given again", 40)
+    until(lambda: not is_waiting(state), "it was given again")
     bench.box.stop()
     path.write_bytes(text)  # and once more to a writer that was started anew
     bench.start()
-    until(lambda: not is_waiting(state), "it was given again", 40)
+    until(lambda: not is_waiting(state), "it was given again")
     assert len(_events(bench)) == 1
 
 
@@ -83,7 +83,7 @@ def test_what_became_of_an_update_while_the_log_was_away_stands_in_it_later(benc
     box.record(config, "rolled-back", Side("A", "1.0.0"), Side("B", "2.0.0"), Code.UPDATE_ROLLED_BACK, "missing: vault")
     assert is_waiting(state)
     bench.start()
-    until(lambda: not is_waiting(state), "the log has taken it", 40)
+    until(lambda: not is_waiting(state), "the log has taken it")
     box.record(config, "refused", Side("A", "1.0.0"), Side("B", "0.9"), Code.UPDATE_OLDER)
     assert not is_waiting(state), "a log that is there takes it at once"
     bench.box.stop()

@@ -44,7 +44,7 @@ def test_without_log_space_an_association_is_rejected_and_room_heals_it(bench: B
         assert (kind, body[1:4]) == (wire.ASSOCIATE_RJ, bytes((2, 3, 2)))
     bench.box.wait_code("CUSTODY_REFUSED")
     filler.unlink()
-    until(lambda: bench.echo().returncode == 0, "the box works again once there is room", 20)
+    until(lambda: bench.echo().returncode == 0, "the box works again once there is room")
     again = datasets.generate(bench.folder / "again", 2, 64, study=3)
     assert bench.send(again, "-R").returncode == 0, bench.box.log
 
@@ -75,7 +75,7 @@ def test_a_disk_that_fills_in_mid_study_loses_nothing_acknowledged(bench: Bench,
     assert {one.sop_instance for one in acknowledged} <= recorded
     arrived = datasets.samples(bench.folder / "pacs")
     assert set(arrived) <= recorded, "what left the box has its record, acknowledged or not"
-    until(lambda: bench.echo().returncode == 0, "the box works again once there is room", 20)
+    until(lambda: bench.echo().returncode == 0, "the box works again once there is room")
 
 
 def _fill(disk: Path) -> Path:

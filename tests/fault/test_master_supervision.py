@@ -148,7 +148,7 @@ def test_a_reload_fetches_the_lists_that_it_needs_at_once_also_while_others_are_
     for number in range(1, 3):  # the second while the first runs
         box.program.signal(signal.SIGHUP)
         until(lambda number=number: box.program.log.count("WG204") == number, "reloaded")  # type: ignore[misc]
-    until(lambda: fetched.exists() and len(fetched.read_text().split()) == 2, "fetched for each", 20)
+    until(lambda: fetched.exists() and len(fetched.read_text().split()) == 2, "fetched for each")
 
 
 def test_reload_with_a_mistake_keeps_the_old_generation(box: Box) -> None:

@@ -42,7 +42,7 @@ class Caller:
         self._context.minimum_version = self._context.maximum_version = version
 
     def echo(self, calling: str, called: str = MODALITY, session: ssl.SSLSession | None = None) -> Answer:
-        sock = socket.create_connection((LOOPBACK, self._port), 15)
+        sock = socket.create_connection((LOOPBACK, self._port), 60)
         try:
             tls = self._context.wrap_socket(sock, session=session)
         except OSError:
@@ -155,7 +155,7 @@ def test_another_root_for_one_of_them_counts_after_a_reload_and_a_clash_changes_
     plan.peers = (shared.peer, _archive(shared, anchors=shared.pki.root, crls=shared.pki.crls))
     plan.write()
     os.kill(box.master, signal.SIGHUP)
-    until(lambda: own.echo(ARCHIVE).what == PASSES, "the new root counts", 30)
+    until(lambda: own.echo(ARCHIVE).what == PASSES, "the new root counts")
     assert own.echo(PACS).what == PASSES
     assert other.echo(ARCHIVE).what == "closed"
     assert other.echo(ARCHIVE, session=session).what == "closed"  # sessions die with their generation

@@ -107,7 +107,7 @@ def test_a_calling_peer_revoked_after_its_session_was_cached_is_refused(bench: B
             return True
         return False
 
-    until(refused, "the revoked peer is refused on its resumed session", 15)
+    until(refused, "the revoked peer is refused on its resumed session")
     bench.box.wait_code("CERTIFICATE_REVOKED")
 
 
@@ -140,7 +140,7 @@ def test_a_called_peer_revoked_after_the_box_cached_its_session_is_refused(bench
                 client.send(wire.associate_rq(MODALITY, PACS))
                 return client.read()[0] != wire.ASSOCIATE_AC
 
-        until(refused, "the revoked PACS is refused on a resumed session", 15)
+        until(refused, "the revoked PACS is refused on a resumed session")
     bench.box.wait_code("CERTIFICATE_REVOKED")
 
 
@@ -170,9 +170,9 @@ def test_a_list_that_cannot_be_used_is_told_once_and_a_good_one_serves_again(ben
         assert answered or harm == "forged"
         return str(Code[code]) in bench.box.codes()
 
-    until(call, "the list is told", 15)
+    until(call, "the list is told")
     # A forged list is a list of nobody: with `require` the peer is refused. A half-written one is not taken at all.
     assert (bench.echo_back().returncode == 0) is (harm == "cut")
     bench.pki.write_crl(own_crl)
-    until(lambda: bench.echo_back().returncode == 0, "a good list serves again", 15)
+    until(lambda: bench.echo_back().returncode == 0, "a good list serves again")
     assert bench.box.codes().count(str(Code[code])) == 1

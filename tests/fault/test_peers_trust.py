@@ -96,7 +96,7 @@ def test_a_list_is_fetched_from_where_the_peers_certificate_says_and_again_witho
     bench.start()
     assert bench.echo_back().returncode != 0
     bench.box.wait_code("CRL_MISSING")
-    until(lambda: bench.echo_back().returncode == 0, "the list is there, which no file has", 30)
+    until(lambda: bench.echo_back().returncode == 0, "the list is there, which no file has")
     point.body = pki.write_crl(bench.folder / "new.crl", [pki.leaf("pacs-rsa")], start=pki.now).read_bytes()
-    until(lambda: bench.echo_back().returncode != 0, "the list of now is fetched", 30)
+    until(lambda: bench.echo_back().returncode != 0, "the list of now is fetched")
     bench.box.wait_code("CERTIFICATE_REVOKED")

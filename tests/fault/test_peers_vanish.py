@@ -32,7 +32,7 @@ def test_a_caller_that_vanishes_leaves_nothing_behind(running: Bench, phase: Pha
     phase(client, one, MODALITY, PACS)
     ENDS[end](client)
     running.assert_works()
-    until(lambda: all_closed(running), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(running), "every open entry of the log has its close")
     if end == "half-closes":
         assert client.ended()
     client.sock.close()
@@ -82,7 +82,7 @@ def test_a_called_peer_that_vanishes_ends_the_caller_too(bench: Bench, phase: st
     context = netdicom.server_context(certs.dcmtk(bench.pki, "pacs-ecdsa"))
     with wire.FakePeer(bench.peer.port, then if phase != "accepted" else ENDS[end], context, raw=phase == "accepted") as pacs:  # type: ignore[arg-type]
         bench.start()
-        with wire.dial(bench.plan.listen, seconds=20) as client:
+        with wire.dial(bench.plan.listen) as client:
             last = _store(client, one, released=phase == "release")
             assert client.ended()
         assert not pacs.errors, pacs.errors
@@ -91,7 +91,7 @@ def test_a_called_peer_that_vanishes_ends_the_caller_too(bench: Bench, phase: st
         assert last in (wire.ASSOCIATE_RJ, wire.ABORT)
     elif phase != "release":
         assert last == wire.ABORT
-    until(lambda: all_closed(bench), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(bench), "every open entry of the log has its close")
     if phase in ("before-response", "in-response"):
         record = stores(bench.plan.log_dir)[-1]
         assert (record["outcome"], record["status"]) == ("unknown", None)

@@ -25,11 +25,11 @@ def running(bench: Bench) -> Bench:
 
 def _still_works(bench: Bench) -> None:
     # storescp takes one association: on a busy machine it may still have one of those who vanished.
-    until(lambda: all_closed(bench), "every open entry of the log has its close", 30)
+    until(lambda: all_closed(bench), "every open entry of the log has its close")
     bench.assert_works()
     done = bench.echo_back()
     assert done.returncode == 0, f"{done.stdout}\n{bench.box.log[-3000:]}"
-    until(lambda: all_closed(bench), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(bench), "every open entry of the log has its close")
 
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
@@ -69,7 +69,7 @@ def test_a_caller_that_vanishes_in_its_handshake_leaves_nothing_behind(running: 
             assert client.ended()
         client.sock.close()
         if sent:
-            until(lambda wanted=number: running.box.codes().count("WG315") >= wanted, f"the log names it when it {end}", 15)  # type: ignore[misc]
+            until(lambda wanted=number: running.box.codes().count("WG315") >= wanted, f"the log names it when it {end}")  # type: ignore[misc]
     _still_works(running)
 
 
@@ -89,7 +89,7 @@ def test_a_called_peer_that_vanishes_in_its_handshake_has_the_caller_refused(ben
 
     with wire.FakePeer(bench.peer.port, script) as pacs:
         bench.start()
-        with wire.dial(bench.plan.listen, seconds=20) as client:
+        with wire.dial(bench.plan.listen) as client:
             client.send(wire.associate_rq(MODALITY, PACS))
             kind, body = client.read()
             assert (kind, body) == (wire.ASSOCIATE_RJ, bytes((0, 2, 3, 1)))  # transient, presentation, temporary congestion
@@ -97,4 +97,4 @@ def test_a_called_peer_that_vanishes_in_its_handshake_has_the_caller_refused(ben
     bench.box.wait_code("TLS_ENDED_IN_HANDSHAKE")
     bench.pacs()
     bench.assert_works()
-    until(lambda: all_closed(bench), "every open entry of the log has its close", 15)
+    until(lambda: all_closed(bench), "every open entry of the log has its close")

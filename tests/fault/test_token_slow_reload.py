@@ -84,7 +84,7 @@ def test_a_reload_while_a_slow_card_signs_loses_nobody_and_leaves_nothing(box: S
     for caller in callers:
         caller.join(90)
     assert not problems and answers == [ASSOCIATE_AC] * CALLERS, (problems, answers, box.box.log[-3000:])
-    until(lambda: box.box.workers() and not before & set(box.box.workers()), "the old workers have ended", 60)
+    until(lambda: box.box.workers() and not before & set(box.box.workers()), "the old workers have ended")
     assert "WG204" in box.box.codes()
     slow.say("0")
     series = datasets.generate(box.folder / "series", 2, 16)

@@ -37,7 +37,7 @@ def test_silent_callers_do_not_block_others(pki: Pki, tmp_path: Path, made: Made
     witness = WitnessProcess(tmp_path, pki, [made.path / "vkey"])
     with contextlib.ExitStack() as silent:
         for _ in range(3 * MAX_CALLERS):
-            sock = silent.enter_context(socket.create_connection(("127.0.0.1", witness.port), 10))
+            sock = silent.enter_context(socket.create_connection(("127.0.0.1", witness.port), 60))
             sock.sendall(words)
         time.sleep(0.5)  # they all have their threads
         outcome = show(open_log(str(made.path)), witness.key, 0, _post(witness.configured.url, pki.root))
@@ -61,7 +61,7 @@ def server(pki: Pki, tmp_path: Path, made: MadeLog) -> Iterator[WitnessServer]:
 
 
 def test_a_caller_that_gives_a_byte_now_and_then_is_cut_off_in_time(server: WitnessServer) -> None:
-    with socket.create_connection(server.server_address[:2], 10) as sock:
+    with socket.create_connection(server.server_address[:2], 60) as sock:
         sock.sendall(b"POST /add-checkpoint HTTP/1.1\r\nX: ")
         began = time.monotonic()
         with contextlib.suppress(OSError):
@@ -72,7 +72,7 @@ def test_a_caller_that_gives_a_byte_now_and_then_is_cut_off_in_time(server: Witn
 
 
 def test_a_caller_that_asks_again_and_again_on_one_connection_is_cut_off_in_time(server: WitnessServer) -> None:
-    with socket.create_connection(server.server_address[:2], 10) as sock:
+    with socket.create_connection(server.server_address[:2], 60) as sock:
         began = time.monotonic()
         with contextlib.suppress(OSError):
             while time.monotonic() - began < 30:
@@ -102,7 +102,7 @@ def test_who_has_most_connections_gives_way_the_oldest_of_them_first() -> None:
 
 def test_nothing_is_remembered_of_connections_that_ended(server: WitnessServer) -> None:
     for _ in range(50):
-        with socket.create_connection(server.server_address[:2], 10) as sock:
+        with socket.create_connection(server.server_address[:2], 60) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             while sock.recv(65536):
                 pass
@@ -119,7 +119,7 @@ def test_tls_callers_that_ended_are_forgotten_too(pki: Pki, tmp_path: Path, made
         url = f"https://localhost:{served.server_address[1]}"
         for _ in range(3):
             assert show(open_log(str(made.path)), served.witness._key, 0, _post(url, pki.root)).seen is Seen.COSIGNED
-        with socket.create_connection(served.server_address[:2], 10) as sock:
+        with socket.create_connection(served.server_address[:2], 60) as sock:
             sock.sendall(b"no TLS at all, and long enough to be seen as such\r\n\r\n")
             while sock.recv(65536):
                 pass

@@ -59,7 +59,7 @@ def test_a_pulled_card_refuses_the_modality_and_serves_it_when_it_is_back(boxes:
     assert done.returncode != 0 and "Temporary Congestion" in done.stdout, done.stdout
     assert f"REFUSED: WG740 token {NAMES[0]}: absent" in boxes.a.status().stdout
     cards.slots[0].insert()
-    until(lambda: boxes.echo().returncode == 0, "served again", 60)
+    until(lambda: boxes.echo().returncode == 0, "served again")
 
 
 @pytest.mark.parametrize("boxes", [{}], indirect=True, ids=["r1-defaults"])

@@ -107,6 +107,6 @@ def test_a_token_that_is_out_refuses_the_modality_and_serves_it_when_it_is_back(
         assert done.returncode != 0 and "Temporary Congestion" in done.stdout, done.stdout
         assert "REFUSED: WG740 token box-a: absent" in boxes.a.status().stdout
         hsm.put_back()
-        until(lambda: boxes.echo().returncode == 0, "served again", 60)
+        until(lambda: boxes.echo().returncode == 0, "served again")
     finally:
         boxes.close()

@@ -28,7 +28,7 @@ class Rig:
         self.serial = self.hsm.new_token("ward")
         self.hsm.provision("ward", ("key", "p256"))
         self.slow = SlowToken(folder, self.hsm)
-        self.service = KeyService(folder, self.slow.env, request_seconds=2.0)
+        self.service = KeyService(folder, self.slow.env)
 
     def start(self, **words: object) -> KeyService:
         self.service.add_token("ward", self.slow.module, **words)

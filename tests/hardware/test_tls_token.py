@@ -60,7 +60,7 @@ def test_openssl_clients_are_served(kit: TokenKit, kind: str, version: str) -> N
                 channel = TlsChannel(context, True)
                 talk(sock, channel)
                 sock.sendall(channel.close())
-            told, _ = client.communicate(timeout=20)
+            told, _ = client.communicate(timeout=60)
     assert "over" in told and "Verify return code: 0 (ok)" in told, told
     assert channel.version == f"TLSv{version}" and len(channel.peer_leaf) > 0
     assert kit_signatures() == before + 1
@@ -82,7 +82,7 @@ def test_openssl_servers_that_ask_for_a_certificate_are_reached(kit: TokenKit, k
             channel = TlsChannel(kit.context(KINDS[kind], server=False), False, "localhost")
             talk(sock, channel)
             sock.sendall(channel.close())
-        told, _ = server.communicate(timeout=20)
+        told, _ = server.communicate(timeout=60)
     assert "over" in told and "TEST ONLY" in told, told
     assert channel.version == f"TLSv{version}"
     assert kit_signatures() == before + 1
@@ -142,7 +142,7 @@ def _served(kit: TokenKit, key: str | ssl.SSLContext, *options: str) -> tuple[st
                     sock.sendall(channel.close())
                 except TlsFailure:
                     channel = None
-            return client.communicate(timeout=20)[0], channel
+            return client.communicate(timeout=60)[0], channel
 
 
 def test_a_session_is_resumed_without_asking_the_token_in_both_roles(kit: TokenKit) -> None:

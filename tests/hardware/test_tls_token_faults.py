@@ -192,7 +192,7 @@ def test_a_process_ends_cleanly_while_threads_wait_for_the_card(service: FakeKey
 
     def hold(request: bytes) -> bytes | None:
         asked.release()
-        may_answer.wait(20)
+        may_answer.wait(60)
         return service._answer(request)
 
     service.answer = hold
@@ -202,12 +202,12 @@ def test_a_process_ends_cleanly_while_threads_wait_for_the_card(service: FakeKey
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == b"ready\n", process.stderr.read()
         for _ in range(4):
-            assert asked.acquire(timeout=20)
+            assert asked.acquire(timeout=60)
         process.stdin.close()
         if how == "slowly":
             assert process.stdout.readline() == b"cleaned\n"
         may_answer.set()  # the answers come while it ends
-        assert process.wait(20) == 0, process.stderr.read()
+        assert process.wait(60) == 0, process.stderr.read()
 
 
 MISSING = """
@@ -269,12 +269,12 @@ def test_one_slow_token_gives_its_handshakes_threads_of_their_own() -> None:
 
     def slow() -> None:
         waiting.release()
-        release.wait(20)
+        release.wait(60)
 
     for _ in range(20):
         pool.lane("token=a").submit(slow, lambda _result, _error: order.append("slow"))
     for _ in range(20):
-        assert waiting.acquire(timeout=20), "each waits in a thread of its own"
+        assert waiting.acquire(timeout=60), "each waits in a thread of its own"
     pool.lane("token=b").submit(lambda: None, lambda _result, _error: order.append("other token"))
     pool.submit(lambda: None, lambda _result, _error: (order.append("file"), release.set()))
     loop.each_tick(lambda: loop.stop() if len(order) == 22 else None)

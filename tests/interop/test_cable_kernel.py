@@ -177,10 +177,10 @@ def test_a_cable_that_is_cut_is_shown_on_the_other_port_by_a_real_driver(folder:
 
         nics.cut(side, whole=False)
         until(lambda: "NO-CARRIER" in flags(gone), "the driver tells of the cut")
-        until(lambda: "UP" not in flags(other), "the other port is put down", 30)
+        until(lambda: "UP" not in flags(other), "the other port is put down")
         assert "WG843" in made.log
         nics.cut(side, whole=True)
-        until(lambda: "LOWER_UP" in flags(other) and "LOWER_UP" in flags(gone), "both ports are up again", 30)
+        until(lambda: "LOWER_UP" in flags(other) and "LOWER_UP" in flags(gone), "both ports are up again")
         until(lambda: made.echo().returncode == 0, "the modality reaches the PACS again")
     finally:
         made.close()

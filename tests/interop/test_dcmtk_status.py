@@ -82,7 +82,7 @@ def test_a_claim_arrives_as_ns_and_every_other_byte_as_it_was(running: Bench, co
     running.assert_log_verifies()
     for path in (claim.path, arrived.path):
         words = ("custody", "verify", running.plan.log_dir, "--key", running.box.public_key, "--dicom", path)
-        until(lambda words=words: tool(*words).returncode == 0, f"identical: {tool(*words).stdout}", 15)
+        until(lambda words=words: tool(*words).returncode == 0, f"identical: {tool(*words).stdout}")
 
 
 def test_a_series_without_claims_arrives_byte_for_byte(running: Bench) -> None:

@@ -87,7 +87,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Place]
 
 def test_another_token_is_no_device_of_the_servers(place: Place) -> None:
     with place.client(token="another-token") as client:
-        until(lambda: "Failed to authenticate" in client.log, "the server refuses it", 60)
+        until(lambda: "Failed to authenticate" in client.log, "the server refuses it")
     assert place.server.state(NAME) == "Unknown"
     with pytest.raises(ServerAway, match="401"):
         Server(place.updates, "another-token").open_action("0" * 40)
@@ -96,7 +96,7 @@ def test_another_token_is_no_device_of_the_servers(place: Place) -> None:
 def test_a_server_of_another_authority_is_not_believed(place: Place) -> None:
     other = authority(place.folder / "elsewhere", "TEST ONLY elsewhere").anchor
     with place.client(anchors=other) as client:
-        until(lambda: "certificate" in client.log.lower(), "the certificate is refused", 60)
+        until(lambda: "certificate" in client.log.lower(), "the certificate is refused")
     assert place.server.state(NAME) == "Unknown"
     with pytest.raises(ServerAway, match="CERTIFICATE_VERIFY_FAILED"):
         Server(place.updates._replace(anchors=other), SECRET).open_action("0" * 40)
@@ -105,7 +105,7 @@ def test_a_server_of_another_authority_is_not_believed(place: Place) -> None:
 def test_a_bundle_of_another_release_key_is_refused_and_the_server_is_told(place: Place) -> None:
     foreign = place.server.upload(place.bundle("1.1.0", "strangers"))
     with place.client() as client:
-        until(lambda: place.server.state(NAME) == "Registered", "the box is known", 60)
+        until(lambda: place.server.state(NAME) == "Registered", "the box is known")
         place.server.assign(NAME, foreign)
         until(lambda: place.server.state(NAME) == "Error", "the server is told", 90)
         assert SECRET not in client.log

@@ -41,7 +41,7 @@ def seen_once(bench: Bench, pacs: CommitPacs) -> None:
     """The PACS is known to do storage commitment: it took something before."""
     first = series(bench, 1, "first")
     send(bench, first)
-    until(lambda: pacs.requests, f"the PACS was asked\n{bench.box.log[-2000:]}", 30)
+    until(lambda: pacs.requests, f"the PACS was asked\n{bench.box.log[-2000:]}")
     held.wait_empty(bench)
 
 
@@ -65,7 +65,7 @@ def test_the_modality_is_told_on_its_own_association_when_the_pacs_has_committed
         seen_once(made, pacs)
         images = series(made)
         send(made, images)
-        answer = netdicom.request_commitment(made.plan.listen, images, MODALITY, PACS, stay_seconds=30)
+        answer = netdicom.request_commitment(made.plan.listen, images, MODALITY, PACS, stays=True)
     assert answer.status == 0 and answer.report is not None, made.box.log
     assert answer.report.event_type == 1
     assert sorted(answer.report.instances) == sorted(one.sop_instance for one in images)
@@ -88,7 +88,7 @@ def test_a_modality_that_left_is_told_on_a_new_association_by_the_scp_role(made:
         images = series(made)
         send(made, images)
         ask(made, images)
-        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these", 30)
+        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these")
         until(lambda: len(held.files(made, State.AWAITING)) == 3, "kept until they are committed")
         time.sleep(0.5)
         assert not made.box.codes().count("WG657"), "nothing is claimed before the PACS has committed"
@@ -111,7 +111,7 @@ def test_failed_partial_late_and_repeated_reports_each_count_once_and_what_was_n
         images = series(made)
         send(made, images)
         ask(made, images)
-        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these", 30)
+        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these")
         good, bad, later = (one.sop_instance for one in images)
         pacs.failed = {bad: 0x0112}
         pacs.silent = {later}
@@ -121,7 +121,7 @@ def test_failed_partial_late_and_repeated_reports_each_count_once_and_what_was_n
         assert not commitments(made, good)
         for _ in range(3):  # partial, with a stranger in it, and twice again
             assert pacs.report(pacs.requests[1]) == 0
-        until(lambda: len(pacs.requests) == 3, "what the report left out is asked again", 30)
+        until(lambda: len(pacs.requests) == 3, "what the report left out is asked again")
         assert not any(one.kind == "report" for one in modality.told)
         pacs.silent = set()
         assert pacs.report(pacs.requests[1]) == 0  # late: of the transaction that the box had given up
@@ -211,7 +211,7 @@ def test_the_pacs_may_be_away_between_and_the_box_restart(made: Bench) -> None:
         pacs.hold_back = True
         send(made, images)
         ask(made, images)
-        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these", 30)
+        until(lambda: len(pacs.requests) == 2, "the PACS was asked for these")
         kept = pacs.requests[1]
     made.box.stop()
     made.box.start()
@@ -270,7 +270,7 @@ def test_two_instances_of_one_uid_with_different_bytes_are_both_sent_recorded_an
         for one in (first, second):
             send(made, [one])
         held.wait_empty(made)
-        until(lambda: commitments(made, first.sop_instance), "it is committed", 30)
+        until(lambda: commitments(made, first.sop_instance), "it is committed")
     sent = [datasets.data_set(one.path.read_bytes()) for one in (first, second)]
     assert pacs.bytes[first.sop_instance] == sent
     wait_records(

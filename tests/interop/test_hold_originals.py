@@ -79,7 +79,7 @@ def test_an_original_is_made_transferred_and_deleted_only_when_the_other_holder_
         bench.start()
         (image,) = datasets.generate(bench.folder / "in", 1, 64)
         send(bench, [image])
-        until(lambda: pacs.requests, f"the PACS was asked\n{bench.box.log[-3000:]}", 30)
+        until(lambda: pacs.requests, f"the PACS was asked\n{bench.box.log[-3000:]}")
         found = group(data_set(image.path.read_bytes()), pacs.bytes[image.sop_instance][0])
         assert (found.pop(0x0410), found.pop(0x0426)) == (b"OR", b"CERT-17")
         assert found.pop(0x0420).endswith(b"+0000") and not found
@@ -88,7 +88,7 @@ def test_an_original_is_made_transferred_and_deleted_only_when_the_other_holder_
         bench.assert_recorded(image)
         assert image.sop_instance in bench.box.hold("list").stdout, "the box is the holder until it is committed"
         assert pacs.report(pacs.requests[0]) == 0
-        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, "it is deleted", 30)
+        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, "it is deleted")
     assert changes(bench, image.sop_instance) == [("transferred", "OR", "OR_PENDING"), ("committed", "OR_PENDING", "NONE")]
     shown = tool("custody", "show", bench.plan.log_dir, image.sop_instance).stdout
     assert "has committed the original" in shown and "Committed: PACS reported to the box" in shown
@@ -102,7 +102,7 @@ def test_a_person_authorizes_with_a_signature_and_the_box_keeps_a_copy_that_leav
         bench.start()
         image, other = datasets.generate(bench.folder / "in", 2, 64)
         send(bench, [image, other])
-        until(lambda: quarantined(bench).count("waits for authorization") == 2, "both wait", 30)
+        until(lambda: quarantined(bench).count("waits for authorization") == 2, "both wait")
         refused = bench.box.hold("release", "--yes", name_of(bench, image.sop_instance))
         assert refused.returncode == 1 and "never deletes it" in refused.stdout
         config = bench.box.config
@@ -120,7 +120,7 @@ def test_a_person_authorizes_with_a_signature_and_the_box_keeps_a_copy_that_leav
         done = run((*command, "--signed", signed), env=ENV)
         assert done.returncode == 0, done.stdout + bench.box.log
         assert run((*command, "--signed", signed), env=ENV).returncode == 1, "a statement counts once"
-        until(lambda: "copy kept" in quarantined(bench), f"a copy is kept\n{bench.box.log[-3000:]}", 30)
+        until(lambda: "copy kept" in quarantined(bench), f"a copy is kept\n{bench.box.log[-3000:]}")
         found = group(data_set(image.path.read_bytes()), pacs.bytes[image.sop_instance][0])
         assert (found[0x0410], found[0x0424], found[0x0426]) == (b"AO", b"seen", b"CERT-17")
         assert changes(bench, image.sop_instance) == [
@@ -128,7 +128,7 @@ def test_a_person_authorizes_with_a_signature_and_the_box_keeps_a_copy_that_leav
         ]  # fmt: skip
         name = name_of(bench, image.sop_instance)
         assert bench.box.hold("retry", name).returncode == 0
-        until(lambda: len(pacs.bytes[image.sop_instance]) == 2, "the copy left", 30)
+        until(lambda: len(pacs.bytes[image.sop_instance]) == 2, "the copy left")
         assert group(data_set(image.path.read_bytes()), pacs.bytes[image.sop_instance][1])[0x0410] == b"AC"
     assert other.sop_instance not in pacs.stored
     assert "Authorized for diagnostic use" in tool("custody", "show", bench.plan.log_dir, image.sop_instance).stdout
@@ -141,12 +141,12 @@ def test_a_transfer_that_is_not_committed_leaves_the_box_the_holder_and_may_be_d
         (image,) = datasets.generate(bench.folder / "in", 1, 64)
         pacs.failed = {image.sop_instance: 0x0110}
         send(bench, [image])
-        until(lambda: "not committed" in quarantined(bench), f"it is set aside\n{bench.box.log[-3000:]}", 30)
+        until(lambda: "not committed" in quarantined(bench), f"it is set aside\n{bench.box.log[-3000:]}")
         name = name_of(bench, image.sop_instance)
         assert bench.box.hold("release", "--yes", name).returncode == 1
         pacs.failed = {}
         assert bench.box.hold("retry", name).returncode == 0
-        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, "it is deleted", 30)
+        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, "it is deleted")
     assert changes(bench, image.sop_instance) == [
         ("transferred", "OR", "OR_PENDING"), ("not committed", "OR_PENDING", "OR"),
         ("transferred", "OR", "OR_PENDING"), ("committed", "OR_PENDING", "NONE"),
@@ -188,8 +188,8 @@ def test_what_must_not_be_edited_is_set_aside_by_its_code_before_a_byte_has_left
         send(bench, images[:2])
         done = bench.send(images[2:], "-xd")
         assert done.returncode == 0, done.stdout + bench.box.log
-        until(lambda: len(quarantined(bench).splitlines()) == 2, f"two are set aside\n{bench.box.log[-3000:]}", 30)
-        until(lambda: pacs.stored, "the other one left", 30)
+        until(lambda: len(quarantined(bench).splitlines()) == 2, f"two are set aside\n{bench.box.log[-3000:]}")
+        until(lambda: pacs.stored, "the other one left")
     assert set(pacs.stored) == {good.sop_instance}
     shown = quarantined(bench)
     assert "WG582" in shown and "WG581" in shown
@@ -211,11 +211,11 @@ def test_an_original_that_a_conforming_modality_transfers_goes_on_only_after_the
         sop_class = images[0].sop_class
         with netdicom.associate(bench.plan.listen, MODALITY, PACS, sop_class, tls=files) as association:
             assert [netdicom.store_as_is(association, one) for one in images] == [0, 0], bench.box.log
-        until(lambda: "waits until its sender has heard" in quarantined(bench), f"it waits\n{bench.box.log[-3000:]}", 30)
-        until(lambda: pacs.stored == [copy.sop_instance], "a copy needs no confirmation", 30)
-        answer = netdicom.request_commitment(bench.plan.listen, images[:1], MODALITY, PACS, stay_seconds=20, tls=files)
+        until(lambda: "waits until its sender has heard" in quarantined(bench), f"it waits\n{bench.box.log[-3000:]}")
+        until(lambda: pacs.stored == [copy.sop_instance], "a copy needs no confirmation")
+        answer = netdicom.request_commitment(bench.plan.listen, images[:1], MODALITY, PACS, stays=True, tls=files)
         assert answer.status == 0 and answer.report is not None and answer.report.event_type == 1, bench.box.log
-        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, f"it went on\n{bench.box.log[-3000:]}", 30)
+        until(lambda: image.sop_instance not in bench.box.hold("list").stdout, f"it went on\n{bench.box.log[-3000:]}")
     for one in images:
         assert pacs.bytes[one.sop_instance] == [data_set(one.path.read_bytes())], "as it came, claim and all"
     assert changes(bench, image.sop_instance) == [

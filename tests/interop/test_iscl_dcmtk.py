@@ -63,7 +63,7 @@ def test_what_is_held_passes_over_iscl_when_the_other_side_is_back(boxes: TwoBox
     boxes.pacs()
     if away is not None:
         away.start()
-    until(lambda: "0 waiting" in here.status().stdout, "the queue is empty", 60)
+    until(lambda: "0 waiting" in here.status().stdout, "the queue is empty")
     boxes.assert_delivered(series)
     until(lambda: len(stores_of(here.plan.log_dir, series[0].sop_instance)) == 2, "taken and forwarded: both records are there")
     record = stores_of(here.plan.log_dir, series[0].sop_instance)

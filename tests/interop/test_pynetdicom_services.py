@@ -114,7 +114,7 @@ def test_storage_commitment_is_reported_on_the_same_association(bench: Bench, tl
     series = datasets.generate(bench.folder / "in", 2, 64)
     with netdicom.Scp(PACS, bench.peer.port, tls, report="same association") as pacs:
         bench.start()
-        done = netdicom.request_commitment(bench.plan.listen, series, MODALITY, PACS, stay_seconds=10)
+        done = netdicom.request_commitment(bench.plan.listen, series, MODALITY, PACS, stays=True)
         assert pacs.wait("action").instance == netdicom.COMMITMENT_INSTANCE
     assert done.status == 0
     assert done.report is not None and done.report.event_type == 1

@@ -93,7 +93,7 @@ class Rauc:
         """End it as the kernel does when there is no memory."""
         assert self._program is not None
         self._program.signal(signal.SIGKILL)
-        self._program.wait(30)
+        self._program.wait(60)
 
     def stop(self) -> None:
         """Stop it, what waits for it, and take away what it has mounted: it does not when it ends in the middle of an install."""
@@ -122,8 +122,8 @@ class Rauc:
 
     def over(self) -> None:
         """Wait until the trial of an install is no more one."""
-        until(lambda: not self.box.is_any_trial(), "nothing is on trial", 60)
-        until(lambda: bool(records(self.folder)), "it is recorded", 60)
+        until(lambda: not self.box.is_any_trial(), "nothing is on trial")
+        until(lambda: bool(records(self.folder)), "it is recorded")
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_rauc_that_dies_while_it_installs_leaves_no_trial(rauc: Rauc) -> None:
     (rauc.folder / "hang").touch()
     asked = Program(["rauc", "install", str(rauc.bundle())], rauc.folder / "asked.log", env=rauc.env)
     try:
-        until(rauc.box.is_any_trial, "its handler was asked", 60)
+        until(rauc.box.is_any_trial, "its handler was asked")
         assert not rauc.box.is_idle()
         rauc.kill()
         assert not rauc.box.is_idle() and rauc.box.is_any_trial(), "of RAUC that is not there nothing is believed"
@@ -196,7 +196,7 @@ def test_who_is_turned_away_meanwhile_does_not_make_rauc_idle(rauc: Rauc) -> Non
     bundle = rauc.bundle()
     asked = Program(["rauc", "install", str(bundle)], rauc.folder / "asked.log", env=rauc.env)
     try:
-        until(rauc.box.is_any_trial, "its handler was asked", 60)
+        until(rauc.box.is_any_trial, "its handler was asked")
         assert rauc.install(bundle).returncode != 0
         assert not rauc.box.is_idle()
     finally:

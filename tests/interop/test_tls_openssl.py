@@ -66,7 +66,7 @@ def s_client(port: int, *options: str, certificate: str = "pacs-ecdsa") -> str:
     # Its input stays open: it ends when we close, not before it has read what we said.
     reader, writer = os.pipe()
     try:
-        done = subprocess.run(command, stdin=reader, capture_output=True, text=True, errors="replace", timeout=20, check=False)
+        done = subprocess.run(command, stdin=reader, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     finally:
         os.close(reader)
         os.close(writer)

@@ -78,15 +78,15 @@ class Slot:
         until_present(self, False)
         front = Vpcd(Card(self.card.store), self.pcscd.connect(self._reader), self.card.delay_seconds)
         thread = threading.Thread(target=front.serve, daemon=True)
-        thread.start()
         self._inserted = (front, thread)
+        thread.start()
 
     def remove(self) -> None:
         """Pull the card; a command under way gets no answer."""
         if self._inserted is not None:
             front, thread = self._inserted
             front.remove()
-            thread.join(10)
+            thread.join(60)
             self._inserted = None
 
     def swap(self, card: CardFile) -> None:

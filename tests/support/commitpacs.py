@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from support.netdicom import COMMITMENT_INSTANCE, client_context, server_context
+from support.netdicom import COMMITMENT_INSTANCE, after_response, client_context, server_context
 from support.peers import TlsFiles
 from support.processes import LOOPBACK
 
@@ -65,11 +63,10 @@ class CommitPacs:
             return self.action_status, None
         self.requests.append(wanted)
         if not self.hold_back:
-            threading.Thread(target=self._later, args=(wanted, event.assoc), daemon=True).start()
+            after_response(event.assoc, lambda: self._later(wanted, event.assoc))
         return 0x0000, None
 
     def _later(self, wanted: Dataset, association: Any) -> None:
-        time.sleep(0.2)
         if self.back:
             with contextlib.suppress(AssertionError):  # the test may be over and its box gone; what must arrive is looked for there
                 self.report(wanted)

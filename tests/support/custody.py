@@ -65,7 +65,7 @@ class WriterProcess:
         """SIGTERM, and wait."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         self.output.close()
         return status
 
@@ -83,14 +83,14 @@ class WriterProcess:
         return [entry for _, entry in log.records(log.view(), 0)]
 
 
-def connect(path: Path, name: str = "w1", seconds: float = 15) -> CustodyClient:
+def connect(path: Path, name: str = "w1", seconds: float = 60) -> CustodyClient:
     """Return a connected client, waiting for the writer to come up."""
     client = CustodyClient(path, name, time.monotonic)
     reconnect(client, seconds)
     return client
 
 
-def reconnect(client: CustodyClient, seconds: float = 15) -> None:
+def reconnect(client: CustodyClient, seconds: float = 60) -> None:
     """Connect again, waiting for the writer to come up."""
     deadline = time.monotonic() + seconds
     while True:
@@ -103,7 +103,7 @@ def reconnect(client: CustodyClient, seconds: float = 15) -> None:
             time.sleep(0.02)
 
 
-def answers(client: CustodyClient, count: int, seconds: float = 15) -> dict[int, tuple[Status, int]]:
+def answers(client: CustodyClient, count: int, seconds: float = 60) -> dict[int, tuple[Status, int]]:
     """Flush, and wait until `count` answers have come: request -> (status, index)."""
     found: dict[int, tuple[Status, int]] = {}
     client.flush()

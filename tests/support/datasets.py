@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,20 @@ def sample(path: Path) -> Sample:
 
 
 def samples(folder: Path) -> dict[str, Sample]:
-    """Read every file of `folder` that is not empty (an SCP may have only begun it), by SOP Instance UID."""
-    found = [sample(path) for path in sorted(folder.iterdir()) if path.is_file() and path.stat().st_size]
-    return {one.sop_instance: one for one in found}
+    """Read every file of `folder` that is not empty (an SCP may have only begun it), by SOP Instance UID.
+
+    An SCP that is under way may have written half of what a file begins with, or remove it: then all of them are read again.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            found = [sample(path) for path in sorted(folder.iterdir()) if path.is_file() and path.stat().st_size]
+        except (FileNotFoundError, ValueError, KeyError, struct.error):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return {one.sop_instance: one for one in found}
 
 
 def generate(folder: Path, count: int, rows: int = 512, study: int = 1, modality: str = "CT", implicit: bool = False) -> list[Sample]:

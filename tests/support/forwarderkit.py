@@ -82,7 +82,7 @@ class Site:
     def look(self) -> None:
         """Have the forwarder look into the directory once more."""
         looked = self.forwarder.look_again()
-        until(lambda: self.forwarder.looks >= looked, "it has looked", 20)
+        until(lambda: self.forwarder.looks >= looked, "it has looked")
 
     def go_on(self) -> None:
         """The disk answers."""

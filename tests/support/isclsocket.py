@@ -14,7 +14,7 @@ from wardgate.transport.iscl import IsclChannel
 from wardgate.transport.isclkeys import opener
 from wardgate.transport.isclsettings import settings_of
 
-_SECONDS = 15.0
+_SECONDS = 60.0
 KEY_LINES = (
     "auth-1-c2s 0123456789abcdef",
     "auth-1-s2c fedcba9876543210",

@@ -65,7 +65,7 @@ class Supervisor:
         """Take the cable out: it has no power, and the line ends."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
             self.line.unlink(missing_ok=True)
             os.close(self._ours)
@@ -137,7 +137,7 @@ class Link:
         """Return the log lines with this code."""
         return [line for line in self._log.read_text(errors="replace").splitlines() if f" {code} " in line]
 
-    def until(self, code: str, word: str = "", seconds: float = 20.0) -> str:
+    def until(self, code: str, word: str = "", seconds: float = 60.0) -> str:
         """Wait for a line with `code` and `word`; return the last one."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -156,5 +156,5 @@ class Link:
         """End it, if it runs, and listen no more."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.manager.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import time
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     ModalityPerformedProcedureStep,
@@ -142,18 +143,32 @@ class Scp:
         self.told.append(Told("action", event.request.RequestedSOPInstanceUID, wanted))
         if self._report == "same association":
             # PS3.4 J.3.3: on the same association, after the response of the N-ACTION has gone.
-            import threading
-
-            threading.Thread(target=self._report_on, args=(event.assoc, wanted), daemon=True).start()
+            after_response(event.assoc, lambda: send_report(event.assoc, wanted))
         return 0x0000, None
-
-    def _report_on(self, association: Association, wanted: Dataset) -> None:
-        time.sleep(0.2)
-        send_report(association, wanted)
 
     def _event(self, event: Any) -> tuple[int, None]:
         self.told.append(report_told(event))
         return 0x0000, None
+
+
+def after_response(association: Association, then: Callable[[], object]) -> threading.Event:
+    """Do something in a thread of its own once the response of the handler that calls this has been sent; return what says that it has.
+
+    Nothing else is sent meanwhile on this association: its other side waits for that response.
+    """
+    sent = threading.Event()
+
+    def noted(event: Any) -> None:
+        if isinstance(event.pdu, P_DATA_TF):
+            sent.set()
+
+    def wait() -> None:
+        if sent.wait(READY_SECONDS):
+            then()
+
+    association.bind(evt.EVT_PDU_SENT, noted)
+    threading.Thread(target=wait, daemon=True).start()
+    return sent
 
 
 def report_told(event: Any) -> Told:
@@ -208,9 +223,9 @@ class Commitment:
 
 
 def request_commitment(
-    port: int, samples: Iterable[Sample], calling: str, called: str, stay_seconds: float = 0.0, tls: TlsFiles | None = None
+    port: int, samples: Iterable[Sample], calling: str, called: str, stays: bool = False, tls: TlsFiles | None = None
 ) -> Commitment:
-    """N-ACTION for `samples`; with `stay_seconds` the association stays open for the N-EVENT-REPORT."""
+    """N-ACTION for `samples`; with `stays` the association stays open until the N-EVENT-REPORT has come and is answered."""
     wanted = Dataset()
     wanted.TransactionUID = "1.2.826.0.1.3680043.10.1453.77.1"
     wanted.ReferencedSOPSequence = []
@@ -219,17 +234,18 @@ def request_commitment(
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = one.sop_class, one.sop_instance
         wanted.ReferencedSOPSequence.append(item)
     got: list[Told] = []
+    answered: list[threading.Event] = []
 
     def reported(event: Any) -> tuple[int, None]:
         got.append(report_told(event))
+        answered.append(after_response(event.assoc, lambda: None))
         return 0x0000, None
 
     handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
     with associate(port, calling, called, StorageCommitmentPushModel, tls=tls, handlers=handlers) as association:
         status, _ = association.send_n_action(wanted, 1, StorageCommitmentPushModel, COMMITMENT_INSTANCE)
-        if stay_seconds:
-            until(lambda: got, "the N-EVENT-REPORT on the same association", stay_seconds)
-            time.sleep(0.1)
+        if stays:
+            until(lambda: any(one.is_set() for one in answered), "the N-EVENT-REPORT on the same association is answered")
     return Commitment(int(status.Status) if "Status" in status else -1, got[0] if got else None)
 
 

@@ -15,7 +15,7 @@ from support.config import _table as table
 from support.config import _value as value
 from support.netns import Namespace, wire
 from support.peers import TlsFiles
-from support.processes import READY_SECONDS, Program, alive, children, until
+from support.processes import READY_SECONDS, Program, alive, children, kill, until
 from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ class Plant:
                 raise AssertionError(f"it ended:\n{program.log[-3000:]}")
             return code in program.log
 
-        until(ready, f"{code} in {program.log_path.name}", 40.0)
+        until(ready, f"{code} in {program.log_path.name}")
 
     def ask(self, *words: str) -> CompletedProcess[str]:
         """Run `wardgate` in the box."""
@@ -245,7 +245,7 @@ class Plant:
         program.stop()
         for pid in family:
             if alive(pid):
-                os.kill(pid, 9)
+                kill(pid)
 
     def close(self) -> None:
         """End everything."""

@@ -105,7 +105,7 @@ class RealSystemd:
         """End it and all that it started: they go with their first process."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
         for _ in range(100):
             for path in sorted(self._group.rglob("*"), reverse=True) if self._group.exists() else []:
                 if path.is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from support.processes import LOOPBACK, Program, until
+from support.processes import LOOPBACK, READY_SECONDS, Program, until
 from wardtools.pki import Pki
 
 # %rawmsg-after-pri% would leave the priority out; one message a line, as it came.
@@ -67,14 +67,14 @@ class Rsyslog:
             self.program = None
 
     def lines(self) -> list[str]:
-        """Return the messages as they came, one a line."""
-        return self.out.read_text("utf-8").splitlines() if self.out.exists() else []
+        """Return the messages as they came, one a line. It writes a piece of 4 KiB at a time: a line without its end is not there yet."""
+        return self.out.read_text("utf-8", "replace").split("\n")[:-1] if self.out.exists() else []
 
     def about(self, code: str) -> list[str]:
         """Return the messages whose outcome names a code (`WG316`)."""
         return [line for line in self.lines() if re.search(rf"<EventOutcomeDescription>{code} ", line)]
 
-    def wait(self, code: str, count: int = 1, seconds: float = 30.0) -> list[str]:
+    def wait(self, code: str, count: int = 1, seconds: float = READY_SECONDS) -> list[str]:
         """Wait for so many messages about a code; return them."""
         try:
             until(lambda: len(self.about(code)) >= count, f"{count} audit messages about {code}", seconds)

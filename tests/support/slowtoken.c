@@ -1,5 +1,5 @@
 /* A PKCS#11 module for tests: forwards to the module in SLOWTOKEN_MODULE, and does what the file in SLOWTOKEN_CONTROL says:
- *   a number   C_Sign sleeps that many milliseconds
+ *   a number   C_Sign sleeps that many milliseconds, or until it is told something else
  *   out        slots are empty, calls with a session answer CKR_DEVICE_REMOVED
  *   fail       C_Sign answers CKR_GENERAL_ERROR
  *   locked     the user's PIN is locked        last   one try of it is left
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SLICE 20000 /* microseconds between two looks at the control file */
 
 static CK_FUNCTION_LIST ours;
 static CK_FUNCTION_LIST *real;
@@ -49,6 +51,7 @@ static void count(const char *what)
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR out, CK_ULONG_PTR room)
 {
 	char word[32];
+	long left;
 	CK_RV rv = real->C_Sign(session, data, length, out, room);
 	count("signs");
 	control(word, sizeof word);
@@ -56,7 +59,8 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, 
 		return CKR_DEVICE_REMOVED;
 	if (strcmp(word, "fail") == 0)
 		return CKR_GENERAL_ERROR;
-	usleep((useconds_t)atoi(word) * 1000);
+	for (left = atoi(word) * 1000L; left > 0 && told(word); left -= SLICE)
+		usleep(left < SLICE ? (useconds_t)left : SLICE);
 	return rv;
 }
 

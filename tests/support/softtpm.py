@@ -24,12 +24,12 @@ def tpm(folder: Path) -> Iterator[Path]:
     argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={control}", "--flags", "startup-clear"]
     program = subprocess.Popen(tied(argv), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(control.exists, "swtpm listens", 20)
+        until(control.exists, "swtpm listens")
         yield control
     finally:
         if program.poll() is None:
             program.terminate()
-        program.wait(20)
+        program.wait(60)
 
 
 def devices(chip: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from support.datasets import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, Sample, data_set
-from support.processes import LOOPBACK
+from support.processes import LOOPBACK, READY_SECONDS
 
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 CONTEXTS = ((1, VERIFICATION, (IMPLICIT_LITTLE,)), (3, CT_IMAGE, (EXPLICIT_LITTLE,)))
@@ -192,7 +192,7 @@ class Wire:
         return found
 
 
-def dial(port: int, tls: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None, seconds: float = 15.0) -> Wire:
+def dial(port: int, tls: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None, seconds: float = READY_SECONDS) -> Wire:
     """Connect to the loopback address."""
     sock = socket.create_connection((LOOPBACK, port), seconds)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -228,7 +228,7 @@ class FakePeer:
             threading.Thread(target=self._one, args=(sock,), daemon=True).start()
 
     def _one(self, sock: socket.socket) -> None:
-        sock.settimeout(15)
+        sock.settimeout(READY_SECONDS)
         try:
             wire = Wire(self._tls.wrap_socket(sock, server_side=True) if self._tls and not self._raw else sock)
             with wire:

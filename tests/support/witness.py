@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from support.gateway import ROOT
-from support.processes import until
+from support.processes import free_port, until
 from wardgate.custody.cosignature import WitnessKey, parse_witness_key
 from wardgate.policy.model import CustodyWitness
 from wardtools.pki import Pki
@@ -33,7 +33,7 @@ class WitnessProcess:
             assert main(["init", str(self.state), "--name", name]) == 0
             for vkey in vkeys:
                 assert main(["add-log", str(self.state), str(vkey)]) == 0
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     @property
@@ -55,10 +55,7 @@ class WitnessProcess:
         with self.output.open("ab") as out:
             out.truncate(0)
             self.process = subprocess.Popen(command, env={"PYTHONPATH": f"{ROOT}/firmware:{ROOT}/hsm:{ROOT}/tools"}, stderr=out)
-        until(lambda: "witness serves" in self.text(), "the witness serves", 30)
-        found = re.search(r":(\d+)\n", self.text())
-        assert found is not None
-        self.port = int(found[1])
+        until(lambda: re.search(rf"witness serves.*:{self.port}\n", self.text()), "the witness serves")
 
     def text(self) -> str:
         """What it said since it was started."""
@@ -73,4 +70,4 @@ class WitnessProcess:
     def stop(self) -> int:
         """SIGTERM, and wait."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
