@@ -48,6 +48,12 @@ class Notifier:
         """It is about to end."""
         self._say("STOPPING=1", _status(status))
 
+    def watch(self, seconds: float) -> None:
+        """From now on the watchdog waits no longer than this, where there is one (sd_notify(3), `WATCHDOG_USEC=`)."""
+        if self.interval is not None and self.interval > seconds / _LOOKS:
+            self.interval = seconds / _LOOKS
+            self._say(f"WATCHDOG_USEC={round(seconds * 1e6)}")
+
     def status(self, text: str) -> None:
         """Say how it is, for `systemctl status`."""
         self._say(_status(text))

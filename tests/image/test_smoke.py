@@ -32,6 +32,7 @@ LOOKS = {
     "sockets": "ss -H -lntu",
     "rules": "nft list table inet box",
     "policy": "cut -d' ' -f41 /proc/$(systemctl show -P MainPID wardgate-custody)/stat",
+    "patience": "systemctl show -P WatchdogUSec wardgate-custody",
     "processes": f"{boxwords.PROCESSES} | grep -E 'python3 .*-m war[d]'",
     "mounts": "findmnt -rno TARGET,SOURCE,FSTYPE",
     "root": "findmnt -rno SOURCE,FSTYPE,OPTIONS /",
@@ -154,6 +155,10 @@ def test_the_audit_repository_is_told_of_the_start(seen: Seen) -> None:
 
 def test_the_custody_writer_goes_first_as_where_it_is_measured(seen: Seen) -> None:
     assert seen.said["policy"] == "2", "SCHED_RR"
+
+
+def test_the_custody_writers_watchdog_is_short_once_its_log_is_open(seen: Seen) -> None:
+    assert seen.said["patience"] == "1min", "300 seconds before"
 
 
 def test_the_gateways_account_reads_the_custody_log_and_cannot_write_it(seen: Seen) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -69,10 +70,11 @@ def test_no_command_of_a_service_mounts(path: Path) -> None:
 @pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)
 def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
     service = read_unit(path)["Service"]
-    for line in [*service["ExecStart"], *service.get("ExecReload", []), *service.get("ExecCondition", [])]:
+    more = [line for name in ("ExecReload", "ExecCondition") for line in service.get(name, [])]
+    for line in [*service["ExecStart"], *more]:
         words = line.removeprefix("+").split()
         assert words[0] in PROGRAMS
-        if words[0].endswith("python3"):
+        if "-m" in words:
             name = words[words.index("-m") + 1].replace(".", "/")
             places = [TREE / base / f"{name}{end}" for base in ("firmware", "hsm") for end in (".py", "/__main__.py")]
             assert any(place.is_file() for place in places), line
@@ -89,6 +91,9 @@ def test_a_service_that_stays_says_when_it_is_ready_and_is_ended_when_it_hangs(p
         assert "WatchdogSec" not in service
     elif service["ExecStart"][0].startswith("/usr/sbin/sshd "):  # it knows no watchdog
         assert service["Type"] == ["exec"] and "WatchdogSec" not in service and service["Restart"] == ["always"]
+    elif path.stem == "wardgate-custody":  # the gateway starts beside it; it asks for a shorter time when its log is open
+        assert service["Type"] == ["exec"] and service["NotifyAccess"] == ["main"] and service["WatchdogSec"] == ["300"]
+        assert service["Restart"] == ["always"]
     else:
         assert service["Type"] == ["notify"]
         assert 30 <= int(service["WatchdogSec"][0]) <= 120
@@ -152,6 +157,43 @@ def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records()
     assert members_of("custody") == ["wardgate"]
     mount = read_unit(UNITS / "var-lib-custody.mount")["Mount"]
     assert mount["What"] == ["/vault/custody"], "not below a directory of the gateway"
+
+
+def test_an_interpreter_takes_over_the_log_only_where_something_is_left_to_take(tmp_path: Path) -> None:
+    """The unit's own words, with other places and a program that tells of its start."""
+    (line,) = read_unit(UNITS / "wardgate-custody.service")["Service"]["ExecCondition"]
+    words = shlex.split(line.removeprefix("+"))
+    program, policy, vault, started = (tmp_path / name for name in ("python", "policy", "vault", "started"))
+    for there, here in (("/usr/bin/python3", program), ("/vault", vault), ("/etc/wardgate/wardgate.toml", policy)):
+        words[2] = words[2].replace(there, str(here))
+    policy.write_text('socket = "/run/wardgate-custody/custody.sock"\n')
+
+    def starts(status: int = 0) -> tuple[bool, int]:
+        started.unlink(missing_ok=True)
+        program.write_text(f"#!/bin/sh\necho $* >{started}\nexit {status}\n")
+        program.chmod(0o755)
+        said = subprocess.run(words, capture_output=True, timeout=20, check=False).returncode
+        return started.exists() and started.read_text() == "-P -m wardgate.custody.handover\n", said
+
+    (vault / "custody").mkdir(parents=True)
+    (vault / "wardgate").mkdir()
+    assert starts() == (True, 0), "no queue"
+    (vault / "wardgate/hold").mkdir(mode=0o700)
+    assert starts() == (True, 0), "a queue that its group cannot read"
+    (vault / "wardgate/hold").chmod(0o2750)
+    assert starts() == (False, 0), "nothing is left"
+    (vault / "custody/handing-over").touch()
+    assert starts() == (True, 0), "cut short"
+    assert starts(status=3) == (True, 255), "failed, not left out"
+    (vault / "custody/handing-over").unlink()
+    (vault / "wardgate/custody").mkdir()
+    assert starts() == (True, 0), "a log of the gateway's account"
+    policy.write_text("")
+    assert starts() == (False, 1), "left out: the policy has no such writer"
+    policy.write_text("/run/wardgate-custody/")
+    (vault / "wardgate/custody").rmdir()
+    (vault / "wardgate/custody").write_text("the note of one that was taken over")
+    assert starts() == (False, 0)
 
 
 def members_of(account: str) -> list[str]:

@@ -17,7 +17,7 @@ OVERLAY = COMMON / "overlay"
 UNITS = OVERLAY / "usr/lib/systemd/system"
 HOST_UNITS = Path("/usr/lib/systemd/system")
 # What services of ours may start besides modules of ours: base packages of both builders.
-_BASE = ("/usr/bin/python3", "/usr/sbin/nft", "/usr/sbin/sshd", "/bin/kill", "/bin/true", "/usr/bin/grep")
+_BASE = ("/usr/bin/python3", "/usr/sbin/nft", "/usr/sbin/sshd", "/bin/kill", "/bin/true", "/bin/sh", "/usr/bin/grep")
 PROGRAMS = (*_BASE, "/usr/bin/rauc-hawkbit-updater")
 
 

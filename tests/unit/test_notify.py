@@ -59,6 +59,18 @@ def test_a_loop_pets_when_it_is_due_and_not_at_every_turn(manager: Manager) -> N
     assert manager.hear(0.3) == ["WATCHDOG=1"] * 3
 
 
+def test_a_watchdog_that_gave_time_to_begin_is_told_to_be_as_impatient_as_others(manager: Manager) -> None:
+    notifier = Notifier({**manager.environment(), "WATCHDOG_USEC": "300000000"})
+    assert notifier.interval == 50.0
+    notifier.watch(60.0)
+    assert notifier.interval == 10.0 and manager.hear(5.0, "WATCHDOG_USEC") == ["WATCHDOG_USEC=60000000"]
+    notifier.watch(120.0)
+    assert notifier.interval == 10.0 and manager.hear(0.2) == [], "never more patient"
+    nobody = Notifier({"NOTIFY_SOCKET": manager.environment()["NOTIFY_SOCKET"]})
+    nobody.watch(60.0)
+    assert nobody.interval is None and manager.hear(0.2) == []
+
+
 def test_without_a_manager_and_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:
     Notifier({}).ready("serving")
     Notifier({"NOTIFY_SOCKET": "relative", "WATCHDOG_USEC": "1000000"}).alive()
