@@ -90,8 +90,9 @@ def test_so_many_are_answered_ahead_of_the_log_and_the_next_waits(relay: Relay, 
         near.send(*store(number, b"image %d" % number))
         assert status(near) == 0
     near.send(*store(ANSWERED + 1, b"one more"))
+    until(lambda: len(waiting(folder)) == ANSWERED + 1, "it is on the disk")
+    until(lambda: relay.writer.waiting() == 1, "the log is given the first")
     assert silent(near)
-    assert len(waiting(folder)) == ANSWERED + 1
     assert relay.writer.waiting() == 1, "the log is given one at a time"
     relay.writer.release()
     assert status(near) == 0
@@ -149,7 +150,7 @@ def test_what_is_larger_and_what_is_refused_waits_behind_it_in_order(relay: Rela
     near.send(*store(1, b"small"))
     assert status(near) == 0
     near.send(*store(2, os.urandom(POT_BYTES)))
-    until(lambda: len(waiting(folder)) == 2, "both are on the disk")
+    until(lambda: len(waiting(folder)) == 2 and relay.writer.waiting() == 1, "both are on the disk, and the log is given the first")
     assert silent(near) and relay.writer.waiting() == 1
     relay.writer.release()
     assert status(near) == 0

@@ -28,16 +28,16 @@ def test_an_instance_that_was_refused_for_good_is_not_sent_again_while_the_disk_
     with Pacs(site.port) as pacs:
         pacs.statuses[refused] = 0xC000
         site.start(slow=True)
-        until(lambda: taken in pacs.asked, "both were sent", 20)
+        until(lambda: taken in pacs.asked, "both were sent")
         for _ in range(3):
             site.look()
             time.sleep(0.3)  # whatever is due begins at the next tick
         assert pacs.asked == [refused, taken]
         site.go_on()
-        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine", 20)
+        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine")
         last = site.put(3)
         site.look()
-        until(lambda: last in pacs.asked, "what comes later is sent", 20)
+        until(lambda: last in pacs.asked, "what comes later is sent")
         assert pacs.asked == [refused, taken, last]
 
 
@@ -47,13 +47,13 @@ def test_what_the_log_will_never_have_is_not_sent_while_the_disk_is_slow(site: S
     taken = site.put(2)
     with Pacs(site.port) as pacs:
         site.start(slow=True)
-        until(lambda: taken in pacs.asked, "the other was sent", 20)
+        until(lambda: taken in pacs.asked, "the other was sent")
         for _ in range(3):
             site.look()
             time.sleep(0.3)
         site.go_on()
-        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine", 20)
+        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine")
         last = site.put(3)
         site.look()
-        until(lambda: last in pacs.asked, "what comes later is sent", 20)
+        until(lambda: last in pacs.asked, "what comes later is sent")
         assert pacs.asked == [taken, last]

@@ -33,10 +33,10 @@ def site(folder: Path) -> Iterator[Site]:
 def called(site: Site) -> Iterator[Wire]:
     """The destination's end of the association that the forwarder opens, accepted."""
     with socket.create_server((LOOPBACK, site.port)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(60)
         site.start()
         sock, _ = listener.accept()
-        sock.settimeout(20)
+        sock.settimeout(60)
         with Wire(sock) as far:
             far.send(associate_ac(far.whole()))
             yield far
@@ -47,22 +47,23 @@ def test_a_destination_that_takes_nothing_more_is_not_waited_for_for_ever(site: 
     site.forwarder.gate.limits = site.forwarder.gate.limits._replace(idle_seconds=1)
     with called(site) as far:
         assert far.read()[0] == P_DATA
-        until(lambda: "IDLE" in site.codes(), "its time is over", 20)
+        until(lambda: "IDLE" in site.codes(), "its time is over")
 
 
 def test_a_destination_that_takes_little_at_a_time_is_waited_for(site: Site) -> None:
-    site.put(1, data=os.urandom(24 << 20))
-    site.forwarder.gate.limits = site.forwarder.gate.limits._replace(idle_seconds=2)
+    site.put(1, data=os.urandom(40 << 20))  # twice what is taken here, and more than the network holds of the rest
     with called(site) as far:
-        leg = next(iter(site.forwarder.sendings)).leg
+        sending = next(iter(site.forwarder.sendings))
+        leg = sending.leg
         assert leg is not None
-        until(lambda: leg.full, "it waits", 20)
-        for _ in range(4):
-            far._exactly(4 << 20)
-            until(lambda: leg.full, "more has left", 20)
-        for _ in range(100):
-            far._exactly(40_000)
-        assert "IDLE" not in site.codes()
+        until(lambda: leg.full, "it waits")
+        for pieces, size in ((1, 4 << 20),) * 4 + ((100, 40_000),):
+            for _ in range(pieces):
+                far._exactly(size)
+            until(lambda: leg.drained, "more has left")
+            sending.deadline = 0.0  # its time is over
+            until(lambda: sending.deadline > 0, "it has been judged")
+            assert "IDLE" not in site.codes()
         far.sock.close()
 
 
@@ -70,16 +71,16 @@ def test_a_destination_that_speaks_before_it_was_asked_is_heard_when_it_was(site
     site.writer.hold(Op.OPEN)
     site.put(1)
     with socket.create_server((LOOPBACK, site.port)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(60)
         site.start()
         sock, _ = listener.accept()
         with sock:
             sock.sendall(pdu(ABORT, bytes(4)))
             sending = next(iter(site.forwarder.sendings))
-            until(lambda: sending._connected, "it waits for its open entry", 20)
+            until(lambda: sending._connected, "it waits for its open entry")
             time.sleep(0.2)
             site.writer.release()
-            until(lambda: "PEER_ABORTED" in site.codes(), "it is heard", 20)
+            until(lambda: "PEER_ABORTED" in site.codes(), "it is heard")
     assert "WORKER_DEFECT" not in site.codes()
 
 
@@ -96,7 +97,7 @@ def test_a_destination_that_asks_to_release_when_we_do_is_answered_and_answers(s
         far.send(RELEASE_RP_PDU)
         kind, _ = far.read()
         assert kind == 0, "aborted" if kind == ABORT else kind
-    until(lambda: site.writer.closes(), "the close entry", 10)
+    until(lambda: site.writer.closes(), "the close entry")
     assert [close["ended"] for close in site.writer.closes()] == ["released"]
 
 

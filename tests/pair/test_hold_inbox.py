@@ -52,8 +52,8 @@ def test_a_request_without_room_does_not_keep_the_reports_waiting_that_make_room
     waits = inbox.put(request("1.2.2", 2))
     inbox.put(report("1.2.3"))
     site.start()
-    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the report was read", 20)
-    until(lambda: inbox.names() == [waits], "the second request waits", 20)
+    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the report was read")
+    until(lambda: inbox.names() == [waits], "the second request waits")
 
 
 def test_a_message_that_the_disk_does_not_give_keeps_no_other_waiting(site: Site, inbox: Inbox) -> None:
@@ -61,8 +61,8 @@ def test_a_message_that_the_disk_does_not_give_keeps_no_other_waiting(site: Site
     bad.mkdir()  # `open` fails as it does with EIO
     inbox.put(report("1.2.3"))
     site.start()
-    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the report was read", 20)
-    until(lambda: inbox.names() == [bad.name], "it stays, for the disk may give it later", 20)
+    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the report was read")
+    until(lambda: inbox.names() == [bad.name], "it stays, for the disk may give it later")
     assert "COMMITMENT_JOURNAL" in site.codes() and "WORKER_DEFECT" not in site.codes()
 
 
@@ -88,7 +88,7 @@ def on_loop(site: Site, work: Callable[[], object]) -> None:
         done.set()
 
     site.forwarder.loop.call(both)
-    assert done.wait(20)
+    assert done.wait(60)
 
 
 def waits_for_commitment(site: Site) -> None:
@@ -96,7 +96,7 @@ def waits_for_commitment(site: Site) -> None:
     desk = site.forwarder.desk
     written = threading.Event()
     on_loop(site, lambda: desk.write(desk.book.sent(PAIR, REFERENCES[0][0], UID, "", True), written.set))
-    assert written.wait(20)
+    assert written.wait(60)
 
 
 def test_a_result_that_cannot_be_acted_on_keeps_no_report_waiting(site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +111,10 @@ def test_a_result_that_cannot_be_acted_on_keeps_no_report_waiting(site: Site, in
     monkeypatch.setattr(desk, "_release", broken)
     on_loop(site, lambda: desk.write(desk.book.ask(WHERE, lambda: "1.2.77"), lambda: None))
     inbox.put(report("1.2.77"))
-    until(lambda: "COMMITMENT_REPORTED" in site.codes(), "the report was taken", 20)
+    until(lambda: "COMMITMENT_REPORTED" in site.codes(), "the report was taken")
     inbox.put(report("1.2.78"))
-    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the next one is read", 20)
-    until(lambda: not inbox.names(), "both are done", 20)
+    until(lambda: "COMMITMENT_UNASKED" in site.codes(), "the next one is read")
+    until(lambda: not inbox.names(), "both are done")
 
 
 def test_what_could_not_be_asked_is_asked_again_at_once_and_is_no_try(site: Site) -> None:
@@ -123,16 +123,16 @@ def test_what_could_not_be_asked_is_asked_again_at_once_and_is_no_try(site: Site
 
     def hangs_up(wire: Wire) -> None:
         wire.send(associate_ac(wire.whole()))
-        until(lambda: site.forwarder.desk.scribe.busy, "it is being written down", 20)
+        until(lambda: site.forwarder.desk.scribe.busy, "it is being written down")
         wire.send(pdu(ABORT, bytes(4)))
         ended.set()
 
     site.start()
     waits_for_commitment(site)
-    site.forwarder.desk.scribe._writer.submit(lambda: goes.wait(30) and None, None, sync=False)
+    site.forwarder.desk.scribe._writer.submit(lambda: goes.wait(100) and None, None, sync=False)
     with FakePeer(site.port, hangs_up):
-        assert ended.wait(20)
-        until(lambda: "PEER_ABORTED" in site.codes(), "the association is over", 20)
+        assert ended.wait(60)
+        until(lambda: "PEER_ABORTED" in site.codes(), "the association is over")
     goes.set()
     book = site.forwarder.desk.book
 
@@ -140,7 +140,7 @@ def test_what_could_not_be_asked_is_asked_again_at_once_and_is_no_try(site: Site
         instance = book.instances[(*WHERE, UID)]
         return instance.step is Step.WAITS and instance.tries == 0
 
-    until(waits, "it waits to be asked, as if it had not been tried", 20)
+    until(waits, "it waits to be asked, as if it had not been tried")
 
 
 def test_a_request_that_is_repeated_again_and_again_leaves_nothing_in_memory(site: Site, inbox: Inbox) -> None:
@@ -148,9 +148,9 @@ def test_a_request_that_is_repeated_again_and_again_leaves_nothing_in_memory(sit
     teller = site.forwarder.desk.teller
     for number in range(5):
         inbox.put(request("1.2.1", number + 1))
-        until(lambda: not inbox.names(), "it was read", 20)
+        until(lambda: not inbox.names(), "it was read")
     assert len(site.forwarder.desk.book.requests) == 1
-    until(lambda: not teller._after and not teller._workers, "nothing is remembered of the repetitions", 20)
+    until(lambda: not teller._after and not teller._workers, "nothing is remembered of the repetitions")
 
 
 def test_associations_that_end_with_nothing_to_tell_are_forgotten(site: Site) -> None:

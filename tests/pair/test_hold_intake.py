@@ -101,8 +101,9 @@ def test_without_a_record_the_sender_gets_a700_and_the_instance_is_removed(relay
 
 def test_a_sender_that_was_told_a700_for_a_late_record_has_that_in_the_log(folder: Path) -> None:
     """The late record says that the box took the instance; it is not there any more."""
-    with box(folder, record_seconds=0.5) as relay:
+    with box(folder) as relay:
         near = associate(relay)
+        relay.limit(record_seconds=0.5)
         relay.writer.hold(Op.STORE)
         near.send(*store(1, bytes(POT_BYTES)))
         assert status(near) == 0xA700
@@ -194,7 +195,7 @@ def test_from_a_caller_that_does_not_read_its_answers_nothing_is_read_any_more(r
 
     asking = threading.Thread(target=ask)
     asking.start()
-    until(lambda: leg.full, "answers wait", 30)
+    until(lambda: leg.full, "answers wait")
     received = -1
     while leg.received != received and leg.full:
         received = leg.received
@@ -203,7 +204,7 @@ def test_from_a_caller_that_does_not_read_its_answers_nothing_is_read_any_more(r
     assert sum(map(len, leg._waiting)) < 1 << 20
     assert status(near) == 0
     near.sock.shutdown(socket.SHUT_RDWR)
-    asking.join(20)
+    asking.join(60)
     near.sock.close()
     relay.settled()
 
@@ -246,7 +247,6 @@ def test_a_request_that_goes_on_behind_an_abort_counts_nobody_out_twice(folder: 
         assert near.read()[0] == 0
         near.sock.close()
         relay.settled()
-        time.sleep(0.3)
         assert relay.gate.links["ct1"].now == 0
         assert "COMMITMENT_TAKEN" not in relay.codes()
         assert relay.gate.census.everybody().all == 0
@@ -310,7 +310,7 @@ class LateSockets(PlainSockets):
 
     def connect(self, endpoint: Endpoint, source: Endpoint | None = None) -> socket.socket:
         self.asked.set()
-        self.give.wait(30)
+        self.give.wait(100)
         return self.mine
 
 
@@ -322,12 +322,12 @@ def test_a_socket_of_the_called_side_that_comes_when_the_box_holds_already_is_cl
             relay.writer.hold(Op.OPEN)
         near = relay.dial()
         near.send(associate_rq("CT1", "PACS"))
-        assert late.asked.wait(20)
+        assert late.asked.wait(60)
         until(lambda: "CONNECT_LATE" in relay.codes(), "the called side was given up")
         if not entry_waits:
             until(lambda: "HOLD_BEGAN" in relay.codes(), "the box holds")
         late.give.set()
-        late.theirs.settimeout(20)
+        late.theirs.settimeout(60)
         assert late.theirs.recv(1) == b"", "it was closed, nothing was sent on it"
         if entry_waits:
             relay.writer.release()
@@ -394,11 +394,14 @@ def test_a_sender_that_waits_for_acknowledgements_of_small_segments_is_not_kept_
     """Nagle's algorithm at the sender: what it writes second leaves only when the box has acknowledged the first."""
     near = associate(relay)
     near.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-    seconds = []
-    for number in range(1, 41):
+
+    def quick(number: int) -> bool:
         began = time.monotonic()
         for part in store(number, os.urandom(4000), chunk=1000):
             near.send(part)
         assert status(near) == 0
-        seconds.append(time.monotonic() - began)
-    assert min(seconds[20:]) < 0.03  # the kernel would wait for 40 ms; to a new connection it answers at once for a while
+        return time.monotonic() - began < 0.03  # the kernel would wait for 40 ms, each time
+
+    for number in range(1, 21):  # to a new connection it answers at once for a while
+        quick(number)
+    assert any(quick(number) for number in range(21, 421)), "on a busy machine most take longer for reasons of their own"

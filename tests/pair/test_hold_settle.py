@@ -44,9 +44,9 @@ def test_an_answered_instance_whose_file_is_gone_keeps_nothing_behind_it_waiting
 
     monkeypatch.setattr(site.forwarder.store, "read", gone)
     site.start()
-    until(lambda: asked, "it was looked for", 20)
+    until(lambda: asked, "it was looked for")
     # A later request of the modality for commitment waits for what was answered before it.
-    until(lambda: not site.forwarder.waits_before(WHERE, 10**15), "nothing is waited for", 20)
+    until(lambda: not site.forwarder.waits_before(WHERE, 10**15), "nothing is waited for")
 
 
 def test_a_process_without_descriptors_sets_nothing_aside(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,12 +64,12 @@ def test_a_process_without_descriptors_sets_nothing_aside(site: Site, monkeypatc
     monkeypatch.setattr(site.forwarder.store, "read", crowded)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: failed, "it could not be opened", 20)
+        until(lambda: failed, "it could not be opened")
         site.look()
         assert not held.entries(site.folder / "hold", State.QUARANTINED)
         full[0] = False
         site.look()
-        until(lambda: pacs.asked == [instance], "it is sent", 20)
+        until(lambda: pacs.asked == [instance], "it is sent")
 
 
 def test_a_process_that_runs_out_of_descriptors_while_it_sends_tries_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,5 +86,5 @@ def test_a_process_that_runs_out_of_descriptors_while_it_sends_tries_again(site:
     monkeypatch.setattr(site.forwarder.store, "read", crowded)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: pacs.asked == [instance], "it is sent the next time", 30)
+        until(lambda: pacs.asked == [instance], "it is sent the next time")
         assert not held.entries(site.folder / "hold", State.QUARANTINED)

@@ -33,23 +33,23 @@ def test_what_was_taken_is_not_sent_again_while_that_cannot_be_written_down(site
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: len(site.writer.stores()) == 1, "the first was delivered", 20)
-        until(lambda: not held.entries(site.folder / "hold"), "and is gone", 20)
+        until(lambda: len(site.writer.stores()) == 1, "the first was delivered")
+        until(lambda: not held.entries(site.folder / "hold"), "and is gone")
         monkeypatch.setattr(site.forwarder.store.files, what, _eio)
         second = site.put(2)
         site.look()
-        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "the second is taken, and that is told", 20)
-        until(lambda: len(site.writer.stores()) == 2, "its record is in the log", 20)
+        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "the second is taken, and that is told")
+        until(lambda: len(site.writer.stores()) == 2, "its record is in the log")
         third = site.put(3)
         for _ in range(4):  # the destination's pause is a second
             site.look()
             time.sleep(0.7)
         assert pacs.asked == [first, second]  # nothing more is taken that might be sent again after a restart
         monkeypatch.undo()
-        until(lambda: third in pacs.asked, "the disk takes it again, and the next has its turn", 20)
-        until(lambda: not held.entries(site.folder / "hold"), "all are gone", 20)
+        until(lambda: third in pacs.asked, "the disk takes it again, and the next has its turn")
+        until(lambda: not held.entries(site.folder / "hold"), "all are gone")
         assert pacs.asked == [first, second, third]
-        until(lambda: len(site.writer.stores()) == 3, "its record too", 20)
+        until(lambda: len(site.writer.stores()) == 3, "its record too")
 
 
 @pytest.mark.parametrize("what", ["write", "sync"])
@@ -57,21 +57,21 @@ def test_what_was_refused_for_good_is_not_sent_again_either(site: Site, monkeypa
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: not held.entries(site.folder / "hold"), "the first is gone", 20)
+        until(lambda: not held.entries(site.folder / "hold"), "the first is gone")
         monkeypatch.setattr(site.forwarder.store.files, what, _eio)
         pacs.statuses["1.2.3.2"] = 0xC000
         refused = site.put(2)
         site.look()
-        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "it is refused, and that is told", 20)
+        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "it is refused, and that is told")
         third = site.put(3)
         for _ in range(4):
             site.look()
             time.sleep(0.7)
         assert pacs.asked == [first, refused]
         monkeypatch.undo()
-        until(lambda: third in pacs.asked, "the next has its turn", 20)
+        until(lambda: third in pacs.asked, "the next has its turn")
         assert pacs.asked == [first, refused, third]
-        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine, on the disk", 20)
+        until(lambda: held.entries(site.folder / "hold", State.QUARANTINED), "it is in quarantine, on the disk")
 
 
 def test_a_forwarder_that_is_told_to_stop_tries_once_more_to_write_it_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +79,11 @@ def test_a_forwarder_that_is_told_to_stop_tries_once_more_to_write_it_down(folde
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: not held.entries(site.folder / "hold"), "the first is gone", 20)
+        until(lambda: not held.entries(site.folder / "hold"), "the first is gone")
         monkeypatch.setattr(site.forwarder.store.files, "write", _eio)
         second = site.put(2)
         site.look()
-        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "that is told", 20)
+        until(lambda: "HOLD_ACK_FAILED" in site.codes(), "that is told")
         monkeypatch.undo()
         site.close()
         assert pacs.asked == [first, second]

@@ -39,7 +39,7 @@ def test_a_caller_that_leaves_in_the_packet_that_ends_its_handshake_is_not_kept(
     """Half a TCP connection: nothing comes behind the leave, not even the end."""
     table = box_table(folder)
     with Relay(folder, peer_iscl=table, peer_tls=make_tls() if nested else None) as relay:
-        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock:
+        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as sock:
             tls = TlsChannel(peer_context(server=False), False) if nested else None
             caller = caller_of(table, tls)
             wire, done = caller.step(None)
@@ -77,7 +77,7 @@ def test_what_is_said_to_a_peer_that_took_its_leave_is_no_defect_of_ours(folder:
         far = pair.far.sock
         with far._turn:  # type: ignore[attr-defined]
             far._say(far.channel.close())  # type: ignore[attr-defined]
-            assert far._turn.wait_for(lambda: far.channel.over, 10)  # type: ignore[attr-defined]
+            assert far._turn.wait_for(lambda: far.channel.over, 60)  # type: ignore[attr-defined]
         (association,) = relay.gate.associations
         received = association.acceptor.received
         pair.near.send(pdv(1, 3, echo_rq(2)))
@@ -103,6 +103,6 @@ def test_an_abort_goes_out_in_half_duplex_also_while_a_message_of_the_peer_is_he
         until(lambda: engine.receiving is Receiving.HELD, "its next message is held")
         pair.near.send(USER_ABORT)
         assert abort_of(pair.far) == (0, 0)
-        sender.join(10)
+        sender.join(60)
         relay.writer.release()
         relay.settled()

@@ -40,6 +40,12 @@ def _legs(relay: Relay) -> tuple[Leg, Leg]:
     return association.acceptor, association.requestor
 
 
+def _waits(relay: Relay, leg: Leg) -> bool:
+    """Tell whether the peer is taken to wait, when the loop has done with what it passed on."""
+    relay.turned()
+    return leg.waits
+
+
 def _with_window(ac: bytes, invoked: int, performed: int) -> bytes:
     """Put an asynchronous operations window (PS3.7 D.3.3.3) behind the user information of an A-ASSOCIATE-AC."""
     at = ac.rindex(b"\x50\x00", 0, ac.index(b"\x51\x00\x00\x04"))
@@ -67,15 +73,15 @@ def test_a_part_of_a_store_is_acknowledged_at_once_and_its_end_by_the_response(f
         near, far = _legs(relay)
         command, first, last = store(1, bytes(200), chunk=100)
         pair.pass_on(command)
-        assert not near.waits
+        assert not _waits(relay, near)
         pair.pass_on(first)
-        assert not near.waits
+        assert not _waits(relay, near)
         pair.pass_on(last)
-        assert near.waits
+        assert _waits(relay, near)
         pair.pass_on(response(1), back=True)
-        assert far.waits
+        assert _waits(relay, far)
         pair.pass_on(command)
-        assert not near.waits
+        assert not _waits(relay, near)
 
 
 def test_a_peer_with_more_responses_to_send_does_not_wait_for_anybody(folder: Path) -> None:
@@ -83,7 +89,7 @@ def test_a_peer_with_more_responses_to_send_does_not_wait_for_anybody(folder: Pa
         _near, far = _legs(relay)
         pair.pass_on(*store(1))
         pair.pass_on(response(1, PENDING), back=True)  # nobody's store is pending; what counts is the status
-        assert not far.waits
+        assert not _waits(relay, far)
 
 
 @pytest.mark.parametrize(("window", "waits"), [((1, 1), True), ((0, 0), False), ((4, 1), False), ((1, 4), False)])
@@ -97,7 +103,7 @@ def test_where_operations_may_overlap_nobody_is_taken_to_wait(folder: Path, wind
             pair = Pair(near, far)
             pair.pass_on(*store(1))
             pair.pass_on(response(1), back=True)
-            assert [leg.waits for leg in _legs(relay)] == [waits, waits]
+            assert [_waits(relay, leg) for leg in _legs(relay)] == [waits, waits]
 
 
 @pytest.mark.parametrize("caller", [True, False])
@@ -105,8 +111,8 @@ def test_small_writes_of_a_peer_with_nagle_on_are_not_held_up_for_40_ms(folder: 
     with Relay(folder) as relay, relay.associate() as pair:
         sender = pair.near if caller else pair.far
         sender.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-        seconds = []
-        for number in range(1, 41):
+
+        def quick(number: int) -> bool:
             began = time.monotonic()
             for part in _pieces(store(number, bytes(4000), chunk=1000), caller):
                 pair.near.send(part)
@@ -115,9 +121,13 @@ def test_small_writes_of_a_peer_with_nagle_on_are_not_held_up_for_40_ms(folder: 
             for part in _pieces([response(number)], not caller):
                 pair.far.send(part)
             pair.near.whole()
-            seconds.append(time.monotonic() - began)
-        assert min(seconds[20:]) < 0.03  # to a new connection the kernel answers at once for a while
-        until(lambda: len(relay.writer.stores()) == 40, "all records")
+            return time.monotonic() - began < DELAYED_SECONDS
+
+        for number in range(1, 21):  # to a new connection the kernel answers at once for a while
+            quick(number)
+        quick_at = next((number for number in range(21, 421) if quick(number)), 0)
+        assert quick_at, "on a busy machine most take longer for reasons of their own, but not each of them"
+        until(lambda: len(relay.writer.stores()) == quick_at, "all records")
 
 
 def _pieces(pdus: list[bytes], small: bool) -> list[bytes]:

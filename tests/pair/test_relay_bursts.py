@@ -17,6 +17,7 @@ from wardgate.custody.wire import Op, Status
 from wardgate.edit.elements import Encoding
 from wardgate.policy.model import Role, StatusRule
 from wardgate.relay.hasher import READ_BYTES, SPARE_BYTES
+from wardgate.relay.legstate import Pause
 
 W = Writer(Encoding.EXPLICIT_LITTLE)
 BODY = W.before() + W.after()
@@ -64,6 +65,7 @@ def test_a_burst_ahead_of_its_log_space_waits_until_it_is_granted(folder: Path, 
         relay.writer.hold(Op.RESERVE)
         sender = _send(pair, requests)
         _come(pair, requests[:ROOM])
+        until(lambda: relay.writer.waiting() == 1, "more log space is asked for")
         assert silent(pair.far)
         relay.writer.release_one(0)  # 64 more; the next request asks again
         _come(pair, requests[ROOM : ROOM + 64])
@@ -89,6 +91,7 @@ def test_of_a_burst_the_box_keeps_one_read_and_the_network_the_rest(folder: Path
         sender = _send(pair, requests[:150], RELEASE_RQ_PDU)
         _come(pair, requests[:ROOM])
         leg = next(iter(relay.gate.associations)).acceptor
+        until(lambda: leg._pause & Pause.SPACE.value, "it waits for log space")
         received = leg.received
         assert silent(pair.far)
         assert leg.received == received and len(leg.carry) <= READ_BYTES + SPARE_BYTES
@@ -119,7 +122,8 @@ def test_a_burst_whose_log_space_is_refused_ends_its_association(folder: Path, s
 
 def test_a_burst_whose_log_space_gets_no_answer_ends_its_association_in_time(folder: Path) -> None:
     requests = _burst(100)
-    with Relay(folder, record_seconds=1) as relay, relay.associate() as pair:
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.limit(record_seconds=1)
         relay.writer.hold(Op.RESERVE)
         _send(pair, requests).join()
         _come(pair, requests[:ROOM])

@@ -30,9 +30,9 @@ class Hospital:
 
     def raw(self) -> socket.socket:
         listener = self._relay._called[Role.PEER]
-        listener.settimeout(10)
+        listener.settimeout(60)
         sock, _ = listener.accept()
-        sock.settimeout(10)
+        sock.settimeout(60)
         return sock
 
     def shake(self, sock: socket.socket) -> tuple[Wire, bool]:
@@ -57,9 +57,9 @@ def ask(socks: list[socket.socket]) -> list[int]:
     return readable(*(sock.fileno() for sock in socks), seconds=0)
 
 
-def asking(socks: list[socket.socket], seconds: float = 0.4) -> list[socket.socket]:
-    """Return those on which a ClientHello comes."""
-    until(lambda: ask(socks), "one asks")
+def asking(socks: list[socket.socket], seconds: float = 0.4, least: int = 1) -> list[socket.socket]:
+    """Return those on which a ClientHello comes: `least` of them, and whoever comes so soon behind them."""
+    until(lambda: len(ask(socks)) >= least, f"{least} ask")
     time.sleep(seconds)
     found = ask(socks)
     return [sock for sock in socks if sock.fileno() in found]
@@ -122,17 +122,17 @@ def test_resumed_sessions_of_those_that_waited_are_judged_by_the_certificate_lik
 
 
 def test_nobody_waits_long_for_a_peer_that_takes_its_time(folder: Path) -> None:
-    with Relay(folder, peer_tls=make_tls()) as relay:
+    with Relay(folder, peer_tls=make_tls(), handshake_seconds=100) as relay:
         hospital = Hospital(relay)
         began = time.monotonic()
         callers, socks = hospital.burst()
-        (silent_one,) = asking(socks, 0.1)
+        (silent_one,) = asking(socks, 0.0)
         rest = [sock for sock in socks if sock is not silent_one]
         peers = [hospital.shake(sock) for sock in rest]
-        assert first.WAIT_SECONDS - 0.1 < time.monotonic() - began < first.WAIT_SECONDS + 2
+        assert first.WAIT_SECONDS - 0.1 < time.monotonic() - began < 50, "the first still has all its time"
         assert not any(resumed for _, resumed in peers)
         more, again = hospital.burst(2)
-        assert len(asking(again)) == 2, "it is known to be slow"
+        assert len(asking(again, 0.0, 2)) == 2, "it is known to be slow"
         leave([*callers, *more], [peer for peer, _ in peers])
         for sock in (silent_one, *again):
             sock.close()
@@ -152,7 +152,7 @@ def test_a_peer_that_gives_no_tickets_is_waited_for_once(folder: Path) -> None:
         leave(callers, peers)
         relay.settled()
         callers, socks = hospital.burst(3)
-        assert len(asking(socks)) == 3
+        assert len(asking(socks, 0.0, 3)) == 3
         leave(callers, [])
         for sock in socks:
             sock.close()

@@ -84,7 +84,7 @@ def test_a_data_set_of_many_messages_passes_while_nobody_reads_in_step(tmp_path:
 
 def test_the_acceptor_speaks_first_and_a_silent_peer_hears_it(tmp_path: Path) -> None:
     with Relay(tmp_path, peer_iscl=box_table(tmp_path)) as relay:
-        with socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 10) as sock:
+        with socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 60) as sock:
             said = sock.recv(40)
         assert said.hex().startswith("0000000000110001")
 
@@ -92,7 +92,7 @@ def test_the_acceptor_speaks_first_and_a_silent_peer_hears_it(tmp_path: Path) ->
 @pytest.mark.parametrize(("first", "name"), [(b"\x16\x03\x01" + bytes(60), "TLS"), (associate_rq("PACS", "CT1"), "DICOM in clear")])
 def test_what_is_not_iscl_is_closed_and_named(tmp_path: Path, first: bytes, name: str) -> None:
     with Relay(tmp_path, peer_iscl=box_table(tmp_path)) as relay:
-        with socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 10) as sock:
+        with socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 60) as sock:
             sock.sendall(first)
             while sock.recv(65536):
                 pass
@@ -105,7 +105,7 @@ def test_a_peer_with_another_key_is_refused(tmp_path: Path) -> None:
         other = box_table(tmp_path)
         wrong = tmp_path / "other.keys"
         wrong.write_text("auth-1-c2s 0123456789abcdee\nauth-1-s2c 0023456789abcdef\n")
-        sock = socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 10)
+        sock = socket.create_connection((LOOPBACK, relay.port[Role.PEER]), 60)
         # An equal-parity twin of a DES key is the same key, so the second one differs in more.
         table = other._replace(keys=str(wrong))
         with pytest.raises(Exception, match=r"ISCL 200|ended"):

@@ -17,7 +17,7 @@ def test_a_worker_that_is_stopped_has_given_the_log_what_it_knew(folder: Path) -
     with Relay(folder) as relay, relay.associate() as pair:
         pair.pass_on(*store(1))
         relay._control.send(encode({"do": "stop"}))
-        until(lambda: not relay.alive, "it has left", 10)
+        until(lambda: not relay.alive, "it has left")
         until(lambda: relay.writer.closes(), "the close entry is with the writer")
         assert [record["outcome"] for record in relay.writer.stores()] == ["unknown"]
         assert len(relay.writer.ops(Op.OPEN)) == len(relay.writer.closes()) == 1
@@ -28,7 +28,7 @@ def test_a_worker_that_is_stopped_does_not_wait_for_a_writer_that_is_away(folder
         pair.pass_on(*store(1))
         relay.writer.vanish()
         relay._control.send(encode({"do": "stop"}))
-        until(lambda: not relay.alive, "it has left", 10)
+        until(lambda: not relay.alive, "it has left")
         relay.writer.start()
 
 
@@ -49,4 +49,4 @@ def test_who_is_cut_at_the_end_of_a_drain_may_hear_so_before_the_worker_leaves(
             until(lambda: not relay.gate.custodian.unanswered, "the log has it")
             time.sleep(1.1)  # two ticks
             assert relay.alive
-        until(lambda: not relay.alive, "they have closed, and it leaves", 10)
+        until(lambda: not relay.alive, "they have closed, and it leaves")

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,34 +36,41 @@ def test_a_defect_in_the_deadline_of_one_association_ends_it_and_no_other(folder
             raise RuntimeError("a defect")
         judged(self, now)
 
-    with Relay(folder, associate_seconds=1) as relay:
+    with Relay(folder) as relay:
         callers = [relay.dial() for _ in range(3)]
         until(lambda: len(relay.gate.associations) == 3, "all are there")
-        broken = next(iter(relay.gate.associations))
+        broken, *others = relay.gate.associations
         monkeypatch.setattr(Association, "tick", tick)
+        for each in others:
+            each.deadline = 0.0
         relay.settled()
         assert {"WORKER_DEFECT", "SILENT_CLIENT"} <= set(relay.codes())
         for caller in callers:
             caller.sock.close()
 
 
-@pytest.mark.alone
 def test_bytes_do_not_extend_the_time_for_the_request(folder: Path) -> None:
-    with Relay(folder, associate_seconds=1) as relay, relay.dial() as near:
-        begun = time.monotonic()
+    with Relay(folder) as relay, relay.dial() as near:
+        first, *more = associate_rq("CT1", "PACS")
+        near.send(bytes((first,)))
+        until(lambda: any(each.acceptor.received for each in relay.gate.associations), "the box has the first byte")
+        (association,) = relay.gate.associations
+        association.deadline = time.monotonic() + 1
         try:
-            for byte in associate_rq("CT1", "PACS"):
+            for byte in more:
                 near.send(bytes((byte,)))
                 time.sleep(0.05)
         except OSError:
             pass
         assert near.read() == (0, b"")
-        assert time.monotonic() - begun < 6
         assert "REQUEST_LATE" in relay.codes()
 
 
 def test_a_called_side_that_does_not_answer_becomes_a_rejection_in_time(folder: Path) -> None:
-    with Relay(folder, associate_seconds=1) as relay, relay.dial() as near:
+    with Relay(folder) as relay, relay.dial() as near:
+        until(lambda: relay.gate.associations, "it waits for the request")
+        relay.turned()
+        relay.limit(associate_seconds=1)
         near.send(associate_rq("CT1", "PACS"))
         with relay.accept():
             kind, body = near.read()
@@ -78,11 +86,13 @@ def test_an_idle_association_is_aborted_on_both_sides(folder: Path) -> None:
 
 
 def test_an_association_with_traffic_is_not_idle(folder: Path) -> None:
-    with Relay(folder, idle_seconds=1) as relay, relay.associate() as pair:
-        for _ in range(8):
+    with Relay(folder) as relay, relay.associate() as pair:
+        (association,) = relay.gate.associations
+        for _ in range(3):
             pair.pass_on(pdv(1, 3, echo_rq()))
             pair.pass_on(pdv(1, 3, echo_rsp()), back=True)
-            time.sleep(0.3)
+            association.deadline = 0.0  # its time is over
+            until(lambda: association.deadline > 0, "it has been judged")
         pair.release()
         assert "IDLE" not in relay.codes()
 
@@ -101,14 +111,16 @@ def test_a_release_without_an_answer_ends_in_the_time_of_a_release(folder: Path)
 
 def test_a_receiver_that_does_not_read_stops_the_sender_and_memory_stays_flat(folder: Path) -> None:
     with Relay(folder) as relay, relay.associate() as pair:
-        _fill(pair)
+        sender = _fill(relay, pair)
         association = next(iter(relay.gate.associations))
         waiting = sum(len(piece) for piece in association.requestor._waiting)
         assert 0 < waiting < 1 << 20
         assert len(association.acceptor.carry) < 1 << 20
         before = association.acceptor.received
         time.sleep(0.3)
-        assert association.acceptor.received == before  # paused
+        assert association.acceptor.received == before and sender.is_alive()  # paused
+        pair.near.sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
 
 
 def test_a_receiver_that_begins_to_read_again_gets_every_byte(folder: Path) -> None:
@@ -124,15 +136,20 @@ def test_a_receiver_that_begins_to_read_again_gets_every_byte(folder: Path) -> N
         pair.release()
 
 
-def _fill(pair: Pair) -> None:
-    """Send until the box takes no more."""
+def _fill(relay: Relay, pair: Pair) -> threading.Thread:
+    """Begin to send much more than the box takes, and wait until it takes no more."""
     pair.far.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    pair.near.sock.settimeout(0.5)
-    try:
-        pair.near.send(*store(1, bytes(30_000_000)))
-    except TimeoutError:
-        return
-    raise AssertionError("the box took it all")
+
+    def send() -> None:
+        with suppress(OSError):  # the test is over
+            pair.near.send(*store(1, bytes(30_000_000)))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    association = next(iter(relay.gate.associations))
+    until(lambda: association.requestor.full, "something waits in the box")
+    relay.turned()
+    return sender
 
 
 def _fill_with_whole_pdus(relay: Relay, pair: Pair) -> list[bytes]:
@@ -146,7 +163,7 @@ def _fill_with_whole_pdus(relay: Relay, pair: Pair) -> list[bytes]:
         sent += len(each)
         until(lambda sent=sent: association.acceptor.received >= sent or association.requestor.full, "the box has read it")
         if association.requestor.full:
-            until(lambda sent=sent: association.acceptor.received >= sent, "the box has read it", 2)
+            until(lambda sent=sent: association.acceptor.received >= sent, "the box has read it")
             break
     return [command, *data[: (sent - first) // len(data[0])]]
 
@@ -157,18 +174,19 @@ def test_a_leg_whose_peer_reads_no_more_is_closed_in_time_after_the_association_
         leg = next(iter(relay.gate.associations)).requestor
         pair.near.reset()
         relay.settled()
-        until(lambda: leg.sock.fileno() < 0, "its socket is closed", 9)
+        until(lambda: leg.sock.fileno() < 0, "its socket is closed")
 
 
 @pytest.mark.alone
-def test_a_peer_that_resets_after_the_association_failed_does_not_keep_the_loop_busy(folder: Path) -> None:
+def test_a_peer_that_resets_after_the_association_failed_does_not_keep_the_loop_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parting, "SECONDS", 100.0)  # it is not for that that it is closed
     with Relay(folder) as relay, relay.associate() as pair:
         _fill_with_whole_pdus(relay, pair)
         leg = next(iter(relay.gate.associations)).requestor
         pair.near.reset()
         relay.settled()
         pair.far.reset()
-        until(lambda: leg.sock.fileno() < 0, "its socket is closed", 3)
+        until(lambda: leg.sock.fileno() < 0, "its socket is closed")
         before, begun = time.process_time(), time.monotonic()
         assert silent(relay.dial(), 0.5)
         assert time.process_time() - before < (time.monotonic() - begun) / 2
@@ -214,6 +232,6 @@ def test_those_who_never_close_after_an_abort_do_not_use_up_the_descriptors(fold
             callers.append(relay.dial())
             callers[-1].send(RELEASE_RQ_PDU)
             assert abort_of(callers[-1]) == (0, 2)
-        until(lambda: len(os.listdir("/proc/self/fd")) <= before + len(callers) + 8, "all but eight are closed", 10)
+        until(lambda: len(os.listdir("/proc/self/fd")) <= before + len(callers) + 8, "all but eight are closed")
         for caller in callers:
             caller.sock.close()

@@ -52,6 +52,7 @@ def test_an_open_entry_that_becomes_durable_late_is_closed_once(folder: Path) ->
             near.send(pdu(7, bytes(4)))
             assert far.read() == (0, b"")
         relay.settled()
+        relay.limit(record_seconds=60)
         relay.writer.release()
         with relay.associate() as second:
             second.release()
@@ -91,7 +92,7 @@ def test_an_open_entry_that_came_too_late_is_closed_again(folder: Path) -> None:
             near.send(associate_rq("CT1", "PACS"))
             assert near.read()[0] == ASSOCIATE_RJ
         relay.writer.release()
-        until(relay.writer.closes, "a close entry for it", 3)
+        until(relay.writer.closes, "a close entry for it")
         assert relay.writer.ops(Op.CLOSE)[0][0] == relay.writer.ops(Op.OPEN)[0][0]
 
 
@@ -142,7 +143,8 @@ def test_a_record_that_is_not_durable_turns_the_status_into_a700_and_changes_two
 
 
 def test_a_record_without_an_answer_in_time_turns_the_status_into_a700(folder: Path) -> None:
-    with Relay(folder, record_seconds=1) as relay, relay.associate() as pair:
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.limit(record_seconds=1)
         relay.writer.hold(Op.STORE)
         pair.pass_on(*store(1))
         pair.far.send(response(1))
@@ -155,12 +157,14 @@ def _answers(relay: Relay) -> list[dict[str, object]]:
 
 def test_what_the_sender_was_told_in_place_of_a_late_record_is_in_the_log_too(folder: Path) -> None:
     """The record may become durable all the same, and says what the peer said."""
-    with Relay(folder, record_seconds=0.5) as relay, relay.associate() as pair:
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.limit(record_seconds=0.5)
         relay.writer.hold(Op.STORE)
         pair.pass_on(*store(1), *store(2))
         pair.far.send(response(1), response(2, 0xB000))
         assert [pair.near.whole() for _ in range(2)] == [response(1, 0xA700), response(2, 0xA700)]
         until(lambda: len(_answers(relay)) == 2, "the log is told")
+        relay.limit(record_seconds=60)
         relay.writer.release()
         pair.release()
         relay.settled()
@@ -187,7 +191,8 @@ def test_a_record_that_is_surely_not_in_the_log_needs_no_other_beside_it(folder:
 
 
 def test_a_sender_that_is_gone_was_told_nothing(folder: Path) -> None:
-    with Relay(folder, record_seconds=0.5) as relay, relay.associate() as pair:
+    with Relay(folder) as relay, relay.associate() as pair:
+        relay.limit(record_seconds=5)
         relay.writer.hold(Op.STORE)
         pair.pass_on(*store(1))
         pair.far.send(response(1))

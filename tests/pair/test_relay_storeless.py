@@ -28,7 +28,7 @@ def test_an_echo_passes_without_an_entry_in_the_log(folder: Path) -> None:
             pair.pass_on(pdv(1, 3, echo_rsp()), back=True)
             pair.release()
         relay.settled()
-        until(lambda: relay.writer.items, "the hello with the writer", 5.0)  # nothing of this association waited for it
+        until(lambda: relay.writer.items, "the hello with the writer")  # nothing of this association waited for it
         assert {item[0] for item in relay.writer.items} == {Op.HELLO}
 
 
@@ -62,7 +62,7 @@ def test_what_needs_a_record_does_not_pass_under_it(folder: Path, caller: Role, 
             assert pair.far.whole() == PROVIDER_ABORT
         relay.settled()
         assert "STORE_NOT_PROPOSED" in relay.codes()
-        until(lambda: relay.writer.items, "the hello with the writer", 5.0)  # nothing of this association waited for it
+        until(lambda: relay.writer.items, "the hello with the writer")  # nothing of this association waited for it
         assert {item[0] for item in relay.writer.items} == {Op.HELLO}
 
 

@@ -72,7 +72,7 @@ def test_however_an_association_ends_nothing_of_it_is_left(
         storm = Storm(relay, words, sockets())
         for seed in SEEDS:
             storm.play(seed)
-        until(lambda: not left_over(), "no association is held in memory", 20)
+        until(lambda: not left_over(), "no association is held in memory")
 
 
 class Storm:
@@ -100,16 +100,16 @@ class Storm:
         what = f"seed {seed}: {case}"
         assert relay.alive, what
         assert "WORKER_DEFECT" not in relay.codes(), what
-        until(lambda: not gate.custodian.unanswered, f"the writer has answered, {what}", 10)
-        until(lambda: not gate.loop.parting, f"nobody parts, {what}", 10)
-        until(lambda: sockets() <= self.before, f"no descriptor is left, {what}", 10)
+        until(lambda: not gate.custodian.unanswered, f"the writer has answered, {what}")
+        until(lambda: not gate.loop.parting, f"nobody parts, {what}")
+        until(lambda: sockets() <= self.before, f"no descriptor is left, {what}")
         assert not gate.embryos and not gate.openings._doors, what
         if gate.keeper is not None:
             assert (gate.keeper.space.promised, gate.keeper.beside.coming) == (0, 0), what
         assert gate.census.everybody().all == 0, what
         assert [counters.now for counters in gate.links.values()] == [0], what
         # What was answered ahead of a log that took nothing is given to it again before the close entry.
-        until(lambda: self.opened() - self.refused <= set(self.closed()), f"every open entry is closed, {what}", 10)
+        until(lambda: self.opened() - self.refused <= set(self.closed()), f"every open entry is closed, {what}")
         assert len(self.closed()) == len(set(self.closed())), what
         assert set(self.closed()) <= self.opened(), what
         records = [(record["association"], record["seq"]) for record in writer.stores()]

@@ -44,7 +44,7 @@ def test_a_broken_tls_record_ends_the_leg_and_the_caller_gets_a_provider_abort(f
     with Relay(folder, peer_tls=make_tls()) as relay, relay.associate() as pair:
         pair.pass_on(*store(1))
         with socket.socket(fileno=os.dup(pair.far.sock.fileno())) as raw:
-            raw.settimeout(5)
+            raw.settimeout(60)
             raw.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
             assert abort_of(pair.near) == (2, 0)
             assert _all(raw) == b""  # not one more byte, no alert either
@@ -56,7 +56,7 @@ def test_a_broken_tls_record_ends_the_leg_and_the_caller_gets_a_provider_abort(f
 def test_a_broken_tls_record_of_the_caller_ends_its_leg_and_aborts_the_called_side(folder: Path) -> None:
     with Relay(folder, peer_tls=make_tls()) as relay, relay.associate(Role.PEER) as pair:
         with socket.socket(fileno=os.dup(pair.near.sock.fileno())) as raw:
-            raw.settimeout(5)
+            raw.settimeout(60)
             raw.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
             assert abort_of(pair.far) == (2, 0)
             _all(raw)
@@ -89,7 +89,7 @@ def test_a_caller_under_tls_that_ends_while_its_response_is_held_does_no_harm(fo
 @pytest.mark.parametrize("said", [b"", associate_rq("PACS", "CT1")], ids=["nothing", "its request"])
 def test_a_caller_that_leaves_in_the_packet_that_ends_its_handshake_is_not_waited_for(folder: Path, said: bytes) -> None:
     """Half a TCP connection: nothing comes behind the close_notify, not even the end."""
-    with Relay(folder, peer_tls=make_tls()) as relay, socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock:
+    with Relay(folder, peer_tls=make_tls()) as relay, socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as sock:
         caller = TlsChannel(peer_context(server=False), False)
         wire, done = caller.step(None)
         while not done:
@@ -118,11 +118,11 @@ def test_a_handshake_that_takes_long_blocks_nobody_else(folder: Path, monkeypatc
 
     def slow(self: TlsChannel, data: bytes | None) -> tuple[bytes, bool]:
         if self._object.server_side:  # the box signs for who calls it
-            go.wait(10)
+            go.wait(60)
         return real(self, data)
 
     monkeypatch.setattr(TlsChannel, "step", slow)
-    with Relay(folder, peer_tls=make_tls()) as relay:
+    with Relay(folder, peer_tls=make_tls(), handshake_seconds=100) as relay:
         shaken: list[object] = []
         callers = [threading.Thread(target=lambda: shaken.append(relay.dial(Role.PEER))) for _ in range(4)]
         for thread in callers:
@@ -135,7 +135,7 @@ def test_a_handshake_that_takes_long_blocks_nobody_else(folder: Path, monkeypatc
         assert not shaken
         go.set()
         for thread in callers:
-            thread.join(10)
+            thread.join(60)
         assert len(shaken) == 4
         for wire in shaken:
             wire.sock.close()
@@ -143,7 +143,7 @@ def test_a_handshake_that_takes_long_blocks_nobody_else(folder: Path, monkeypatc
 
 def test_a_silent_caller_on_the_tls_port_is_closed_in_time(folder: Path) -> None:
     with Relay(folder, peer_tls=make_tls(), handshake_seconds=0.5) as relay:
-        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 5) as caller:
+        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as caller:
             assert _all(caller) == b""
         assert "SILENT_CLIENT" in relay.codes()
 

@@ -39,7 +39,7 @@ def rejection(relay: Relay) -> tuple[int, int, int]:
 
 def peer_is_shut_out(relay: Relay) -> bool:
     """Call as the hospital's system; return whether the connection ends without one byte of a handshake."""
-    with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock:
+    with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as sock:
         try:
             return sock.recv(1) == b""
         except ConnectionResetError:
@@ -48,7 +48,7 @@ def peer_is_shut_out(relay: Relay) -> bool:
 
 def peer_session(relay: Relay, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[ssl.SSLSession | None, bool]:
     """Call as the hospital's system, resuming `session`; release, and return the new session and whether the old one was resumed."""
-    with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock, context.wrap_socket(sock, session=session) as tls:
+    with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as sock, context.wrap_socket(sock, session=session) as tls:
         tls.sendall(associate_rq("PACS", "CT1"))
         far = relay.accept(Role.MODALITY)
         far.send(associate_ac(far.whole()))
@@ -161,7 +161,7 @@ def test_sessions_kept_for_calling_the_hospital_are_dropped(folder: Path) -> Non
 
 def test_a_handshake_of_the_hospital_under_way_ends_with_the_code(folder: Path) -> None:
     with Relay(folder, peer_tls=make_tls()) as relay:
-        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 10) as sock:
+        with socket.create_connection(("127.0.0.1", relay.port[Role.PEER]), 60) as sock:
             sock.sendall(b"\x16\x03\x01")  # the head of a ClientHello, and no more
             until(lambda: any(a.acceptor.received for a in relay.gate.associations), "the box has it")
             relay.token(ABSENT)
@@ -182,10 +182,10 @@ def test_an_association_that_is_being_opened_when_the_token_goes_is_rejected(fol
     """The hospital's side has the connection and says nothing, so the box waits in its handshake."""
     with Relay(folder, peer_tls=make_tls()) as relay, relay.dial() as near:
         near.send(associate_rq("CT1", "PACS"))
-        relay._called[Role.PEER].settimeout(10)
+        relay._called[Role.PEER].settimeout(60)
         silent, _ = relay._called[Role.PEER].accept()
         with silent:
-            silent.settimeout(10)
+            silent.settimeout(60)
             assert silent.recv(1) == b"\x16"  # its ClientHello
             relay.token(ABSENT)
             kind, body = near.read()

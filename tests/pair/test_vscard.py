@@ -25,14 +25,14 @@ SELECT = bytes.fromhex("00a4040005a00000030800")
 @contextmanager
 def served(kind: type[FrontEnd], delay: float = 0.0) -> Iterator[tuple[socket.socket, FrontEnd, threading.Thread]]:
     ours, theirs = socket.socketpair()
-    ours.settimeout(20)
+    ours.settimeout(60)
     front = kind(Card(MemoryStore(state.fresh(SERIAL, "ward-ct1"))), theirs, delay)
     thread = threading.Thread(target=front.serve, daemon=True)
     thread.start()
     yield ours, front, thread
     front.remove()
     ours.close()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -91,7 +91,7 @@ def test_a_peer_that_is_not_qemu_is_left(first: bytes) -> None:
     with served(vscard.Vscard) as (channel, _, thread):
         heard(channel)
         say(channel, Type.INIT, first, 0xFFFFFFFF)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -99,12 +99,12 @@ def test_a_refusal_and_an_endless_message_end_the_insertion() -> None:
     with served(vscard.Vscard) as (channel, _, thread):
         heard(channel)
         say(channel, Type.ERROR, struct.pack(">I", 2))
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     with served(vscard.Vscard) as (channel, _, thread):
         heard(channel)
         channel.sendall(struct.pack(">III", Type.APDU, 0, 1 << 24))
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -112,7 +112,7 @@ def test_an_apdu_before_the_card_is_in_is_not_answered() -> None:
     with served(vscard.Vscard) as (channel, _, thread):
         heard(channel)
         say(channel, Type.APDU, SELECT)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -136,7 +136,7 @@ def test_a_removal_ends_a_signature_under_way_without_an_answer() -> None:
 
     first.keys[0x9E] = pivkeys.generate(pivkeys.P256)[0]
     ours, theirs = socket.socketpair()
-    ours.settimeout(20)
+    ours.settimeout(60)
     front = vpcd.Vpcd(Card(MemoryStore(first)), theirs, 600.0)
     thread = threading.Thread(target=front.serve, daemon=True)
     thread.start()
@@ -146,7 +146,7 @@ def test_a_removal_ends_a_signature_under_way_without_an_answer() -> None:
     exactly(ours, length)
     front.remove()
     assert ours.recv(1) == b""
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

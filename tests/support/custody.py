@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from support.wire import readable
 from wardgate.custody import wire
 from wardgate.custody.client import CustodyClient, WriterGone
 from wardgate.custody.note import VerifierKey, parse_key
@@ -112,7 +112,7 @@ def answers(client: CustodyClient, count: int, seconds: float = 60) -> dict[int,
         assert time.monotonic() < deadline, f"{len(found)} of {count} answers came"
         if client.wants_write:
             client.flush()
-        if select.select([client.fileno()], [], [], 0.02 if client.wants_write else 0.2)[0]:
+        if readable(client.fileno(), seconds=0.02 if client.wants_write else 0.2):
             for request, status, index in client.receive():
                 found[request] = (status, index)
     return found

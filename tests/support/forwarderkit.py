@@ -46,7 +46,7 @@ class Site:
             peer = peer._replace(transport=Transport.TLS, tls=tls)
         link = Link("ct1", True, Delivery.HOLD, frozenset("*"), frozenset(Direction), modality, (peer,))
         custody = Custody(folder / "log", "ward.example/custody", folder / "key.pem")
-        config = Config(Box("ward", folder, 1, 0), custody, Limits(record_seconds=5), (link,), hold=hold)
+        config = Config(Box("ward", folder, 1, 0), custody, Limits(record_seconds=60), (link,), hold=hold)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
         self.forwarder = Forwarder(theirs, {"config": as_data(config)})
@@ -72,11 +72,15 @@ class Site:
     def start(self, slow: bool = False) -> None:
         """Begin; `slow`: all threads of the disk are at work on something that does not end before `go_on`."""
         for _ in range(THREADS if slow else 0):
-            self.forwarder.syncer.submit(lambda: self._goes.wait(30) and None, None, sync=False)
+            self.forwarder.syncer.submit(lambda: self._goes.wait(100) and None, None, sync=False)
         self._thread.start()
 
     def codes(self) -> set[str]:
         """Return the names of the codes of all events so far."""
+        over = threading.Event()
+        if self._thread.is_alive():  # what left in a turn may be told of in the rest of it
+            self.forwarder.loop.call(over.set)
+            until(lambda: over.wait(0.05) or not self._thread.is_alive(), "the turn is over")
         return {code.name for code in Code if self.forwarder.gate.codes.get(str(code))}
 
     def look(self) -> None:
@@ -93,13 +97,13 @@ class Site:
         self.go_on()
         if self._thread.ident is not None:
             self._control.send(encode({"do": "stop"}))
-            self._thread.join(20)
+            self._thread.join(60)
         assert not self._thread.is_alive()
         for syncer in (
             self.forwarder.syncer,
             self.forwarder._teacher,
             self.forwarder.desk.scribe._writer,
         ):  # a process of its own would end with its threads
-            syncer.close(20)
+            syncer.close(60)
         self.writer.close()
         self._control.close()

@@ -60,7 +60,7 @@ class Between:
 @contextmanager
 def through(relay: Relay, table: Iscl, change: Callable[[int, bytes], bytes], role: Role = Role.PEER) -> Iterator[tuple[Wire, Between]]:
     """A peer PACS (or the modality) calls the box through somebody in between."""
-    sock = socket.create_connection((LOOPBACK, relay.port[role]), 10)
+    sock = socket.create_connection((LOOPBACK, relay.port[role]), 60)
     between = Between(sock, change)
     wire = Wire(IsclSocket(between.ours, table, IsclRole.CLIENT))  # type: ignore[arg-type]
     try:

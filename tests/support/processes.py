@@ -93,6 +93,15 @@ def listens(port: int, host: str = LOOPBACK) -> bool:
     return False
 
 
+def backlog(port: int) -> int:
+    """Return how many connections wait at a listening socket for somebody who accepts them, from the kernel's table."""
+    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, queues, *_ = row.split()
+        if state == "0A" and local.endswith(f":{port:04X}"):
+            return int(queues.partition(":")[2], 16)
+    return 0
+
+
 def tied(argv: Sequence[str | Path]) -> list[str]:
     """Return the words of a program that the kernel kills when the thread that started it ends, however that ends.
 

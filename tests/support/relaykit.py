@@ -65,7 +65,7 @@ __all__ = ["P_DATA", "Pair", "Relay", "StandInWriter", "abort_of", "dribble", "m
 RELEASE_RQ_PDU = pdu(RELEASE_RQ, bytes(4))
 RELEASE_RP_PDU = pdu(RELEASE_RP, bytes(4))
 PROVIDER_ABORT = pdu(ABORT, bytes((0, 0, 2, 0)))
-_SECONDS = 10.0
+_SECONDS = 60.0  # of a machine that does other things as well; it costs time only where something fails
 
 
 class StandInWriter:
@@ -256,6 +256,7 @@ class Relay:
             prepare(self.writer)
         self._called = {role: _listener() for role in Role}
         self._listen = {role: _listener() for role in Role}
+        self._refusing: list[socket.socket] = []
         self.port = {role: sock.getsockname()[1] for role, sock in self._listen.items()}
         here, from_here = Endpoint(LOOPBACK, 1), (ip_network(LOOPBACK),)
         at = {role: Endpoint(LOOPBACK, sock.getsockname()[1]) for role, sock in self._called.items()}
@@ -275,7 +276,7 @@ class Relay:
         config = Config(
             BoxTable("ward", folder, 1, hash_threads),
             Custody(folder / "log", "ward.example/custody", folder / "key.pem", durable),
-            Limits(**{"record_seconds": 5, **limits}),  # type: ignore[arg-type]
+            Limits(**{"record_seconds": 60, **limits}),  # type: ignore[arg-type]
             (link,),
             Keys(on_removal=on_removal),
             hold,
@@ -289,6 +290,7 @@ class Relay:
         self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners, "tokens": _out(out)})
         self.gate = self.worker.gate
         self.defect: BaseException | None = None
+        self._tokens = 0  # messages about them
         self._tls = {Role.PEER: peer_tls is not None, Role.MODALITY: modality_tls is not None}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -307,7 +309,7 @@ class Relay:
         self._control.send(encode({"do": "stop"}))
         self._thread.join(_SECONDS)
         self.writer.close()
-        for sock in (self._control, *self._called.values(), *self._listen.values()):
+        for sock in (self._control, *self._called.values(), *self._listen.values(), *self._refusing):
             sock.close()
         if kind is None:
             assert self.defect is None, f"the worker died of {self.defect!r}"
@@ -315,19 +317,39 @@ class Relay:
 
     def token(self, out: str = "") -> None:
         """Tell the worker, as the master does, that the peer's token is out for the code of this name, or is back; wait until it is so."""
-        self._control.send(encode({"do": "tokens", **_out(out)}))
+        self._tokens += 1
+        self._control.send(encode({"do": "tokens", **_out(out, f"as the test wished, {self._tokens}")}))
         secure = self.gate.secure[("ct1", "pacs")]
-        until(lambda: (secure.out.code.name if secure.out else "") == out, f"the worker knows: {out or 'back'}", _SECONDS)
+
+        def known() -> bool:
+            now = secure.out
+            return now is None if not out else now is not None and now.detail.endswith(f" {self._tokens}")
+
+        until(known, f"the worker knows: {out or 'back'}", _SECONDS)
+        self.turned()
 
     @property
     def alive(self) -> bool:
         """Does the loop still run?"""
         return self._thread.is_alive()
 
+    def turned(self) -> None:
+        """Wait until the loop's turn is over: all of what it did in it is done, not only what left the box."""
+        over = threading.Event()
+        self.gate.loop.call(over.set)
+        until(lambda: over.wait(0.05) or not self.alive, "the turn is over", _SECONDS)
+
+    def limit(self, **limits: float) -> None:
+        """From now on these limits: what has begun keeps its own, and a slow machine has got so far."""
+        self.gate.limits = self.gate.limits._replace(**limits)  # type: ignore[arg-type]
+        if "record_seconds" in limits:
+            self.gate.custodian._record_seconds = limits["record_seconds"]
+
     def codes(self) -> set[str]:
         """Return the names of the codes of all events so far."""
         from wardgate.codes import Code
 
+        self.turned()
         return {code.name for code in Code if self.gate.codes.get(str(code))}
 
     def dial(self, role: Role = Role.MODALITY) -> Wire:
@@ -353,8 +375,12 @@ class Relay:
         return sock if table is None else IsclSocket(sock, table, side)  # type: ignore[return-value]
 
     def stop_listening(self, role: Role = Role.PEER) -> None:
-        """Let the called party refuse connections."""
+        """Let the called party refuse connections. Its port stays bound: nobody else gets it meanwhile."""
+        place = self._called[role].getsockname()
         self._called[role].close()
+        self._refusing.append(sock := socket.socket())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(place)
 
     def associate(self, caller: Role = Role.MODALITY, **words: object) -> Pair:
         """Open an association through the box; both its ends."""
@@ -375,6 +401,7 @@ class Relay:
         """Wait until no association is left and the writer has answered everything."""
         until(lambda: not self.gate.associations, "all associations over", _SECONDS)
         until(lambda: not self.gate.custodian.unanswered, "all records with the writer", _SECONDS)
+        self.turned()
 
 
 class Pair:
@@ -411,8 +438,8 @@ def silent(peer: Wire, seconds: float = 0.3) -> bool:
     return not readable(peer.sock.fileno(), seconds=seconds)
 
 
-def _out(code: str) -> dict[str, object]:
-    return {"out": {"ct1/pacs": [code, "as the test wished"]} if code else {}}
+def _out(code: str, why: str = "as the test wished") -> dict[str, object]:
+    return {"out": {"ct1/pacs": [code, why]} if code else {}}
 
 
 def _listener() -> socket.socket:

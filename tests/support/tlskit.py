@@ -93,7 +93,7 @@ def shake(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSessio
 
 def shake_over(sock: socket.socket, channel: TlsChannel) -> None:
     """Shake hands over a blocking socket; the alert of a failure is sent, as the relay does. Raises `TlsFailure`."""
-    sock.settimeout(20)
+    sock.settimeout(60)
     try:
         out, done = channel.step(None)
         while not done:
