@@ -167,7 +167,10 @@ def test_a_connection_that_ends_without_leave_is_told_apart(tmp_path: Path) -> N
 
 
 def test_a_peer_that_stops_in_the_middle_of_a_message_is_late(tmp_path: Path) -> None:
-    with Relay(tmp_path, peer_iscl=box_table(tmp_path, block_seconds=1)) as relay, relay.associate() as pair:
+    with Relay(tmp_path, peer_iscl=box_table(tmp_path)) as relay, relay.associate() as pair:
+        (association,) = relay.gate.associations
+        line = association.requestor.channel._engine._line  # type: ignore[union-attr]
+        line.settings = line.settings._replace(timers=line.settings.timers._replace(block=1))
         announced = Codec(R1).encode(MessageId.TRANSMISSION_REQUEST, encryption=0x1212, key_id=16, mac=0x1441, length=100)
         pair.far.sock.sock.sendall(announced)  # type: ignore[attr-defined]  # and then nothing
         assert abort_of(pair.near) == (2, 0)

@@ -41,18 +41,20 @@ class OneThread:
 
 
 class QuickToken(TokenThread):
-    """Answers within a millisecond, as it says; counts what the service's thread asks it for and what it is given to queue."""
+    """Answers within a millisecond of `all_ask`, as it says; counts what the service's thread asks it for and what it is given to queue."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(SimpleNamespace(config=config, kept={}, refusal=None))  # type: ignore[arg-type]  # a stand-in has no module
         self.settled.set()
         self.called = self.queued = 0
+        self.all_ask = threading.Event()
 
     def is_quick(self) -> bool:
         return True
 
     def serve_now(self, request: Request) -> None:
         self.called += 1
+        assert self.all_ask.wait(60)
         time.sleep(SIGN_SECONDS)
         request.answer([b"signature"])
 
@@ -83,18 +85,20 @@ def _crowd(folder: Path, names: str) -> QuickToken:
     callers = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(CALLERS)]
     try:
         for caller in callers:
-            caller.settimeout(20)
+            caller.settimeout(60)
             while caller.connect_ex(str(path)):
                 time.sleep(0.01)  # it does not listen yet
         for caller in callers:
             caller.send(request)
+        tokens[0].all_ask.set()
         for caller in callers:
             assert wire.decode_response(caller.recv(65536))[2] == 0
     finally:
         for caller in callers:
             caller.close()
+        tokens[0].all_ask.set()
         service.stop()
-        runner.join(20)
+        runner.join(60)
     return tokens[0]
 
 

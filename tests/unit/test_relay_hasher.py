@@ -184,8 +184,9 @@ def test_a_buffer_is_read_into_again_as_soon_as_its_slices_are_put_together() ->
     buffers = Buffers(1)
     digest, other = Digest(buffers), Digest(buffers)
     held, first = Gate(digest), buffers.plain.obj
-    read_beside(buffers, *((digest, bytes([number]) * 16_000) for number in range(15)))
-    assert held.entered.wait(60)
+    walk(buffers, *((digest, bytes([number]) * 16_000) for number in range(15)))
+    assert held.entered.wait(60), "they are put together by now"
+    buffers.after_feed()
     read(buffers, (other, b"short"))
     read(buffers, (other, bytes(BIG)))
     assert buffers.plain.obj is first, "the last that became free comes first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,9 +85,14 @@ def test_the_other_lists_of_a_silent_server_come_after_everybody_else(net: Net) 
     assert net.most <= AT_A_TIME
 
 
-def test_a_round_ends_though_a_server_never_does(net: Net) -> None:
-    began = time.monotonic()
-    results = dict(fetch_all(DEAD + GOOD, net.fetch, 0.5))
+def test_a_round_ends_though_a_server_never_does(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, now = time.monotonic(), [0.0]
+    monkeypatch.setattr(crlround, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    results: dict[str, object] = {}
+    for url, result in fetch_all(DEAD + GOOD, net.fetch, 600):
+        results[url] = result
+        if results.keys() >= {*GOOD}:
+            now[0] = 600.0
     assert time.monotonic() - began < 50
     assert all(results[url] is True for url in GOOD)
     assert {str(result.code) for result in results.values() if isinstance(result, CrlError)} == {str(Code.CRL_FETCH_FAILED)}

@@ -64,7 +64,7 @@ class Hospital:
         self._patch.setattr(probes, "VAULT_PATH", path)
 
     def look(self) -> Any:
-        return probes.look(self.config, 5.0)
+        return probes.look(self.config, 60.0)
 
     def update(self) -> frozenset[str]:
         """Install; return what worked before it."""
