@@ -20,11 +20,39 @@ with contextlib.suppress(ImportError):  # an emulated machine runs groups that n
     settings.load_profile("wardgate")
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from support.bench import Bench
     from support.card import CardFile, Slot
     from support.pcscd import Pcscd
     from support.plant import Plant
     from wardtools.pki import Pki
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a worker in a thread logs while pytest takes nothing goes with its test, not among the dots."""
+    if config.getoption("capture") != "no":
+        from support import threadlog
+
+        threadlog.install()
+
+
+def pytest_runtest_setup() -> None:
+    """What threads of the test before said last is not this one's."""
+    from support import threadlog
+
+    threadlog.take()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Tell with a failure what its threads logged between the phases."""
+    from support import threadlog
+
+    made: Any = yield
+    report = made.get_result()
+    if report.failed and (said := threadlog.take()):
+        report.sections.append(("Log lines of threads between the phases", said))
 
 
 @pytest.fixture(scope="session")
