@@ -35,6 +35,7 @@ def starts(folder: Path, pki: Pki, devices: tuple[str, ...]) -> dict[str, str]:
         box.until("ss -H -ltn | grep -q ':105 '")
         sample = datasets.generate(folder / "study", 1, rows=64)
         relayed, held = site.store(*sample), site.store(*sample, modality=2)
+        box.until("journalctl -b --no-pager -o cat -u wardgate | grep -q WG414", 300)
         return {
             "relayed": f"{relayed.returncode} {relayed.stdout}",
             "held": f"{held.returncode} {held.stdout}",

@@ -177,7 +177,7 @@ def test_a_boot_key_in_a_token_signs_through_openssls_engine(tmp_path: Path, mon
 def test_another_boards_kernel_is_refused(tmp_path: Path, root: Path) -> None:
     (tmp_path / "Image").write_bytes(b"arm64")
     done = subprocess.run(
-        [LAYOUT, root, tmp_path / "Image", "qemu_x86_64", tmp_path], capture_output=True, text=True, timeout=20, check=False
+        [LAYOUT, root, tmp_path / "Image", "qemu_x86_64", tmp_path], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 1 and "KERNEL= is no bzImage" in done.stderr
 

@@ -12,7 +12,7 @@ from support import ubootkit
 from support.fitclone import cloned
 from support.ubootkit import Disk, Shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module", params=["debians", "ours"])

@@ -19,7 +19,7 @@ from support.processes import Program, until
 from support.ubootkit import BOARD, Disk, Shop, layout, uboot
 from support.units import rauc_root
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Box:

@@ -172,7 +172,7 @@ def test_an_interpreter_takes_over_the_log_only_where_something_is_left_to_take(
         started.unlink(missing_ok=True)
         program.write_text(f"#!/bin/sh\necho $* >{started}\nexit {status}\n")
         program.chmod(0o755)
-        said = subprocess.run(words, capture_output=True, timeout=20, check=False).returncode
+        said = subprocess.run(words, capture_output=True, timeout=100, check=False).returncode
         return started.exists() and started.read_text() == "-P -m wardgate.custody.handover\n", said
 
     (vault / "custody").mkdir(parents=True)

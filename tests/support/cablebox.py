@@ -33,7 +33,7 @@ acts = ["button"]
 button = "{BUTTON}"
 button_key = {KEY_B}
 button_seconds = 2
-minutes = 1
+minutes = 2
 addresses = ["{PACS}:{CLEAR}"]
 """
 

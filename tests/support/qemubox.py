@@ -277,7 +277,7 @@ class QemuBox:
         assert self._shell is not None
         return self._shell.expect([word, pexpect.TIMEOUT, pexpect.EOF], timeout=0) == 0
 
-    def run(self, command: str, seconds: float = 60.0) -> tuple[int, str]:
+    def run(self, command: str, seconds: float = 300.0) -> tuple[int, str]:
         """Run one line of shell as root in the box; return its exit status and what it said."""
         assert self._shell is not None
         self._shell.send(command.replace("\n", ";") + "\n")
@@ -295,7 +295,7 @@ class QemuBox:
         assert self._process is not None
         self._process.wait(seconds)
 
-    def ask(self, command: str, seconds: float = 60.0) -> str:
+    def ask(self, command: str, seconds: float = 300.0) -> str:
         """Run one line that must succeed; return what it said."""
         status, said = self.run(command, seconds)
         assert status == 0, f"{command}: {status}\n{said}"
@@ -307,7 +307,7 @@ class QemuBox:
         deadline = time.monotonic() + seconds
         while True:
             began = time.monotonic()
-            status, said = self.run(command, max(seconds, 60.0))
+            status, said = self.run(command, max(seconds, 300.0))
             if status == 0:
                 return
             if time.monotonic() > deadline:

@@ -53,6 +53,7 @@ INIT = """\
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/ward PYTHONDONTWRITEBYTECODE=1
 mkdir -p /proc /sys /dev /run /tmp /state /vault /dev/disk/by-partlabel
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run; mount -t tmpfs tmp /tmp
+echo 0 >/proc/sys/kernel/printk
 mkdir -p /dev/disk/by-partlabel /run/wardgate-box /run/cryptsetup
 for module in MODULES; do modprobe $module; done
 say() { sed "s/^/GUEST $1 /"; }
