@@ -29,7 +29,7 @@ from support.qemubox import MODALITY as MODALITY_CARD
 from wardgate.plant.marks import BRIDGE_MAC
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
 SLOW = 150.0  # for what is done at once on hardware
 FRAME = re.compile(r"^(?P<at>\S+) (?P<source>[0-9a-f:]{17}) > (?P<target>[0-9a-f:]{17}), ethertype (?P<kind>[^,]+), (?P<rest>.*)$")
 SHOUT = "import socket,time\nu=socket.socket(2,2)\nwhile 1:\n u.sendto(b'x',('{host}',{port})); time.sleep(.05)"

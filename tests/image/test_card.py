@@ -23,7 +23,7 @@ from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 # A box whose gateway kept log and spool, as the way back leaves it (docs/custody.md): the next start hands them over.
 AS_BEFORE = (

@@ -28,7 +28,7 @@ def _assert_signed(certificate: x509.Certificate, digest: bytes, text: str) -> N
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.slow
 def test_a_guest_lists_the_card_and_signs_with_it_also_after_it_was_pulled_and_returned(folder: Path, pki: Pki, card: CardFile) -> None:
     if reason := missing():

@@ -11,7 +11,7 @@ import pytest
 
 from support import guest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 MODULES = ("tests/interop/test_cable_bridge.py", "tests/interop/test_cable_kernel.py")
 ELSEWHERE = "tests/interop/test_cable_kernel.py::test_jumbo_frames_pass_and_are_used_on_both_legs[0]"  # needs nothing of the kernel
 

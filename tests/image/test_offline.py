@@ -13,7 +13,7 @@ from support import datasets, imagekit, qemubox, softtpm
 from support.boxsite import Site
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 COMMAND = "wardgate {} -c /etc/wardgate/wardgate.toml"
 

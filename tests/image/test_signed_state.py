@@ -15,7 +15,7 @@ from support.boxsite import Site
 from support.qemubox import QemuBox, place_of
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 POLICY = "wardgate/wardgate.toml"
 LOOKS = {

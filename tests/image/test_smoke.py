@@ -16,7 +16,7 @@ from support.processes import free_port
 from support.rsyslog import Rsyslog
 from wardtools.pki import Pki
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 # By Python: the two images have different od and setpriv.
 SECURE_BOOT = 'python3 -c \'import glob; print(open(glob.glob("/sys/firmware/efi/efivars/SecureBoot-*")[0], "rb").read()[4])\''

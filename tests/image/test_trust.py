@@ -19,7 +19,7 @@ from support import imagekit, qemubox
 from support.imagekit import Image
 from support.qemubox import QemuBox, place_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 SAY_SECONDS = 300.0
 # A credential that has systemd-tmpfiles make a file at the start. Who has one made in /run has a program run: udev reads rules there.

@@ -15,7 +15,7 @@ from support.qemubox import QemuBox
 from wardtools.pki import Pki
 from wardtools.release.cli import main as release
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(6000)]
 
 INSTALL_SECONDS = 600.0
 

@@ -15,6 +15,7 @@ from support.processes import run
 from support.softhsm import python_path
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(1200)  # the first of them fetches that root
 # None of them needs a package that is not in that root.
 GROUPS = {
     "keys in a token": ["tests/hardware/test_tls_token.py", "tests/hardware/test_tls_token_faults.py"],
@@ -37,11 +38,10 @@ def test_it_is_openssl_3_5_or_later(python: str) -> None:
     assert told.stdout.startswith("True "), told.stdout
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("group", GROUPS)
 def test_it_works_there(python: str, group: str) -> None:
     words = [python, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *GROUPS[group]]
-    done = subprocess.run(words, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=380, check=False)
+    done = subprocess.run(words, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=1000, check=False)
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in last, last

@@ -18,7 +18,7 @@ from virtualcard.card import Card
 from virtualcard.vscard import Vscard
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 240.0
+SECONDS = 300.0
 
 
 def missing() -> str | None:

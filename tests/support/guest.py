@@ -21,7 +21,7 @@ from wardtools.pki import make_test_pki
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "qemu-system-x86_64": "qemu-system-x86"}
-SECONDS = 900.0
+SECONDS = 2000.0
 
 
 class Report(NamedTuple):
