@@ -35,7 +35,7 @@ def test_what_the_key_signed_passes_and_what_another_signed_does_not() -> None:
 
 def test_a_child_that_hangs_is_ended_and_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = tmp_path / "python"
-    hangs.write_text("#!/bin/sh\nexec sleep 30\n")
+    hangs.write_text("#!/bin/sh\nexec sleep 300\n")
     hangs.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hangs))
     monkeypatch.setattr(headcheck, "_SECONDS", 0.2)
@@ -43,4 +43,4 @@ def test_a_child_that_hangs_is_ended_and_is_no_verdict(tmp_path: Path, monkeypat
     begun = time.monotonic()
     with pytest.raises(OSError, match="status -9"):
         headcheck.must_be_signed(note, key)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
