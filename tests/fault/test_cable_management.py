@@ -73,15 +73,13 @@ class Keeper:
             "-o",
             f"UserKnownHostsFile={known}",
             "-o",
-            "ConnectTimeout=3",
-            "-o",
             "IdentitiesOnly=yes",
             "-F",
             "none",
             "-o",
             "BatchMode=yes",
         )
-        argv = ["ssh", *fixed, *options, "-i", str(self.place / key), "-p", str(PORT), f"daemon@{OWN}", *words]
+        argv = ["ssh", *fixed, *options, "-o", "ConnectTimeout=50", "-i", str(self.place / key), "-p", str(PORT), f"daemon@{OWN}", *words]
         return (by or self.plant.pacs).run(*argv, env=ENVIRONMENT)
 
 
@@ -156,7 +154,7 @@ def test_no_other_account_is_let_in(keeper: Keeper) -> None:
 
 @pytest.mark.parametrize("who", ["intruder", "modality"])
 def test_who_is_not_named_or_is_on_the_other_side_reaches_nothing_even_with_the_key(keeper: Keeper, who: str) -> None:
-    done = keeper.ssh("plant", "status", by=getattr(keeper.plant, who))
+    done = keeper.ssh("plant", "status", by=getattr(keeper.plant, who), options=("-o", "ConnectTimeout=3"))  # the first word of it counts
     assert done.returncode == 255 and "timed out" in done.stdout
 
 

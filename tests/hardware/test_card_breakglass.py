@@ -53,7 +53,7 @@ def test_a_card_that_is_put_in_starts_break_glass_and_one_that_lay_there_does_no
     keys.until_state("break-glass", "present")
     plant.start_pacs_in_clear()
     plant.start_netd()
-    assert plant.echo().returncode != 0
+    assert plant.echo(seconds=5).returncode != 0
     slot.remove()
     keys.until_state("break-glass", "absent")
     assert "WG848" not in plant.log
@@ -73,4 +73,4 @@ def test_a_card_that_refuses_the_pin_starts_nothing(plant: Plant, keys: KeyServi
     plant.start_netd()
     slot.insert()
     keys.until_state("break-glass", "pin-refused")
-    assert "WG848" not in plant.log and plant.echo().returncode != 0
+    assert "WG848" not in plant.log and plant.echo(seconds=5).returncode != 0

@@ -237,7 +237,7 @@ while True:
 NAME_CLIENT = """
 import socket, sys
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-u.settimeout(3)
+u.settimeout(float(sys.argv[2]))
 u.sendto(b"q", (sys.argv[1], 53))
 u.recv(9)
 """
@@ -248,8 +248,8 @@ def test_what_the_allow_list_names_passes_and_what_it_does_not_name_does_not(pla
     other = plant.intruder.start(["python3", "-c", NAME_SERVER], plant.folder / "dns2.log")
     try:
         until(lambda: "up" in named.log and "up" in other.log, "both name servers are up")
-        assert plant.modality.run("python3", "-c", NAME_CLIENT, PACS).returncode == 0
-        assert plant.modality.run("python3", "-c", NAME_CLIENT, INTRUDER).returncode != 0
+        assert plant.modality.run("python3", "-c", NAME_CLIENT, PACS, "50").returncode == 0
+        assert plant.modality.run("python3", "-c", NAME_CLIENT, INTRUDER, "3").returncode != 0
         assert plant.counters()["allow_dns"] >= 2
     finally:
         named.stop()

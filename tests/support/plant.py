@@ -208,9 +208,9 @@ class Plant:
         until(lambda: place.listens(port), f"{name} listens")
         return program
 
-    def echo(self, host: str = PACS) -> CompletedProcess[str]:
-        """C-ECHO from the modality to the PACS, as the modality believes."""
-        return self.modality.run("echoscu", "-v", "-to", "20", "-aet", "CT1", "-aec", "PACS", host, str(CLEAR))
+    def echo(self, host: str = PACS, seconds: int = 50) -> CompletedProcess[str]:
+        """C-ECHO from the modality to the PACS, as the modality believes; a connection that is not taken is given up after `seconds`."""
+        return self.modality.run("echoscu", "-v", "-to", str(seconds), "-aet", "CT1", "-aec", "PACS", host, str(CLEAR))
 
     def store(self, *files: Path) -> CompletedProcess[str]:
         """C-STORE from the modality to the PACS."""
