@@ -64,12 +64,14 @@ def until(condition: Callable[[], object], what: str, seconds: float = READY_SEC
         time.sleep(0.02)
 
 
-def unix_connection(path: Path, process: subprocess.Popen[bytes] | Program, seconds: float = READY_SECONDS) -> socket.socket:
+def unix_connection(
+    path: Path, process: subprocess.Popen[bytes] | Program, seconds: float = READY_SECONDS, kind: int = socket.SOCK_STREAM
+) -> socket.socket:
     """Return a connection to a socket that `process` opens; its file is there a moment before anybody listens. Raises `AssertionError`."""
     running = process.running if isinstance(process, Program) else lambda: process.poll() is None
     deadline = time.monotonic() + seconds
     while True:
-        sock = socket.socket(socket.AF_UNIX)
+        sock = socket.socket(socket.AF_UNIX, kind)
         try:
             sock.connect(str(path))
             return sock
