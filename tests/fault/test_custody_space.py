@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.custody import Study, WriterProcess, answers, connect
+from support.processes import until
 from wardgate.custody import wire
 from wardgate.custody.wire import Op, Status
 
@@ -96,7 +97,7 @@ def test_signing_waits_while_the_disk_is_full_and_nothing_is_lost(tmp_path: Path
             study.store()
         assert {status for status, _ in answers(client, 50).values()} == {Status.OK}
         time.sleep(0.1)
-    assert "WG612" in writer.text()
+    until(lambda: "WG612" in writer.text(), "it cannot sign")
     for file in small_disk.glob("ballast*"):
         file.unlink()
     study.close()
@@ -146,7 +147,7 @@ def test_failed_write_is_answered_so_and_the_log_goes_on_when_the_disk_does(tmp_
     refused = Study(client).open()
     assert answers(client, 1)[refused][0] is Status.IO_ERROR
     resource.prlimit(writer.process.pid, resource.RLIMIT_FSIZE, limits)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         request = study.client.add(Op.STORE, study.scope.association, study.seq, study.store_record(study.seq))  # the same again
         status, index = answers(client, 1)[request]

@@ -25,7 +25,7 @@ ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "
 pytestmark = pytest.mark.alone
 
 PETS_SECONDS = 1.5  # with a watchdog of 3 s a process that is well pets every half second
-LATE_SECONDS = 2.5  # asked at the next look, in half a second, petted at two more until it is late; and one second for a busy machine
+LATE_SECONDS = 4.0  # no pet for so long: the service manager has ended it
 
 
 @pytest.fixture
@@ -43,6 +43,16 @@ def _pets(manager: Manager, seconds: float = PETS_SECONDS) -> int:
     return manager.hear(seconds).count("WATCHDOG=1")
 
 
+def _pets_in_time(manager: Manager, seconds: float = PETS_SECONDS) -> None:
+    """It pets; on a busy machine it may be late once."""
+    until(lambda: _pets(manager, seconds), "it pets")
+
+
+def _pets_no_more(manager: Manager) -> None:
+    """It may pet a few times more: it is at the next looks that it sees who does not answer."""
+    until(lambda: _pets(manager, LATE_SECONDS) == 0, "it pets no more")
+
+
 def _stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
@@ -50,33 +60,32 @@ def _stopped(pid: int) -> bool:
 @pytest.mark.parametrize("who", ["worker", "writer", "master"])
 def test_the_watchdog_is_not_petted_while_somebody_hangs(bench: Bench, manager: Manager, who: str) -> None:
     bench.start()
-    ready = manager.hear(10.0, "READY=1")
+    ready = manager.hear(60.0, "READY=1")
     assert any("STATUS=serving" in text for text in ready), ready
     assert {pid for _, pid, _ in manager.said} == {bench.box.master}, "the master alone speaks"
-    assert _pets(manager)
+    _pets_in_time(manager)
     pid = {"worker": bench.box.workers()[0], "writer": bench.box.writer(), "master": bench.box.master}[who]
     os.kill(pid, signal.SIGSTOP)
     try:
         until(lambda: _stopped(pid), "it hangs")
-        manager.hear(LATE_SECONDS)
-        assert _pets(manager) == 0
+        _pets_no_more(manager)
     finally:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: _pets(manager, 1.0), "petted again")
+    _pets_in_time(manager)
 
 
 def test_a_reload_is_told_and_ends_with_ready_also_when_it_is_refused(bench: Bench, manager: Manager) -> None:
     box = bench.start()
-    manager.hear(10.0, "READY=1")
+    manager.hear(60.0, "READY=1")
     os.kill(box.master, signal.SIGHUP)
-    assert any(text.startswith("RELOADING=1") for text in manager.hear(20.0, "READY=1")[:-1])
+    assert any(text.startswith("RELOADING=1") for text in manager.hear(60.0, "READY=1")[:-1])
     assert "generation 2" in manager.said[-1][2]
     box.config.write_text(box.config.read_text().replace("[box]", "[box]\nnonsense = 1"))
     os.kill(box.master, signal.SIGHUP)
-    manager.hear(20.0, "READY=1")
+    manager.hear(60.0, "READY=1")
     assert "generation 2; WG206" in manager.said[-1][2]
     os.kill(box.master, signal.SIGTERM)
-    assert manager.hear(20.0, "STOPPING=1")
+    assert manager.hear(60.0, "STOPPING=1")
 
 
 def test_a_box_that_cannot_start_says_why_and_never_that_it_is_ready(bench: Bench, manager: Manager) -> None:
@@ -86,7 +95,7 @@ def test_a_box_that_cannot_start_says_why_and_never_that_it_is_ready(bench: Benc
     config.write_text(config.read_text().replace("[box]", "[box]\nnonsense = 1"))
     program = Program((*WARDGATE, "run", "-c", config), bench.folder / "log", ENV)
     try:
-        heard = manager.hear(20.0, "STOPPING=1")
+        heard = manager.hear(60.0, "STOPPING=1")
     finally:
         program.stop()
     assert "READY=1" not in "\n".join(heard)
@@ -95,8 +104,8 @@ def test_a_box_that_cannot_start_says_why_and_never_that_it_is_ready(bench: Benc
 
 @pytest.fixture
 def short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Program, Plan]]:
-    """A master over stand-ins that kills what is silent for 3 s."""
-    monkeypatch.setenv("FAKE_HUNG_SECONDS", "3")
+    """A master over stand-ins that kills what is silent for 6 s."""
+    monkeypatch.setenv("FAKE_HUNG_SECONDS", "6")
     monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "nobody"))
     monkeypatch.setenv("WATCHDOG_USEC", "3000000")
     key = folder / "custody.pem"
@@ -130,7 +139,7 @@ def test_a_worker_and_a_writer_that_hang_are_killed_and_replaced_and_the_other_w
     until(lambda: (status()["writer"] or {"pid": writer})["pid"] != writer, "a new writer")
     assert other in workers()
     assert f"pid={hung}" in program.log and "signal 9" in program.log
-    time.sleep(4.0)
+    time.sleep(7.0)
     assert other in workers(), "one that answers is never killed"
 
 
@@ -139,14 +148,14 @@ def test_the_key_service_says_that_it_is_ready_and_pets_while_its_loop_turns(fol
     service.add_token("one", "/nowhere/module.so")  # its loop lives, whatever becomes of the token
     service.start()
     try:
-        manager.hear(20.0, "READY=1")
+        manager.hear(60.0, "READY=1")
         assert "tokens" in manager.said[-1][2]
-        assert _pets(manager)
+        _pets_in_time(manager)
         pid = manager.said[-1][1]
         os.kill(pid, signal.SIGSTOP)
         until(lambda: _stopped(pid), "it hangs")
-        assert _pets(manager) == 0
+        _pets_no_more(manager)
         os.kill(pid, signal.SIGCONT)
-        assert _pets(manager)
+        _pets_in_time(manager)
     finally:
         service.stop()

@@ -44,7 +44,7 @@ def grow(client: CustodyClient, count: int) -> None:
 
 def wait_signed(writer: WriterProcess, size: int) -> None:
     """Wait until the checkpoint covers `size` records."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while json.loads(ask(writer.socket, Op.STAT, 60))["signed"] != size:
         assert time.monotonic() < deadline, writer.text()
         time.sleep(0.05)
