@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -45,7 +46,17 @@ class Box:
         return self
 
     def status(self) -> dict:
-        return ask_master(str(self.plan.run_dir / "status.sock"))
+        """What it says, once every worker has answered in time."""
+        found: list[dict] = []
+
+        def whole() -> bool:
+            with contextlib.suppress(OSError):
+                found.append(ask_master(str(self.plan.run_dir / "status.sock")))
+                return all(worker["answers"] for generation in found[-1]["generations"] for worker in generation["workers"])
+            return False
+
+        until(whole, "the status of all")
+        return found[-1]
 
     def workers(self) -> list[int]:
         return [worker["pid"] for generation in self.status()["generations"] for worker in generation["workers"]]
