@@ -81,12 +81,16 @@ def test_a_disk_that_fills_in_mid_study_loses_nothing_acknowledged(bench: Bench,
 def _fill(disk: Path) -> Path:
     """Fill the disk to the last byte; return the file that does it."""
     filler = disk.parent / disk.name / "filler.bin"
-    with open(filler, "wb", buffering=0) as out:
-        for size in (1 << 20, 4096, 512, 1):
-            try:
-                while True:
-                    out.write(bytes(size))
-            except OSError:
-                continue
-    assert os.statvfs(disk).f_bavail == 0
+
+    def full() -> bool:  # what the log is done with goes meanwhile
+        with open(filler, "ab", buffering=0) as out:
+            for size in (1 << 20, 4096, 512, 1):
+                try:
+                    while True:
+                        out.write(bytes(size))
+                except OSError:
+                    continue
+        return os.statvfs(disk).f_bavail == 0
+
+    until(full, "the disk is full")
     return filler
