@@ -19,6 +19,7 @@ from support.cardbench import opensc
 from support.keyservice import KeyService, over_softhsm
 from support.processes import until
 from support.softhsm import SoftHsm
+from support.tokenbench import knows
 from wardgate.codes import Code
 from wardgate.hold.state import State
 from wardgate.hold.tokenwrap import DAY_SECONDS, KEPT_SECONDS, TokenWrapper
@@ -179,6 +180,7 @@ def token_box(bench: Bench, **words: object) -> Iterator[SoftHsm]:
         bench.plan.hold = {"key": uri("hold"), "unsafe_allow_file_key": False, **words}
         bench.plan.keys = {"socket": service.socket}
         bench.start()
+        knows(bench.box, user="hold")
         yield hsm
     finally:
         bench.close()
@@ -194,7 +196,7 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
         assert done.returncode == 0, done.stdout + bench.box.log
         assert len(held.files(bench)) == 6
         hsm.remove()
-        until(lambda: "WG740" in bench.box.log, f"the box knows\n{bench.box.log[-2000:]}")
+        knows(bench.box, "TOKEN_IS_ABSENT", "hold")
         again = datasets.generate(bench.folder / "again", 1, 16, study=2)
         refused = bench.send(again)
         assert refused.returncode != 0
@@ -206,7 +208,7 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
             held.wait_empty(bench)
             assert [instance for instance, _ in pacs.taken] == [one.sop_instance for one in series]
             assert dict(pacs.taken) == {one.sop_instance: one.sha256 for one in series}
-        until(lambda: "WG748" in bench.box.log, "it is back")
+        knows(bench.box, user="hold")
         assert bench.send(again).returncode == 0, bench.box.log
         assert not held.files(bench, State.QUARANTINED)
 
@@ -214,7 +216,7 @@ def test_a_box_holds_and_forwards_with_the_token_and_accepts_nothing_and_sends_n
 def test_a_card_pulled_in_the_middle_of_a_held_association_takes_the_instance_before_and_after_and_none_between(bench: Bench) -> None:
     with token_box(bench) as hsm:
         first, series = datasets.generate(bench.folder / "first", 1, 16, study=2), datasets.generate(bench.folder / "in", 4, 64)
-        until(lambda: bench.send(first).returncode == 0, "the workers know the token")
+        assert bench.send(first).returncode == 0, bench.box.log
         with wire.dial(bench.plan.listen) as client:
             client.associate(MODALITY, PACS)
 
@@ -222,14 +224,11 @@ def test_a_card_pulled_in_the_middle_of_a_held_association_takes_the_instance_be
                 client.send(*wire.store_pdus(series[number]))
                 return wire.status_of(client.read()[1])
 
-            def said(code: str) -> bool:
-                return bench.box.log.count(code) > len(bench.box.workers())  # and the master
-
             assert stored(0) == 0
             parts = wire.store_pdus(series[1])
             client.send(*parts[:-1])  # its key is made already
             hsm.remove()
-            until(lambda: said("WG740"), f"all know\n{bench.box.log[-2000:]}")
+            knows(bench.box, "TOKEN_IS_ABSENT", "hold")
             client.send(parts[-1])
             assert wire.status_of(client.read()[1]) == 0, "what had begun under a key is kept under it"
             assert stored(2) == 0xA700

@@ -12,6 +12,7 @@ from support.isclboxes import TwoBoxes
 from support.isclcards import MASTERS, NAMES, URIS, TwoCards
 from support.pcscd import Pcscd
 from support.processes import until
+from support.tokenbench import knows
 from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu"), reason="DCMTK is not installed")
@@ -42,7 +43,7 @@ def boxes(folder: Path, pki: Pki, cards: TwoCards, request: pytest.FixtureReques
     ids=["des-cbc-md5", "des-mac"],
 )
 def test_a_series_passes_with_keys_that_never_leave_their_cards(boxes: TwoBoxes, cards: TwoCards) -> None:
-    boxes.start()
+    boxes.start().serve()
     series = datasets.generate(boxes.folder / "in", 2)
     done = boxes.send(series)
     assert done.returncode == 0, done.stdout + boxes.log + cards.service.log[-2000:]
@@ -51,10 +52,9 @@ def test_a_series_passes_with_keys_that_never_leave_their_cards(boxes: TwoBoxes,
 
 
 def test_a_pulled_card_refuses_the_modality_and_serves_it_when_it_is_back(boxes: TwoBoxes, cards: TwoCards) -> None:
-    boxes.start()
-    assert boxes.echo().returncode == 0, boxes.log + cards.service.log[-2000:]
+    boxes.start().serve()
     cards.slots[0].remove()
-    boxes.a.wait_code("TOKEN_IS_ABSENT")
+    knows(boxes.a, "TOKEN_IS_ABSENT")
     done = boxes.echo()
     assert done.returncode != 0 and "Temporary Congestion" in done.stdout, done.stdout
     assert f"REFUSED: WG740 token {NAMES[0]}: absent" in boxes.a.status().stdout
@@ -65,6 +65,5 @@ def test_a_pulled_card_refuses_the_modality_and_serves_it_when_it_is_back(boxes:
 @pytest.mark.parametrize("boxes", [{}], indirect=True, ids=["r1-defaults"])
 def test_a_card_makes_no_message_key_with_a_key_that_answers_challenges_and_says_what_to_set(boxes: TwoBoxes) -> None:
     boxes.start()
-    assert boxes.echo().returncode != 0
-    boxes.a.wait_code("ISCL_CARD_ERROR")
+    boxes.refused("ISCL_CARD_ERROR")
     assert "r1.master_to_server" in boxes.a.log

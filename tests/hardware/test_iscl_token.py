@@ -13,6 +13,7 @@ from support.isclboxes import TwoBoxes
 from support.keyservice import KeyService
 from support.processes import until
 from support.softhsm import SoftHsm
+from support.tokenbench import knows
 from wardtools.pki import Pki
 
 pytestmark = pytest.mark.skipif(not peers.have("storescp", "storescu", "echoscu"), reason="DCMTK is not installed")
@@ -56,7 +57,7 @@ def test_a_series_passes_with_keys_that_never_leave_their_tokens(
 ) -> None:
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=box-a", "pkcs11:token=box-b"), key_socket=service.socket, **words)
     try:
-        boxes.start()
+        boxes.start().serve()
         series = datasets.generate(folder / "in", 3)
         done = boxes.send(series)
         assert done.returncode == 0, done.stdout + boxes.log + service.log[-1000:]
@@ -69,8 +70,7 @@ def test_a_box_whose_token_has_another_key_is_refused_and_named(folder: Path, pk
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=stranger", "pkcs11:token=box-b"), key_socket=service.socket)
     try:
         boxes.start()
-        assert boxes.echo().returncode != 0
-        boxes.a.wait_code("ISCL_AUTHENTICATION_FAILURE")
+        boxes.refused("ISCL_AUTHENTICATION_FAILURE")
     finally:
         boxes.close()
 
@@ -79,8 +79,7 @@ def test_a_token_that_cannot_answer_is_a_card_error(folder: Path, pki: Pki, serv
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=empty", "pkcs11:token=box-b"), key_socket=service.socket)
     try:
         boxes.start()
-        assert boxes.echo().returncode != 0
-        boxes.a.wait_code("ISCL_CARD_ERROR")
+        boxes.refused("ISCL_CARD_ERROR")
     finally:
         boxes.close()
 
@@ -89,8 +88,7 @@ def test_a_party_whose_token_is_not_there_is_not_served(folder: Path, pki: Pki, 
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=nobody", "pkcs11:token=box-b"), key_socket=service.socket)
     try:
         boxes.start()
-        assert boxes.echo().returncode != 0
-        boxes.a.wait_code("TOKEN_IS_ABSENT", "TOKEN_HAS_FAILED", "TOKEN_IS_ANOTHER")
+        boxes.refused("TOKEN_IS_ABSENT", "TOKEN_HAS_FAILED", "TOKEN_IS_ANOTHER")
     finally:
         boxes.close()
 
@@ -99,10 +97,9 @@ def test_a_token_that_is_out_refuses_the_modality_and_serves_it_when_it_is_back(
     boxes = TwoBoxes(folder, pki, ("pkcs11:token=box-a", "pkcs11:token=box-b"), key_socket=service.socket)
     hsm: SoftHsm = service.hsm  # type: ignore[attr-defined]
     try:
-        boxes.start()
-        assert boxes.echo().returncode == 0
+        boxes.start().serve()
         hsm.remove()
-        boxes.a.wait_code("TOKEN_IS_ABSENT")
+        knows(boxes.a, "TOKEN_IS_ABSENT")
         done = boxes.echo()
         assert done.returncode != 0 and "Temporary Congestion" in done.stdout, done.stdout
         assert "REFUSED: WG740 token box-a: absent" in boxes.a.status().stdout

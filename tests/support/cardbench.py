@@ -10,6 +10,7 @@ import pytest
 
 from support.bench import Bench
 from support.card import CardFile, KeySlot, Slot, personalise, until_present
+from support.gateway import Gateway
 from support.keyservice import KeyService
 from support.processes import until
 from support.tokenbench import knows, token_records
@@ -62,6 +63,13 @@ class CardBench(Bench):
         self.peer.certificates = ((self.chain, uri(1)),)
         self.plan.custody_key = uri(4)
         self.plan.keys = {"socket": self.service.socket}
+
+    def start(self, serves: bool = True) -> Gateway:
+        """Start the box; with `serves` wait until it does: when it listens it may not have heard of the card yet."""
+        box = super().start()
+        if serves:
+            until(lambda: self.echo().returncode == 0, "the box serves")
+        return box
 
     def another(self, name: str = "box-card") -> CardFile:
         """Return a second card, enrolled under `name`."""

@@ -10,7 +10,8 @@ from support import certs, datasets, peers
 from support.config import PeerPlan, Plan
 from support.datasets import Sample
 from support.gateway import Gateway
-from support.processes import Program
+from support.processes import Program, until
+from wardgate.codes import Code
 from wardtools.pki import Pki
 
 SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # that a box which holds may take
@@ -88,6 +89,23 @@ class TwoBoxes:
             box.plan.write()  # a test may have changed it
             box.start()
         return self
+
+    def serve(self) -> None:
+        """Wait until an echo passes: boxes that listen may not have heard of their tokens yet."""
+        try:
+            until(lambda: self.echo().returncode == 0, "both boxes serve")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from None
+
+    def refused(self, *codes: str) -> None:
+        """Wait until an echo is refused for one of the codes of these names, at box A; it never passes."""
+        wanted = {str(Code[code]) for code in codes}
+
+        def is_refused() -> bool:
+            assert self.echo().returncode != 0
+            return bool(wanted & set(self.a.codes()))
+
+        until(is_refused, f"one of {codes} in the log")
 
     def pacs(self) -> None:
         """Start the PACS."""

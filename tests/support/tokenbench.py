@@ -12,7 +12,7 @@ from support.config import Plan
 from support.gateway import Gateway
 from support.keyservice import KeyService
 from support.pkcs11spy import Pkcs11Spy
-from support.processes import READY_SECONDS, run, until
+from support.processes import run, until
 from support.softhsm import PIN, SoftHsm
 from support.tokenkit import need_provider
 from wardgate.codes import Code
@@ -42,6 +42,13 @@ class TokenBench(Bench):
         self.service.start()
         self.service.until_state(LABEL, "present")
         in_token(self.plan, self.service)
+
+    def start(self, serves: bool = True) -> Gateway:
+        """Start the box; with `serves` wait until it serves, if its token is there: when it listens it may not have heard of that yet."""
+        box = super().start()
+        if serves and self.service.state(LABEL) == "present":
+            until(lambda: self.echo().returncode == 0, "the box serves")
+        return box
 
     def fill(self, hsm: SoftHsm, label: str = LABEL) -> None:
         """Make a token of this label with all keys of the box."""
@@ -75,7 +82,7 @@ class TokenBench(Bench):
 
     def custody_report(self) -> dict[str, Any]:
         """Return what the custody writer says of itself."""
-        return dict(json.loads(ask(self.plan.run_dir / "custody.sock", Op.STAT, 10)))
+        return dict(json.loads(ask(self.plan.run_dir / "custody.sock", Op.STAT, 60)))
 
     def custody_events(self) -> list[str]:
         """Return event and code of every token record."""
@@ -90,17 +97,19 @@ def in_token(plan: Plan, service: KeyService) -> None:
     plan.keys = {"socket": service.socket}
 
 
-def knows(box: Gateway, refusal: str = "", seconds: float = READY_SECONDS) -> None:
-    """Wait until every worker of `box` has taken up that it refuses with the code of this name, or that it serves."""
+def knows(box: Gateway, refusal: str = "", user: str = "ct1/pacs") -> None:
+    """Wait until every worker of `box` has taken up that `user` is refused with the code of this name, or served.
+
+    The master knows it before them. A worker that has served from its start on has not said so."""
     wanted = str(Code[refusal]) if refusal else str(Code.TOKEN_IS_BACK)
     workers = len(box.workers())
 
     def last_words() -> bool:
-        said = [re.search(r"wardgate\[(\d+\.\d+)\] \S+ (WG74\d) .*peer=ct1/pacs( |$)", line) for line in box.log.splitlines()]
+        said = [re.search(rf"wardgate\[(\d+\.\d+)\] \S+ (WG74\d) .*peer={user}( |$)", line) for line in box.log.splitlines()]
         last = {found[1]: found[2] for found in said if found is not None}
         return list(last.values()).count(wanted) >= workers
 
-    until(last_words, f"{workers} workers say {wanted}", seconds)
+    until(last_words, f"{workers} workers say {wanted}")
 
 
 def token_records(log: Path) -> list[str]:
