@@ -15,6 +15,7 @@ from support.forwarderkit import Site
 from support.pacs import Pacs
 from support.processes import until
 from wardgate.hold.state import State
+from wardgate.hold.store import Entry
 
 
 @pytest.fixture
@@ -28,13 +29,18 @@ def _eio(*_: object) -> NoReturn:
     raise OSError(errno.EIO, "made to fail")
 
 
+def left(site: Site) -> list[Entry]:
+    """What is in the queue, also of what the destination took and the log has."""
+    return held.entries(site.folder / "hold", State.WAITING, State.ANSWERED, State.AWAITING)
+
+
 @pytest.mark.parametrize("what", ["write", "sync"])
 def test_what_was_taken_is_not_sent_again_while_that_cannot_be_written_down(site: Site, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
         until(lambda: len(site.writer.stores()) == 1, "the first was delivered")
-        until(lambda: not held.entries(site.folder / "hold"), "and is gone")
+        until(lambda: not left(site), "and is gone")
         monkeypatch.setattr(site.forwarder.store.files, what, _eio)
         second = site.put(2)
         site.look()
@@ -47,7 +53,7 @@ def test_what_was_taken_is_not_sent_again_while_that_cannot_be_written_down(site
         assert pacs.asked == [first, second]  # nothing more is taken that might be sent again after a restart
         monkeypatch.undo()
         until(lambda: third in pacs.asked, "the disk takes it again, and the next has its turn")
-        until(lambda: not held.entries(site.folder / "hold"), "all are gone")
+        until(lambda: not left(site), "all are gone")
         assert pacs.asked == [first, second, third]
         until(lambda: len(site.writer.stores()) == 3, "its record too")
 
@@ -57,7 +63,7 @@ def test_what_was_refused_for_good_is_not_sent_again_either(site: Site, monkeypa
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: not held.entries(site.folder / "hold"), "the first is gone")
+        until(lambda: not left(site), "the first is gone")
         monkeypatch.setattr(site.forwarder.store.files, what, _eio)
         pacs.statuses["1.2.3.2"] = 0xC000
         refused = site.put(2)
@@ -79,7 +85,7 @@ def test_a_forwarder_that_is_told_to_stop_tries_once_more_to_write_it_down(folde
     first = site.put(1)
     with Pacs(site.port) as pacs:
         site.start()
-        until(lambda: not held.entries(site.folder / "hold"), "the first is gone")
+        until(lambda: not left(site), "the first is gone")
         monkeypatch.setattr(site.forwarder.store.files, "write", _eio)
         second = site.put(2)
         site.look()
