@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.card import CardFile
-from support.processes import Program, run, tied, until
+from support.processes import Program, run, tied, unix_connection, until
 from virtualcard.card import Card
 from virtualcard.vscard import Phase, Vscard
 
@@ -29,25 +29,18 @@ class Qemu:
 
     def connect(self) -> socket.socket:
         """Return a connection to the card's chardev."""
-        until(self._listens, "QEMU listens")
-        channel = socket.socket(socket.AF_UNIX)
-        channel.connect(str(self.chardev))
-        return channel
-
-    def _listens(self) -> bool:
-        assert self.program.running(), self.program.log
-        return self.chardev.exists()
+        return unix_connection(self.chardev, self.program)
 
     def ask(self, command: str) -> object:
         """Ask the monitor (QMP)."""
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.connect(str(self._monitor))
+        with unix_connection(self._monitor, self.program) as monitor:
             file = monitor.makefile("rw")
             file.readline()
             for word in ("qmp_capabilities", command):
                 file.write(json.dumps({"execute": word}) + "\n")
                 file.flush()
-                answer = json.loads(file.readline())
+                while "event" in (answer := json.loads(file.readline())):  # it tells those between
+                    pass
             return answer["return"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.mcuboard import AMBER, BUTTON, CARD, GREEN, RED, TAMPER, Link, Supervisor, micropython
+from support.processes import until
 from wardgate.custody.record import Quality
 from wardgate.provision import kept
 from wardgate.supervisor.shown import line, read
@@ -41,8 +42,7 @@ def test_a_box_whose_link_is_killed_is_reset_within_its_seconds_and_told_so_when
     link.process.kill()
     killed = time.time()
     link.process.wait(60)
-    while not supervisor.resets() and time.time() < killed + SILENCE + 5:
-        time.sleep(0.05)
+    until(supervisor.resets, "the box is reset")
     pulled = supervisor.resets()
     assert len(pulled) == 1
     assert killed < pulled[0] < killed + SILENCE + 5
@@ -56,9 +56,7 @@ def test_a_box_that_is_not_well_is_not_said_to_be_alive(supervisor: Supervisor, 
     link.until("WG950", "state=armed")
     link.answer("")
     link.until("WG955")
-    end = time.monotonic() + SILENCE + 4
-    while not supervisor.resets() and time.monotonic() < end:
-        time.sleep(0.05)
+    until(supervisor.resets, "the box is reset")
     assert len(supervisor.resets()) == 1
     assert link.process.poll() is None, "the link itself is well"
 
@@ -67,7 +65,7 @@ def test_with_the_button_held_when_power_comes_the_program_does_not_run_and_rese
     supervisor.unplug()
     supervisor.set(BUTTON, 0)
     supervisor.plug()
-    assert supervisor.ended(10.0) == 0
+    assert supervisor.ended(60.0) == 0
     assert supervisor.resets() == []
     supervisor.unplug()
     supervisor.set(BUTTON, 1)
@@ -77,14 +75,15 @@ def test_with_the_button_held_when_power_comes_the_program_does_not_run_and_rese
 
 def test_a_device_that_floods_the_line_gets_no_processor_for_it(supervisor: Supervisor, link: Link) -> None:
     link.until("WG950", "state=armed")
-    before, end = link.seconds_of_processor(), time.monotonic() + 2
+    before, begun = link.seconds_of_processor(), time.monotonic()
     noise = random.Random(3).randbytes(1000)
-    said = 0
-    while time.monotonic() < end:
+    said, took = 0, 0.0
+    while took < 2 or (said <= 20_000 and took < 60):  # a busy machine takes less of it at a time
         said += supervisor.noise(noise)
+        took = time.monotonic() - begun
     assert said > 20_000
-    assert link.seconds_of_processor() - before < 0.6
-    assert len(link.lines("WG952")) <= 21
+    assert link.seconds_of_processor() - before < 0.3 * took
+    assert len(link.lines("WG952")) <= 21 * (1 + took // 10)  # 20 in ten seconds and what was left out
     assert link.process.poll() is None
 
 
@@ -112,20 +111,14 @@ def test_events_noise_and_a_cable_that_is_pulled_and_put_back(supervisor: Superv
     supervisor.unplug()
     assert "ward-supervisor" in link.until("WG951")
     supervisor.plug()
-    end = time.monotonic() + 20
-    while not any("state=armed" in line for line in link.lines("WG950")[before:]) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert any("state=armed" in line for line in link.lines("WG950")[before:])
+    until(lambda: any("state=armed" in line for line in link.lines("WG950")[before:]), "it is armed anew")
     assert link.process.poll() is None and supervisor.resets() == []
 
     # Going down on purpose: patience is asked for, and given; amber says so.
     begun = time.time()
     link.process.send_signal(signal.SIGTERM)
     assert link.process.wait(60) == 0
-    end = time.monotonic() + 10
-    while len([when for when, _ in supervisor.writes(AMBER) if when > begun]) < 3 and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len([when for when, _ in supervisor.writes(AMBER) if when > begun]) >= 3, "it blinks"
+    until(lambda: len([when for when, _ in supervisor.writes(AMBER) if when > begun]) >= 3, "it blinks")
     assert supervisor.writes(GREEN)[-1][1] == 0 and supervisor.resets() == []
 
 
@@ -133,7 +126,7 @@ def _kept(link: Link) -> list[tuple[str, str]]:
     return [(one.event.value, one.code) for one in kept.waiting(link.state, "ward", time.time_ns(), Quality.UNKNOWN)]
 
 
-def _shows(link: Link, words: str, seconds: float = 10.0) -> str:
+def _shows(link: Link, words: str, seconds: float = 60.0) -> str:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         text = line(read(str(link.shown)), time.time())
@@ -159,9 +152,7 @@ def test_resets_and_tamper_are_kept_for_the_custody_log_and_shown_in_the_status(
     assert _kept(link) == [("box-opened", "WG956"), ("box-closed", "WG957"), ("button-held", "WG958")]
     link.process.kill()
     link.process.wait(60)
-    end = time.monotonic() + SILENCE + 5
-    while not supervisor.resets() and time.monotonic() < end:
-        time.sleep(0.05)
+    until(supervisor.resets, "the box is reset")
     link.start()
     link.until("WG953")
     assert "it reset the box, which had not said that it was alive" in _shows(link, "1 resets in the last hour")
@@ -174,10 +165,9 @@ def test_what_happened_while_the_box_was_off_is_kept_once_when_it_is_back(superv
     link.until("WG950", "state=armed")
     link.process.kill()
     link.process.wait(60)
-    supervisor.set(TAMPER, 1)
-    time.sleep(1.0)
-    supervisor.set(TAMPER, 0)
-    time.sleep(1.0)
+    for level in (1, 0):
+        supervisor.set(TAMPER, level)
+        until(lambda: supervisor.writes(RED)[-1:] and supervisor.writes(RED)[-1][1] == level, "it has seen it")  # noqa: B023
     link.start()
     link.until("WG957", "what=tamper_closed")
     link.until("WG950", "state=armed")

@@ -106,7 +106,7 @@ class RealSystemd:
         if self._process is not None:
             self._process.kill()
             self._process.wait(60)
-        for _ in range(100):
+        for _ in range(1200):
             for path in sorted(self._group.rglob("*"), reverse=True) if self._group.exists() else []:
                 if path.is_dir():
                     with contextlib.suppress(OSError):  # its processes are still going
