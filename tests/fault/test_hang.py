@@ -17,7 +17,7 @@ from support.bench import Bench
 from support.config import PeerPlan, Plan
 from support.keyservice import KeyService
 from support.manager import Manager
-from support.processes import Program, children, kill, until
+from support.processes import Program, children, kill_rest, started, until
 from wardgate.master.show import ask_master
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,10 +116,9 @@ def short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Progr
     program = Program((sys.executable, "-m", "support.fake_box", plan.write()), folder / "log", ENV)
     until(lambda: "READY" in program.log or not program.running(), "READY")
     yield program, plan
-    below = children(program.pid) if program.running() else []
+    below = {pid: started(pid) for pid in children(program.pid)} if program.running() else {}
     program.stop()
-    for pid in below:
-        kill(pid)
+    kill_rest(below)
 
 
 def test_a_worker_and_a_writer_that_hang_are_killed_and_replaced_and_the_other_worker_is_left_alone(short: tuple[Program, Plan]) -> None:

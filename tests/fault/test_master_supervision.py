@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from support.config import PeerPlan, Plan
-from support.processes import LOOPBACK, Program, alive, children, free_port, kill, listens, until
+from support.processes import LOOPBACK, Program, alive, children, free_port, kill_rest, listens, started, until
 from wardgate.master.children import memory_bytes
 from wardgate.master.show import ask_master, lines
 from wardtools.pki import Pki
@@ -72,10 +72,9 @@ class Box:
 def box(tmp_path: Path) -> Iterator[Box]:
     made = Box(tmp_path)
     yield made
-    below = children(made.program.pid) if made.program.running() else []
+    below = {pid: started(pid) for pid in children(made.program.pid)} if made.program.running() else {}
     made.program.stop()
-    for pid in below:
-        kill(pid)
+    kill_rest(below)
 
 
 def test_workers_get_the_listeners_by_inheritance_and_know_whose_they_are(box: Box) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from support.config import Plan
-from support.processes import READY_SECONDS, Program, alive, children, kill, listens, run, until
+from support.processes import READY_SECONDS, Program, alive, children, kill_rest, listens, run, started, until
 
 ROOT = Path(__file__).resolve().parents[2]
 _ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools"))}
@@ -88,10 +88,9 @@ class Gateway:
         """Stop it and whatever it started."""
         if self.program is None:
             return
-        family = [*self.family()]
+        family = {pid: started(pid) for pid in self.family()}
         self.program.stop(READY_SECONDS)  # what it says and signs at its end is looked for
-        for pid in family:
-            kill(pid)
+        kill_rest(family)
 
     # What it says
 

@@ -15,7 +15,7 @@ from support.config import _table as table
 from support.config import _value as value
 from support.netns import Namespace, wire
 from support.peers import TlsFiles
-from support.processes import READY_SECONDS, Program, alive, children, kill, until
+from support.processes import READY_SECONDS, Program, children, kill_rest, started, until
 from wardtools.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,15 +237,13 @@ class Plant:
 
     def stop(self, program: Program) -> None:
         """End a program and what it started."""
-        family, todo = [], [program.pid]
+        family, todo = {}, [program.pid]
         while todo:
             pid = todo.pop()
-            family.append(pid)
+            family[pid] = started(pid)
             todo += children(pid)
         program.stop()
-        for pid in family:
-            if alive(pid):
-                kill(pid)
+        kill_rest(family)
 
     def close(self) -> None:
         """End everything."""

@@ -60,7 +60,7 @@ class Rsyslog:
         self.program = Program(words, self.folder / f"rsyslogd-{self._starts}.log")
         self.program.wait_listening(self.port)
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self, seconds: float = 20.0) -> None:
         """End it."""
         if self.program is not None:
             self.program.stop(seconds)
