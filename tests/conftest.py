@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 with contextlib.suppress(ImportError):  # an emulated machine runs groups that need no Hypothesis
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
     # Speed is never a test: a busy machine takes its time over an example, and the same one quickly the next time.
-    settings.register_profile("wardgate", deadline=None)
+    settings.register_profile("wardgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("wardgate")
 
 if TYPE_CHECKING:
