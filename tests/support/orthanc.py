@@ -51,7 +51,7 @@ class Orthanc:
 
     def get(self, path: str) -> Any:
         """GET of the REST interface."""
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}{path}", timeout=60) as answer:
             return json.load(answer)
 
     def post(self, path: str, body: object) -> Any:
@@ -63,5 +63,5 @@ class Orthanc:
 
     def file(self, instance: str) -> bytes:
         """Return the Part 10 file of an instance by Orthanc's own identifier."""
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}/instances/{instance}/file", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}/instances/{instance}/file", timeout=60) as answer:
             return bytes(answer.read())

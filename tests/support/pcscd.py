@@ -127,7 +127,7 @@ class Pcscd:
                     raise OSError(ctypes.get_errno(), "setns")
             finally:
                 os.close(space)
-            made.append(socket.create_connection((LOOPBACK, port), 10))
+            made.append(socket.create_connection((LOOPBACK, port), 60))
             made[0].settimeout(None)  # type: ignore[union-attr]
         except OSError as error:
             made.append(error)
