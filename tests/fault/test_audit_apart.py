@@ -72,7 +72,7 @@ def test_a_gateway_has_a_sender_that_is_not_its_child_and_leaves_it_when_it_stop
         until(lambda: [told(line).types[0] for line in repository.lines()].count("110121") == 1, "the stop is told")
         assert sender.running() and "WG961" not in bench.box.log, "the same policy serves: it stays"
         sender.signal(signal.SIGTERM)
-        assert sender.wait(60) == 0, sender.log
+        assert sender.wait() == 0, sender.log
 
 
 def test_nothing_is_lost_when_it_is_killed_or_away_and_images_pass(bench: Bench) -> None:
@@ -86,7 +86,7 @@ def test_nothing_is_lost_when_it_is_killed_or_away_and_images_pass(bench: Bench)
         outbox = Outbox(door(bench), "test")
         say(outbox, 0, 100)
         sender.signal(signal.SIGKILL)
-        sender.wait(60)
+        sender.wait()
         bench.box.wait_code("AUDIT_SENDER_DIED")
         assert bench.echo_back(certificate="pacs-other-ca").returncode != 0
         until(lambda: "AUDIT: the audit sender does not answer; " in status(bench), "the status says so")
@@ -127,7 +127,7 @@ def test_it_is_started_anew_with_another_policy_and_not_for_the_same(bench: Benc
             assert ask(str(door(bench)), {"do": "policy"}) == {"ok": True, "leaves": False}
         apart(bench, [repository.port], site_id="Ward 9")
         os.kill(bench.box.master, signal.SIGHUP)
-        assert sender.wait(60) == 0, sender.log
+        assert sender.wait() == 0, sender.log
         keep(bench)
         bench.box.wait_code("RELOADED")
         until(lambda: "audit: " in (text := status(bench)) and "<- not connected" not in text, "another serves")
@@ -180,4 +180,4 @@ def test_it_says_when_it_has_begun_and_that_it_is_alive(bench: Bench) -> None:
 def test_a_policy_without_the_word_has_no_such_sender(bench: Bench) -> None:
     bench.plan.more = audit_table(bench.folder, bench.pki, [free_port()])
     bench.plan.write()
-    assert keep(bench).wait(60) == 77
+    assert keep(bench).wait() == 77

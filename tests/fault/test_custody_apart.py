@@ -134,9 +134,9 @@ def test_a_gateway_goes_on_with_a_writer_that_went_and_came_and_leaves_it_when_i
     sender = bench.add(Program(argv, bench.folder / "storescu.log"))
     until(lambda: "(Success)" in sender.log, "the study is under way")
     writer.signal(signal.SIGKILL)
-    writer.wait(60)
+    writer.wait()
     writer = keep(bench)
-    assert sender.wait(60) == 0, sender.log[-500:] + bench.box.log[-3000:]
+    assert sender.wait() == 0, sender.log[-500:] + bench.box.log[-3000:]
     assert sender.log.count("(Success)") == 40
     bench.box.wait_code("WRITER_DIED")
     bench.assert_delivered(series)
@@ -144,12 +144,12 @@ def test_a_gateway_goes_on_with_a_writer_that_went_and_came_and_leaves_it_when_i
     assert f"custody writer {writer.pid}" in bench.box.status().stdout or str(writer.pid) in bench.box.status().stdout
     assert bench.box.program is not None
     bench.box.program.signal(signal.SIGTERM)
-    assert bench.box.program.wait(60) == 0, bench.box.log[-2000:]
+    assert bench.box.program.wait() == 0, bench.box.log[-2000:]
     assert writer.running(), "it is the service manager's"
     writer.signal(signal.SIGTERM)
-    assert writer.wait(60) == 0, writer.log
+    assert writer.wait() == 0, writer.log
 
 
 def test_a_policy_without_the_word_has_no_such_writer(bench: Bench) -> None:
     bench.plan.write()
-    assert keep(bench).wait(60) == 77
+    assert keep(bench).wait() == 77

@@ -79,7 +79,7 @@ def test_a_worker_killed_while_it_takes_a_study_loses_nothing_acknowledged(holdi
         sender = holding.add(Program([*words, *(one.path for one in series)], holding.folder / f"storescu{study}.log"))
         until(lambda: len(held.files(holding)) > len(acknowledged) + 20, f"the study is under way\n{holding.box.log[-1000:]}")  # noqa: B023
         os.kill(worker, signal.SIGKILL)
-        sender.wait(60)
+        sender.wait()
         count = len(re.findall(r"Received Store Response \(Success\)", sender.log))
         acknowledged += series[:count]
         until(lambda: holding.box.workers() not in ([], [worker]), "another worker takes its place")  # noqa: B023

@@ -69,9 +69,9 @@ def test_sigterm_drains_the_study_under_way_and_then_the_box_ends(running: Bench
     until(lambda: not running.box.listens(), "the box takes no new association")
     assert study.sender.running(), "the study was over before the signal: nothing was shown"
     study.go_on()
-    assert study.sender.wait(60) == 0, study.sender.log[-500:]
+    assert study.sender.wait() == 0, study.sender.log[-500:]
     assert len(study.acknowledged()) == IMAGES
-    assert running.box.program.wait(60) == 0, running.box.log[-2000:]
+    assert running.box.program.wait() == 0, running.box.log[-2000:]
     study.assert_nothing_acknowledged_is_lost()
     running.assert_log_verifies()
 
@@ -80,7 +80,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing_acknowledged(running: Ben
     study = Study(running)
     (worker,) = running.box.workers()
     os.kill(worker, signal.SIGKILL)
-    assert study.sender.wait(60) != 0
+    assert study.sender.wait() != 0
     study.go_on()
     assert 0 < len(study.acknowledged()) < IMAGES
     running.box.wait_code("WORKER_DIED")
@@ -124,7 +124,7 @@ def test_a_killed_custody_writer_is_replaced_and_the_study_goes_on(running: Benc
     writer = running.box.writer()
     _stop_with_a_record_waiting(writer, study)
     os.kill(writer, signal.SIGKILL)
-    assert study.sender.wait(60) == 0, study.sender.log[-500:] + running.box.log[-3000:]
+    assert study.sender.wait() == 0, study.sender.log[-500:] + running.box.log[-3000:]
     assert len(study.acknowledged()) == IMAGES, study.sender.log[-500:]
     running.box.wait_code("WRITER_DIED")
     assert running.box.writer() != writer
@@ -139,11 +139,11 @@ def test_a_killed_master_leaves_the_study_running_and_a_new_one_can_start_at_onc
     assert running.box.program is not None
     old = running.box.family()
     os.kill(running.box.master, signal.SIGKILL)
-    running.box.program.wait(60)
+    running.box.program.wait()
     running.box.start()  # listens on the same ports and opens the same log
     running.assert_works()
     study.go_on()
-    assert study.sender.wait(60) == 0, study.sender.log[-500:] + running.box.log[-3000:]
+    assert study.sender.wait() == 0, study.sender.log[-500:] + running.box.log[-3000:]
     assert len(study.acknowledged()) == IMAGES
     study.assert_nothing_acknowledged_is_lost()
     running.assert_log_verifies()
@@ -155,7 +155,7 @@ def test_everything_killed_at_once_leaves_a_log_that_opens_again(running: Bench)
     _stop_with_a_record_waiting(running.box.writer(), study)
     for pid in running.box.family():
         kill(pid)
-    assert study.sender.wait(60) != 0
+    assert study.sender.wait() != 0
     running.box.start()
     running.assert_works()
     study.assert_nothing_acknowledged_is_lost()
@@ -201,7 +201,7 @@ def test_a_new_configuration_drains_the_old_generation(running: Bench) -> None:
     running.assert_works()
     assert study.sender.running(), "the study was over before the signal: nothing was shown"
     study.go_on()
-    assert study.sender.wait(60) == 0, study.sender.log[-500:]
+    assert study.sender.wait() == 0, study.sender.log[-500:]
     assert len(study.acknowledged()) == IMAGES
     until(lambda: not set(before) & set(running.box.workers()), "the old worker leaves after its last association")
     study.assert_nothing_acknowledged_is_lost()

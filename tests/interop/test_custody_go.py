@@ -26,7 +26,7 @@ def golog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("golog")
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(place / "cache"), "GOFLAGS": ""}
     source = ROOT / "tests/interop/golog/main.go"
-    subprocess.run(["go", "build", "-o", place / "golog", source], env=environment, check=True, timeout=110)
+    subprocess.run(["go", "build", "-o", place / "golog", source], env=environment, check=True, timeout=250)
     return place / "golog"
 
 

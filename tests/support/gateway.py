@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from support.config import Plan
-from support.processes import READY_SECONDS, Program, alive, children, kill_rest, listens, run, started, until
+from support.processes import END_SECONDS, READY_SECONDS, Program, alive, children, kill_rest, listens, run, started, until
 
 ROOT = Path(__file__).resolve().parents[2]
 _ENV = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm", "tools"))}
@@ -23,7 +23,7 @@ WARDGATE = (sys.executable, "-m", "wardgate")
 WARDTOOL = (sys.executable, "-m", "wardtools.main")
 
 
-def tool(*words: str | Path, seconds: float = 60.0) -> CompletedProcess[str]:
+def tool(*words: str | Path, seconds: float = END_SECONDS) -> CompletedProcess[str]:
     """Run `wardtool` with `words`."""
     return run((*WARDTOOL, *words), seconds, _ENV)
 

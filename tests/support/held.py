@@ -112,7 +112,7 @@ def waiting(bench: Bench) -> set[str]:
     return found
 
 
-def wait_empty(bench: Bench, seconds: float = 60) -> None:
+def wait_empty(bench: Bench, seconds: float = 120) -> None:
     """Wait until nothing is left in the queue, answered or not."""
 
     def empty() -> bool:

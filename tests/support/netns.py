@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from support.processes import Program, run, until
+from support.processes import END_SECONDS, Program, run, until
 
 
 class Namespace:
@@ -30,7 +30,7 @@ class Namespace:
         """Return the command line that runs `words` inside."""
         return ["nsenter", "-t", str(self.pid), "-n", "--", *map(str, words)]
 
-    def run(self, *words: str | Path, seconds: float = 60.0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path, seconds: float = END_SECONDS, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end."""
         return run(self.argv(words), seconds, env)
 

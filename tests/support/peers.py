@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from support.processes import LOOPBACK, Program, run
+from support.processes import END_SECONDS, LOOPBACK, Program, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ def echoscu(port: int, *options: str, calling: str, called: str, tls: TlsFiles |
 def storescu(port: int, *files: Path | str, calling: str, called: str, tls: TlsFiles | None = None) -> CompletedProcess[str]:
     """Send files (options may stand among them) on one association."""
     words = ["storescu", "-v", *(tls.words() if tls else []), "-aet", calling, "-aec", called, LOOPBACK, str(port), *map(str, files)]
-    return run(words, 120)
+    return run(words)
 
 
 def dcmsend(port: int, *files: Path | str, calling: str, called: str) -> CompletedProcess[str]:
     """Send files as they are: presentation contexts fit each file and nothing is decompressed. Plain only."""
-    return run(["dcmsend", "-v", "-nuc", "-dn", "-aet", calling, "-aec", called, LOOPBACK, str(port), *map(str, files)], 120)
+    return run(["dcmsend", "-v", "-nuc", "-dn", "-aet", calling, "-aec", called, LOOPBACK, str(port), *map(str, files)])
 
 
 def findscu(port: int, *options: str, calling: str, called: str, tls: TlsFiles | None = None) -> CompletedProcess[str]:
@@ -58,7 +58,7 @@ def findscu(port: int, *options: str, calling: str, called: str, tls: TlsFiles |
     return run(["findscu", "-v", *(tls.words() if tls else []), "-aet", calling, "-aec", called, *options, LOOPBACK, str(port)])
 
 
-def movescu(port: int, *options: str, calling: str, called: str, seconds: float = 60.0) -> CompletedProcess[str]:
+def movescu(port: int, *options: str, calling: str, called: str, seconds: float = END_SECONDS) -> CompletedProcess[str]:
     """Send a C-MOVE. Plain only."""
     return run(["movescu", "-v", "-aet", calling, "-aec", called, *options, LOOPBACK, str(port)], seconds)
 

@@ -214,12 +214,12 @@ class Plant:
 
     def store(self, *files: Path) -> CompletedProcess[str]:
         """C-STORE from the modality to the PACS."""
-        return self.modality.run("storescu", "-v", "-aet", "CT1", "-aec", "PACS", PACS, str(CLEAR), *files, seconds=120)
+        return self.modality.run("storescu", "-v", "-aet", "CT1", "-aec", "PACS", PACS, str(CLEAR), *files)
 
     def back(self, program: str = "echoscu", *files: Path, host: str = MODALITY) -> CompletedProcess[str]:
         """The PACS calls the modality in TLS."""
         words = [program, "-v", *certs.dcmtk(self.pki).words(), "-aet", "PACS", "-aec", "CT1", host, str(BACK), *files]
-        return self.pacs.run(*words, seconds=120)
+        return self.pacs.run(*words)
 
     @staticmethod
     def touch(place: Namespace, host: str, port: int = 9) -> None:

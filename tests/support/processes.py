@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
+END_SECONDS = 200.0  # for a program that is run to its end: one that makes an RSA key takes a minute on a busy machine
 
 _given: set[int] = set()
 _claims: list[int] = []  # the descriptor of the file of claims, once it is open
@@ -164,7 +165,7 @@ class Program:
                 self._process.wait(seconds)
 
 
-def run(argv: Sequence[str | Path], seconds: float = 60.0, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str | Path], seconds: float = END_SECONDS, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; its standard output and error come back together in `stdout`."""
     return subprocess.run(
         [str(word) for word in argv],

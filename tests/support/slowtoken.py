@@ -22,7 +22,7 @@ class SlowToken:
         if compiler is None or not Path(_HEADERS, "p11-kit/pkcs11.h").exists():
             pytest.skip("no C compiler or no pkcs11.h (apt-get install gcc libc6-dev libp11-kit-dev)")
         self.module = folder / "slowtoken.so"
-        subprocess.run([compiler, "-shared", "-fPIC", "-I", _HEADERS, "-o", self.module, _SOURCE, "-ldl"], check=True, timeout=60)
+        subprocess.run([compiler, "-shared", "-fPIC", "-I", _HEADERS, "-o", self.module, _SOURCE, "-ldl"], check=True, timeout=200)
         copy = folder / "softhsm-copy.so"
         shutil.copy(hsm.module, copy)
         self._control = folder / "slowtoken"
