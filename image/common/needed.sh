@@ -7,7 +7,13 @@ units=$common/overlay/usr/lib/systemd/system
 
 there=$(mktemp)
 trap 'rm -f "$there"' EXIT
-find "$root/usr" ! -type d -printf '%f\n' >"$there"
+find "$root/usr" ! -type d ! -type l -printf '%f\n' >"$there"
+# A link to itself is no program: where /usr/sbin is /usr/bin, a package's link of the one to the other becomes that.
+find "$root/usr" -type l | while read -r link; do
+    # Others may lead nowhere from here: their path is the box's.
+    [ -e "$link" ] || [ "$(stat -c %d:%i "$link")" != "$(stat -c %d:%i "$(dirname "$link")/$(readlink "$link")" 2>/dev/null)" ] || continue
+    echo "${link##*/}"
+done >>"$there"
 missing=$(grep -v '^#' "$common/needed" | while read -r name; do grep -qxF "$name" "$there" || printf ' %s' "$name"; done)
 
 # A unit may say itself that it does without.

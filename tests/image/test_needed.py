@@ -57,6 +57,23 @@ def test_one_that_a_root_lacks_is_named_alone(tmp_path: Path, name: str) -> None
     assert _judge(root) == (1, f"needed: the root has no {name}\n")
 
 
+def test_a_link_to_itself_is_no_program(tmp_path: Path) -> None:
+    """What two folders of programs become when one is a link to the other, and a package has a link between them."""
+    root = _root(tmp_path)
+    (root / "usr/bin/ip").unlink()
+    (root / "usr/bin/ip").symlink_to("../bin/ip")
+    assert _judge(root) == (1, "needed: the root has no ip\n")
+
+
+def test_a_link_that_leads_to_a_program_of_the_root_counts(tmp_path: Path) -> None:
+    """Whole or by another link, whose path is the box's and not the building machine's."""
+    root = _root(tmp_path)
+    (root / "usr/bin/ip").rename(root / "usr/bin/all-in-one")
+    (root / "usr/bin/second").symlink_to("/usr/bin/all-in-one")
+    (root / "usr/bin/ip").symlink_to("second")
+    assert _judge(root) == (0, "")
+
+
 def test_what_systemd_calls_for_our_mount_units_is_on_the_list() -> None:
     assert list(UNITS.glob("*.mount"))
     assert {"mount", "umount"} <= set(NEEDED)
