@@ -57,20 +57,22 @@ def test_one_that_a_root_lacks_is_named_alone(tmp_path: Path, name: str) -> None
     assert _judge(root) == (1, f"needed: the root has no {name}\n")
 
 
-def test_a_link_to_itself_is_no_program(tmp_path: Path) -> None:
-    """What two folders of programs become when one is a link to the other, and a package has a link between them."""
+@pytest.mark.parametrize("target", ["ip", "../bin/ip", "/usr/bin/ip", "../sbin/gone", "/usr/sbin/back"])
+def test_a_link_that_leads_to_no_file_of_the_root_is_none(tmp_path: Path, target: str) -> None:
     root = _root(tmp_path)
+    (root / "usr/sbin/back").symlink_to("../bin/ip")
     (root / "usr/bin/ip").unlink()
-    (root / "usr/bin/ip").symlink_to("../bin/ip")
+    (root / "usr/bin/ip").symlink_to(target)
     assert _judge(root) == (1, "needed: the root has no ip\n")
 
 
-def test_a_link_that_leads_to_a_program_of_the_root_counts(tmp_path: Path) -> None:
-    """Whole or by another link, whose path is the box's and not the building machine's."""
+@pytest.mark.parametrize("target", ["busybox", "/usr/bin/busybox", "../sbin/over"])
+def test_a_link_to_another_program_of_the_root_is_one(tmp_path: Path, target: str) -> None:
     root = _root(tmp_path)
-    (root / "usr/bin/ip").rename(root / "usr/bin/all-in-one")
-    (root / "usr/bin/second").symlink_to("/usr/bin/all-in-one")
-    (root / "usr/bin/ip").symlink_to("second")
+    (root / "usr/bin/busybox").touch()
+    (root / "usr/sbin/over").symlink_to("/usr/bin/busybox")
+    (root / "usr/bin/ip").unlink()
+    (root / "usr/bin/ip").symlink_to(target)
     assert _judge(root) == (0, "")
 
 
