@@ -17,8 +17,9 @@ OVERLAY = COMMON / "overlay"
 UNITS = OVERLAY / "usr/lib/systemd/system"
 HOST_UNITS = Path("/usr/lib/systemd/system")
 # What services of ours may start besides modules of ours: base packages of both builders.
-_BASE = ("/usr/bin/python3", "/usr/sbin/nft", "/usr/sbin/sshd", "/bin/kill", "/bin/true", "/bin/sh", "/usr/bin/grep")
-PROGRAMS = (*_BASE, "/usr/bin/rauc-hawkbit-updater")
+_BASE = ("/usr/bin/python3", "/usr/sbin/nft", "/usr/sbin/sshd", "/bin/kill", "/bin/true", "/bin/sleep", "/usr/bin/grep")
+_FILES = ("/usr/bin/install", "/usr/bin/rm")
+PROGRAMS = (*_BASE, *_FILES, "/usr/bin/rauc-hawkbit-updater")
 
 
 def services() -> list[Path]:
@@ -55,7 +56,7 @@ def unit_root(folder: Path) -> Path:
     root = folder / "root"
     shutil.copytree(HOST_UNITS, root / "usr/lib/systemd/system", symlinks=True)
     shutil.copytree(OVERLAY, root, symlinks=True, dirs_exist_ok=True)
-    for program in (*PROGRAMS, "/usr/bin/install", "/usr/bin/rm", "/bin/sleep"):
+    for program in PROGRAMS:
         path = root / program[1:]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")

@@ -4,6 +4,8 @@ Run with root's rights before the custody writer of that account starts. A log t
 the gateway may only read it; in its old place a file stays, so that no gateway, of this release or an older one, begins a second log there
 without a word. The queue of instances in hold becomes readable for the writer's group, which looks in it after a crash. Both lie in a
 directory of the gateway's account, which is not trusted: no link is followed, nothing that is not its own file is touched.
+
+It runs at every start and the gateway waits for it, so it loads only what it needs: mostly there is nothing left to do.
 """
 
 from __future__ import annotations
@@ -12,38 +14,43 @@ import os
 import pwd
 import stat
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final, NamedTuple
 
-from wardgate.custody.files import sync_directory
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Final
 
 NOTE: Final = b"The custody log was taken over by the account custody: /var/lib/custody/log (docs/custody.md, An account of its own).\n"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Owner(NamedTuple):
+class Owner:
     """An account by its numbers."""
 
-    uid: int
-    gid: int
+    __slots__ = ("gid", "uid")
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self.uid = uid
+        self.gid = gid
 
 
-def take(old: Path, new: Path, gateway: Owner, owner: Owner, note: bytes = b"") -> bool:
+def take(old: Path | str, new: Path | str, gateway: Owner, owner: Owner, note: bytes = b"") -> bool:
     """Move the directory at `old` to `new`, on the same file system, and give it to `owner`; return whether there was one.
 
     With `note` a file of root with it stays in the old place. Cut short anywhere it is gone on with at the next start: one at `new` that
     has the gateway's files is given again. Raises `OSError`.
     """
-    mark = new.with_name("handing-over")
+    parent = os.path.dirname(new)
+    mark = os.path.join(parent, "handing-over")
     moved = False
-    if not os.path.lexists(new) and old.is_dir() and not old.is_symlink():
-        mark.touch()
-        sync_directory(str(new.parent))
+    if not os.path.lexists(new) and os.path.isdir(old) and not os.path.islink(old):
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+        _sync(parent)
         os.rename(old, new)
         moved = True
-    if mark.exists():
+    if os.path.exists(mark):
         top = os.open(new, _FOLDER)
         try:
             _each(top, gateway, lambda fd, _folder: os.fchown(fd, owner.uid, owner.gid))
@@ -56,12 +63,18 @@ def take(old: Path, new: Path, gateway: Owner, owner: Owner, note: bytes = b"") 
                 file.write(note)
                 os.fsync(fd)
         os.sync()  # what was given, before the mark goes
-        mark.unlink()
-        sync_directory(str(new.parent))
+        os.unlink(mark)
+        _sync(parent)
     return moved
 
 
-def open_queue(queue: Path, gateway: Owner, custody: Owner) -> None:
+def _sync(directory: str) -> None:
+    from wardgate.custody.files import sync_directory
+
+    sync_directory(directory)
+
+
+def open_queue(queue: Path | str, gateway: Owner, custody: Owner) -> None:
     """Let the writer's group read the queue, and what is made in it from now on (g+s). Made if it is not there. Raises `OSError`."""
     try:
         os.mkdir(queue, 0o700)
@@ -111,11 +124,10 @@ def main() -> int:
         sys.stderr.write("usage: python -m wardgate.custody.handover\n")
         return 2
     gateway, custody = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "custody")))
-    vault = Path("/vault")
-    os.chown(vault / "wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
-    os.chmod(vault / "wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
-    take(vault / "wardgate/custody", vault / "custody/log", gateway, custody, NOTE)
-    open_queue(vault / "wardgate/hold", gateway, custody)
+    os.chown("/vault/wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
+    os.chmod("/vault/wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
+    take("/vault/wardgate/custody", "/vault/custody/log", gateway, custody, NOTE)
+    open_queue("/vault/wardgate/hold", gateway, custody)
     return 0
 
 
