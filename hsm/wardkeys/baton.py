@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,7 +29,7 @@ class Lost(Exception):
 
 
 class Baton:
-    """Runs `loop` in one of two threads until it returns."""
+    """Runs `loop` in one of two threads until it returns. `bell`: a byte written to it wakes who waits, for `signal.set_wakeup_fd`."""
 
     def __init__(self, loop: Callable[[], None]) -> None:
         libc: Any = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: these calls take a microsecond
@@ -45,6 +46,7 @@ class Baton:
         self._away = False  # the runner is in a call
         self._standing_by = 0
         self._ended = threading.Event()
+        self._rung, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._failure: BaseException | None = None
 
     def start(self) -> None:
@@ -54,8 +56,16 @@ class Baton:
         self._settime(self._timer, 0, self._now, None)
 
     def wait(self) -> None:
-        """Wait until the loop has returned. Signals are handled meanwhile. Raises what the loop raised."""
-        self._ended.wait()
+        """Wait until the loop has returned. Raises what the loop raised.
+
+        Signals are handled meanwhile, when `bell` is rung for them: one that comes just before this thread sleeps, or to another thread,
+        would not wake it from a lock, and its handler would run with the next one.
+        """
+        poll = select.poll()
+        poll.register(self._rung, select.POLLIN)
+        while not self._ended.is_set():
+            poll.poll()
+            os.read(self._rung, 512)
         if self._failure is not None:
             raise self._failure
 
@@ -95,4 +105,11 @@ class Baton:
                 except BaseException as error:
                     self._failure = error
                 self._ended.set()
+                self._ring()
                 self._settime(self._timer, 0, self._now, None)
+
+    def _ring(self) -> None:
+        try:
+            os.write(self.bell, b"\0")
+        except BlockingIOError:
+            pass  # it is full: who waits will wake

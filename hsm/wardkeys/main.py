@@ -75,6 +75,7 @@ def _run(config: Config) -> int:
     except OSError as error:
         sys.stderr.write(f"{Code.KEYS_UNREACHABLE} {config.socket}: {error.strerror}\n")
         return 1
+    signal.set_wakeup_fd(service.bell, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())

@@ -70,6 +70,11 @@ class Service:
         self._poll.register(self._wake, select.EPOLLIN)
         self._lookout = Lookout(self._poll)
 
+    @property
+    def bell(self) -> int:
+        """A descriptor to be written to for each signal (`signal.set_wakeup_fd`)."""
+        return self._baton.bell
+
     def changed(self) -> None:
         """Some token changed its state. From any thread."""
         self._dirty = True

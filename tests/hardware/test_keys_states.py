@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,6 +227,17 @@ def test_neither_pin_nor_digest_reaches_the_log_or_the_disk(rig: Rig) -> None:
     assert "98123476" not in service.log and PIN not in service.log
     kept = [path for path in service.folder.iterdir() if path.is_file() and path.suffix not in (".pin", ".so", ".toml")]
     assert not any(PIN.encode() in path.read_bytes() for path in kept)
+
+
+def test_a_reload_is_not_kept_until_the_next_signal_when_it_finds_the_main_thread_about_to_sleep(rig: Rig) -> None:
+    """Python runs a handler in its main thread, which a signal that another thread takes does not wake: the same for certain."""
+    service = rig.start(pin="98123476")
+    service.set_pin("ward", PIN)
+    pid = service.program.pid
+    other = next(int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.tgkill(pid, other, signal.SIGHUP) == 0, os.strerror(ctypes.get_errno())
+    service.until_state("ward", "present")
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None and not Path("/proc/self/mem").exists(), reason="no way to read another process")
