@@ -14,6 +14,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 
 class Side(Enum):
     """Which side of the box has to act."""
@@ -49,12 +54,77 @@ class Entry:
         self.action = action
 
 
-def _row(number: int, side: Side, level: Level, sentence: str, action: str) -> Entry:
-    return Entry(number, side, level, sentence, action)
+def _row(number: int, side: Side, level: Level, sentence: str, action: str) -> Code:
+    return number, side, level, sentence, action  # type: ignore[return-value]  # `_Table` makes the code of it
 
 
-class Code(Enum):
-    """Failure codes by name; `Code.X.value` is its `Entry`, `str(Code.X)` its printed form, such as `WG401`."""
+class _Table(type):
+    """The class of `Code`: keeps the rows and makes each code when it is first asked for. There is one of each, ever."""
+
+    _rows: dict[str, tuple[int, Side, Level, str, str]]
+    _made: dict[str, Code]
+    _words: dict[int, str]  # by number; filled when first asked
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Table:
+        rows = {word: namespace.pop(word) for word in tuple(namespace) if word.isupper()}
+        return super().__new__(cls, name, bases, {**namespace, "_rows": rows, "_made": {}, "_words": {}})
+
+    def __getitem__(cls, word: str) -> Code:
+        if word not in cls._made:
+            code = cls(word, Entry(*cls._rows[word]))
+            type.__setattr__(cls, word, cls._made.setdefault(word, code))  # threads may ask at once: the first one stays
+        return cls._made[word]
+
+    if not TYPE_CHECKING:  # a type checker would take any word for a code; it sees the rows as they are written
+
+        def __getattr__(cls, word: str) -> Code:
+            try:
+                return cls[word]
+            except KeyError:
+                raise AttributeError(f"there is no code {word}") from None
+
+    def __setattr__(cls, word: str, value: object) -> None:
+        raise AttributeError(f"the table of codes is as it is written: {word}")
+
+    def __iter__(cls) -> Iterator[Code]:
+        return iter(cls.__members__.values())
+
+    def __len__(cls) -> int:
+        return len(cls._rows)
+
+    @property
+    def __members__(cls) -> dict[str, Code]:
+        return {word: cls[word] for word in cls._rows}
+
+    def numbered(cls, number: int) -> Code | None:
+        """Return the code of this number, if there is one."""
+        if not cls._words:
+            cls._words.update({row[0]: word for word, row in cls._rows.items()})
+        word = cls._words.get(number)
+        return None if word is None else cls[word]
+
+
+class Code(metaclass=_Table):
+    """Failure codes by name; `Code.X.value` is its `Entry`, `str(Code.X)` its printed form, such as `WG401`.
+
+    Used as an `Enum` is, and none: each process of the box loads the table when it starts and uses a part of it; `Enum` makes every member
+    at once, which took longer than all else here.
+    """
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: Entry) -> None:
+        self.name = name
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"WG{self.value.number:03d}"
+
+    def __repr__(self) -> str:
+        return f"Code.{self.name}"
+
+    def __reduce__(self) -> str:
+        return f"Code.{self.name}"  # a copy, pickled or not, is the code itself
 
     # 1xx configuration
     CONFIG_SYNTAX = _row(101, Side.BOX, Level.ERROR, "the configuration is not valid TOML", "mend the line named")
@@ -1885,8 +1955,3 @@ class Code(Enum):
         "the configuration is of a form that this release does not know, or is not of the form that it says",
         "mend the word `format` or what the detail names; a newer form wants a newer release",
     )
-
-    def __str__(self) -> str:
-        return f"WG{self._value_.number:03d}"
-
-    __hash__ = object.__hash__  # that of `Enum` is Python code; the log counts by code

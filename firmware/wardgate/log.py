@@ -61,7 +61,7 @@ class Log:
             fields["repeated"] = before
         if peer:
             fields = {"peer": peer, **fields}
-        entry = code._value_
+        entry = code.value
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         tail = "".join(f" {key}={printable(value)}" for key, value in fields.items())
         action = "" if entry.level is Level.INFO else f" -> {entry.action}"

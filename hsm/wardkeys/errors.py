@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from wardgate.codes import Code
-
-_BY_NUMBER: Final = {code.value.number: code for code in Code}
 
 
 class KeyServiceError(Exception):
@@ -20,4 +16,4 @@ class KeyServiceError(Exception):
 
 def code_of(number: int) -> Code:
     """Return the code of a status number; a number that this version does not know becomes `KEYS_WIRE`."""
-    return _BY_NUMBER.get(number, Code.KEYS_WIRE)
+    return Code.numbered(number) or Code.KEYS_WIRE

@@ -88,8 +88,8 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     **_alert(EventType.EMERGENCY_OVERRIDE_STOPPED, Outcome.SUCCESS, "BREAK_GLASS_ENDED"),
     **_alert(EventType.AUDIT_RECORDING_STOPPED, Outcome.MAJOR, "AUDIT_DROPPED", "AUDIT_EVENTS_LOST", "AUDIT_SPOOL_DAMAGED"),
 }
-AUDITED: Final = frozenset(code._value_.number for code in MEANINGS)  # numbers: asked for every line of the log
-_BY_NUMBER: Final = {code._value_.number: (code, meaning) for code, meaning in MEANINGS.items()}
+AUDITED: Final = frozenset(code.value.number for code in MEANINGS)  # numbers: asked for every line of the log
+_BY_NUMBER: Final = {code.value.number: (code, meaning) for code, meaning in MEANINGS.items()}
 # PS3.15 B.12 wants a documented provider reason: that of TLS is 0 (docs/conformance.md), those of ISCL are in docs/iscl.md.
 _REASONS: Final = {
     **{code: f"0x{reason:02x}" for reason, code in CODES.items()},

@@ -37,7 +37,7 @@ class AuditEvent(NamedTuple):
     def of(cls, code: Code, time_ns: int, who: str, peer: str, fields: dict[str, Any]) -> AuditEvent:
         """Return the event of a log line, with what may travel of its fields."""
         words: dict[str, str] = {word: str(fields[word])[:MAX_WORD] for word in WORDS if word in fields}
-        return cls(code._value_.number, time_ns, who[:MAX_WORD], str(peer)[:MAX_WORD], words)
+        return cls(code.value.number, time_ns, who[:MAX_WORD], str(peer)[:MAX_WORD], words)
 
     def data(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Config
 
 SECONDS: Final = 5.0  # for the sender to have an event on its disk: the custody log has it already
-_BY_NAME: Final = {str(code): code for code in Code}
 
 
 def outbox_of(config: Config, log: Log) -> Outbox | None:
@@ -31,4 +30,5 @@ def tell(outbox: Outbox | None, code: Code, fields: dict[str, Any], time_ns: int
 
 def code_named(name: str) -> Code | None:
     """Return the code that is printed so, such as `WG904`; None when there is none."""
-    return _BY_NAME.get(name)
+    code = Code.numbered(int(name[2:])) if name[2:].isdecimal() else None
+    return code if str(code) == name else None

@@ -68,7 +68,7 @@ class Outbox:
 
     def put(self, code: Code, peer: str, fields: dict[str, Any], time_ns: int | None = None) -> None:
         """Take an event, if its code is audited. `time_ns`: when it happened, now without it."""
-        if code._value_.number in AUDITED:
+        if code.value.number in AUDITED:
             before = self._repeats.passes(code, _host(fields.get("at")) or peer, time.monotonic())
             if before is not None:
                 self._add(code, peer, {**fields, "repeated": before} if before else fields, time_ns)

@@ -143,7 +143,7 @@ class Gate:
     def event(self, code: Code, peer: str = "", **fields: object) -> None:
         """Log, count and audit."""
         self.codes[str(code)] += 1
-        if code._value_.level is Level.ERROR:
+        if code.value.level is Level.ERROR:
             self.errors.append((time.time(), str(code), f"{peer} {fields.get('detail', '')}".strip()[:200]))
             del self.errors[:-MAX_ERRORS]
         if self.outbox is not None:

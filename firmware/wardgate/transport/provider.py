@@ -21,7 +21,6 @@ NAME: Final = b"wardkeys"
 _TREE: Final = Path(__file__).parents[3] / "build" / "provider"  # installed, it lies in OpenSSL's own directory of modules
 _UNSIGNED, _TEXT = 2, 4  # OSSL_PARAM_UNSIGNED_INTEGER, OSSL_PARAM_UTF8_STRING
 _DETAIL_BYTES: Final = 256
-_CODES: Final = {code.value.number: code for code in Code}
 
 _lock = threading.Lock()
 _provider: Provider | None = None
@@ -80,7 +79,7 @@ class Provider:
         if not self._get_params(self._handle, ctypes.byref(params)) or not number.value:
             return None
         detail = text.value.decode("ascii", "replace")
-        code = _CODES.get(number.value)
+        code = Code.numbered(number.value)
         return (code, detail) if code is not None else (Code.KEY_SERVICE_REFUSED, f"status {number.value} {detail}")
 
     def signatures(self) -> int:
