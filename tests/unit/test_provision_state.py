@@ -157,6 +157,16 @@ def test_no_other_text_is_a_manifest(text: str) -> None:
         assert encode(manifest) == candidate
 
 
+@pytest.mark.parametrize(
+    "signed", ["2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "0000-01-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z"]
+)
+def test_a_time_that_there_is_not_is_refused(signed: str) -> None:
+    good = encode(Manifest(1, 0, {}))
+    assert decode(good.replace("1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z")).signed == 1709251199
+    with pytest.raises(ManifestError):
+        decode(good.replace("1970-01-01T00:00:00Z", signed))
+
+
 @pytest.mark.parametrize("path", ["../etc/passwd", "/etc/passwd", "wardgate/.hidden", "a//b", "", "a b", "x" * 201])
 def test_a_path_that_leads_elsewhere_cannot_be_signed(path: str) -> None:
     with pytest.raises(ManifestError):

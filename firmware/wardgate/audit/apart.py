@@ -6,7 +6,6 @@ the policy is another one: nobody but the service manager ends it. When the poli
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from wardgate.audit.lists import Lists
 from wardgate.audit.sender import Sender
 from wardgate.codes import Code
 from wardgate.notify import Notifier
+from wardgate.pairs import pairs
 from wardgate.policy.model import build
 
 if TYPE_CHECKING:
@@ -78,16 +78,15 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def main(words: list[str]) -> int:
-    """Serve until SIGTERM, or until the policy is another one."""
-    parser = argparse.ArgumentParser(prog="python -m wardgate.audit.apart")
-    parser.add_argument("--config-fd", type=int, required=True, help="the checked policy, JSON")
-    parser.add_argument("--policy", type=Path, required=True, help="the file that it came from")
-    parser.add_argument("--uids", required=True, help="accounts that may call, numbers with commas")
-    options = parser.parse_args(words)
-    with open(options.config_fd, "rb") as file:
+    """Serve until SIGTERM, or until the policy is another one.
+
+    `--config-fd`: the checked policy, JSON; `--policy`: the file that it came from; `--uids`: accounts that may call, numbers with commas.
+    """
+    options = pairs("wardgate.audit.apart", words, ("--config-fd", "--policy", "--uids"))
+    with open(int(options["--config-fd"]), "rb") as file:
         file.seek(0)
         config = build(json.load(file))
-    sender = Apart(config, options.policy, [int(word) for word in options.uids.split(",")])
+    sender = Apart(config, Path(options["--policy"]), [int(word) for word in options["--uids"].split(",")])
     signal.signal(signal.SIGTERM, lambda *_: sender.stop())
     sender.run()
     return 0

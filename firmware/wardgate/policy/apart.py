@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from wardgate.pairs import pairs
 from wardgate.policy import load
 from wardgate.policy.mistakes import ConfigErrors
 
@@ -26,11 +26,8 @@ class Start(NamedTuple):
 
 def read(program: str, words: list[str]) -> Start:
     """Return what `python -m program WORDS` is to start with. Raises `SystemExit`: 2 for wrong usage, `UNUSABLE`."""
-    parser = argparse.ArgumentParser(prog=f"python -m {program}")
-    parser.add_argument("--caller", default=GATEWAY, help="the gateway's account")
-    parser.add_argument("-c", dest="config", required=True, metavar="FILE")
-    options = parser.parse_args(words)
+    options = pairs(program, words, ("-c",), ("--caller",))
     try:
-        return Start(options.caller, options.config, load(options.config, check_files=False))
+        return Start(options.get("--caller", GATEWAY), options["-c"], load(options["-c"], check_files=False))
     except ConfigErrors:
         raise SystemExit(UNUSABLE) from None

@@ -1,6 +1,6 @@
 """Checks what a configuration claims and only the real thing can tell: TLS profiles by handshake, certificates, keys.
 
-For short-lived processes (`wardgate check`, the resolver): it loads `ssl` and `cryptography`.
+For short-lived processes (`wardgate check`, the resolver): it loads `ssl`, and `cryptography` for a key in a file that is not for TLS.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def check_claims(config: Config, mistakes: list[Mistake], files: bool = False) -
 
 def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertificate]:
     """Return every certificate of the box; one that cannot be read is a mistake."""
-    from cryptography import x509
+    from wardgate.transport.errors import PeerRefused
 
     tables = [
         (place, link.name, party.name, party.tls)
@@ -83,12 +83,22 @@ def own_certificates(config: Config, mistakes: list[Mistake]) -> list[OwnCertifi
         for number, pair in enumerate(tls.certificates):
             here = f"{place}.tls.certificates[{number}].chain"
             try:
-                leaf = x509.load_pem_x509_certificates(pair.chain.read_bytes())[0]
-            except (OSError, ValueError) as error:
+                ends = _end_of(pair.chain)
+            except (OSError, ValueError, PeerRefused) as error:
                 mistakes.append(Mistake(here, "a certificate chain, PEM", f"{pair.chain} ({error})", Code.CONFIG_FILE))
                 continue
-            found.append(OwnCertificate(link_name, party_name, str(pair.chain), _unix(leaf)))
+            found.append(OwnCertificate(link_name, party_name, str(pair.chain), ends))
     return found
+
+
+def _end_of(chain: Path) -> int:
+    """Return when the first certificate of a chain ends; all of them are read. Raises `OSError`, `ValueError` and `PeerRefused`."""
+    from wardgate.transport.chain import pem_certificates, read_facts
+
+    found = [read_facts(der) for der in pem_certificates(chain.read_text("ascii"))]
+    if not found:
+        raise ValueError("no certificate in it")
+    return int(found[0].not_after)
 
 
 def expired(certificates: list[OwnCertificate]) -> list[Mistake]:
@@ -199,11 +209,3 @@ def _custody_key(config: Config, mistakes: list[Mistake]) -> None:
     except Exception as error:  # whatever the parser says, it is the key's file that is wrong
         found = f"{config.custody.key} ({type(error).__name__})"
         mistakes.append(Mistake("custody.key", "an Ed25519 private key, PKCS#8 PEM, not encrypted", found, Code.CONFIG_KEY_UNUSABLE))
-
-
-def _unix(certificate: Any) -> int:
-    if hasattr(certificate, "not_valid_after_utc"):
-        return int(certificate.not_valid_after_utc.timestamp())
-    import calendar  # cryptography before 42
-
-    return calendar.timegm(certificate.not_valid_after.timetuple())

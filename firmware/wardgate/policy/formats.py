@@ -6,7 +6,6 @@ other slot reads the same file as ever. A file says its form by `format`; withou
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +24,10 @@ def translate(data: Table) -> Table:
     if type(at) is not int or not 1 <= at <= newest:
         raise ConfigErrors([Mistake(WORD, f"a whole number from 1 to {newest}", repr(at), Code.CONFIG_FORMAT)])
     table = {word: value for word, value in data.items() if word != WORD}
+    if at == newest:
+        return table
+    import copy
+
     for number, apply in enumerate(TRANSLATIONS[at - 1 :], at):
         try:
             table = apply(copy.deepcopy(table))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
 class Kind(Enum):
@@ -39,8 +38,7 @@ class Need(Enum):
     REQUIRED = "required"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word of one table. `many`: an array, of at least `least` values. `table` names the table of a `Kind.TABLE`."""
 
     name: str

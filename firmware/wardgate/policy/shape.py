@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Final
 
@@ -25,6 +24,8 @@ def fill(data: dict[str, Any], table: str, place: str, mistakes: list[Mistake]) 
     words = {word.name: word for word in TABLES[table]}
     for name in data:
         if name not in words:
+            from difflib import get_close_matches
+
             close = get_close_matches(name, words, 1)
             expected = f'"{close[0]}" (did you mean that?)' if close else "one of " + ", ".join(words)
             mistakes.append(Mistake(_at(place, name), expected, name, Code.CONFIG_UNKNOWN_WORD))

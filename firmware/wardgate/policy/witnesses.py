@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from wardgate.codes import Code
-from wardgate.custody.cosignature import parse_witness_key
-from wardgate.custody.note import NoteError
 from wardgate.policy.mistakes import Mistake
 
 
 def check_witnesses(witnesses: list[dict[str, Any]], mistakes: list[Mistake]) -> None:
     """Add a mistake for every witness that cannot be asked or whose signature could not be told."""
+    if not witnesses:
+        return
+    from wardgate.custody.cosignature import parse_witness_key
+    from wardgate.custody.note import NoteError
+
     names: set[str] = set()
     for index, witness in enumerate(witnesses):
         place = f"custody.witness[{index}]"

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import re
 import time
-from calendar import timegm
 from collections.abc import Mapping
 from typing import Final, NamedTuple
+
+from wardgate.transport.utctime import unix_seconds
 
 MAX_FILES: Final = 400
 MAX_FILE: Final = 4 << 20
 _HEAD: Final = "wardgate-state/1"
 _NUMBER: Final = re.compile(r"number (0|[1-9][0-9]{0,17})")
-_SIGNED: Final = re.compile(r"signed ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)")
+_SIGNED: Final = re.compile(r"signed ([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
 _FILE: Final = re.compile(r"([0-9a-f]{64}) (0|[1-9][0-9]{0,8}) (\S+)")
 _PATH: Final = re.compile(r"[A-Za-z0-9_@+][A-Za-z0-9._@+-]*(/[A-Za-z0-9_@+][A-Za-z0-9._@+-]*)*")
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -70,9 +71,9 @@ def decode(text: str) -> Manifest:
     if number is None or signed is None:
         raise ManifestError("number or time is missing")
     try:
-        moment = timegm(time.strptime(signed[1], _FORM))
+        moment = unix_seconds(*(int(part) for part in signed.groups()))
     except ValueError as error:
-        raise ManifestError(f"no time: {signed[1]}") from error
+        raise ManifestError(str(error)) from error
     files: dict[str, Content] = {}
     for line in lines[3:-1]:
         found = _FILE.fullmatch(line)
