@@ -37,12 +37,17 @@ def worker(fd: int) -> None:
     def say(message: object) -> None:
         control.send(json.dumps(message).encode())
 
-    start = json.loads(control.recv(1 << 20))
+    first, received, _, _ = socket.recv_fds(control, 1 << 20, 250)
+    if not first:
+        sys.exit(0)
+    start = json.loads(first)
+    start["received"] = received
+    fds = received or start["fds"]
     run_dir = Path(start["config"]["box"]["run_dir"])
     (run_dir / f"worker-{os.getpid()}.start").write_text(json.dumps(start))
     generation = start.get("generation")
     for listener, _text, _parties in start.get("listeners", []):
-        assert socket.socket(fileno=os.dup(listener)).getsockname()
+        assert socket.socket(fileno=os.dup(fds[listener])).getsockname()
     if (run_dir / f"fail-{generation}").exists():
         say({"is": "failed", "code": "WG301", "detail": "as the test wished"})
         sys.exit(1)

@@ -1,13 +1,15 @@
 """Datagrams of the control socket between master and worker: one JSON object each, over `SOCK_SEQPACKET`.
 
-    master -> worker  {"do":"start", "generation":g, "worker":i, "config":{...}, "listeners":[[fd,"h:p",[[link,party],...]],...],
-                       "tokens":{...}}, as the next one
+    master -> worker  {"do":"start", "generation":g, "worker":i, "config":{...}, "fds":[n,...], "census":[at,part],
+                       "listeners":[[at,"h:p",[[link,party],...]],...], "tokens":{...}}, as the next one
                       {"do":"tokens", "out":{"LINK/PARTY":["TOKEN_IS_ABSENT","detail"],...}}   who is not there is served
                       {"do":"status","id":n}   {"do":"ping"}   {"do":"drain"}   {"do":"stop"}
     worker -> master  {"is":"ready"}   {"is":"status","id":n,"status":{...}}   {"is":"alive"}   {"is":"drained"}
                       {"is":"failed","code":"WG301","detail":"..."}
 
-`config` is what `policy.model.build` takes. A status may travel in `drained` too, so that its counters are not lost.
+`config` is what `policy.model.build` takes. `at` is a place in `fds`: descriptors that the process has inherited under these numbers; one
+that waited for its start message (`master.waiting`) gets them with it (SCM_RIGHTS), in the same order. A status may travel in `drained`
+too, so that its counters are not lost.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+MAX_FDS = 250  # with one message: below the kernel's SCM_MAX_FD
 MAX_MESSAGE_BYTES = 192 << 10  # below the kernel's default send buffer
 
 

@@ -11,6 +11,7 @@ from wardgate.master.backoff import Backoff
 from wardgate.master.listeners import wanted
 from wardgate.master.process import Process, State
 from wardgate.master.totals import add, shared, without_now
+from wardgate.master.waiting import environment
 from wardgate.token.needs import CUSTODY
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wardgate.master.listeners import Listeners
     from wardgate.master.loop import Loop
     from wardgate.master.parts import Parts
+    from wardgate.master.waiting import Waiting
     from wardgate.token.machine import TokenState
 
 _AGAIN_SECONDS = 0.05
@@ -38,7 +40,7 @@ class Phase(Enum):
 
 
 class Generation:
-    """Starts `workers` processes and keeps them alive until it is told to drain."""
+    """Starts `workers` processes, the first from who is `waiting` for it, and keeps them alive until it is told to drain."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Generation:
         on_ready: Callable[[Generation], None],
         on_failed: Callable[[Generation], None],
         on_gone: Callable[[Generation], None],
+        waiting: Waiting | None = None,
     ) -> None:
         self.number = number
         self.answer = answer
@@ -68,12 +71,11 @@ class Generation:
         self._loop, self._children, self._events, self._listeners, self._argv = loop, children, events, listeners, argv
         self._on_ready, self._on_failed, self._on_gone = on_ready, on_failed, on_gone
         self._backoffs: dict[int, Backoff] = {}
-        self._environment = dict(os.environ)
-        # One heap for all threads of a worker: what handshake threads allocate lives on in the loop's thread, and a heap a thread
-        # doubles what 500 associations need.
-        self._environment.setdefault("MALLOC_ARENA_MAX", "1")
+        self._waiting = waiting
+        self._environment = environment()
         if answer.get("openssl_conf_path"):
             self._environment["OPENSSL_CONF"] = answer["openssl_conf_path"]
+            self._waiting = None  # it has begun without
 
     def start(self) -> None:
         """Start all workers; `on_ready` is called when all are ready, `on_failed` when one cannot start."""
@@ -122,13 +124,14 @@ class Generation:
     def _start_worker(self, index: int) -> None:
         if self.phase not in (Phase.STARTING, Phase.SERVING):
             return
-        listeners = [[self._listeners.fd(text), text, parties] for text, parties in self.endpoints.items()]
+        fds = [self._parts.fd, *(self._listeners.fd(text) for text in self.endpoints)]
+        listeners = [[at, text, parties] for at, (text, parties) in enumerate(self.endpoints.items(), 1)]
         part = self._parts.take()
         start = {
             **{"generation": self.number, "worker": index, "config": self.config, "listeners": listeners},
-            **{"tokens": {"out": self._told}, "census": [self._parts.fd, part]},
+            **{"tokens": {"out": self._told}, "census": [0, part]},
         }
-        fds = [self._parts.fd, *(self._listeners.fd(text) for text in self.endpoints)]
+        waiting, self._waiting = self._waiting, None
         try:
             self.workers[index] = Process(
                 self._loop,
@@ -139,6 +142,7 @@ class Generation:
                 lambda worker, how: self._exited(index, part, worker, how),
                 fds,
                 self._environment,
+                waiting,
             )
         except OSError as error:
             self._parts.give_back(part)

@@ -11,10 +11,12 @@ from wardgate.master.loop import IN, Loop, Timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from wardgate.master.children import Children
+    from wardgate.master.waiting import Waiting
 
 
 _START_SECONDS = 120.0
@@ -31,7 +33,7 @@ class State(Enum):
 
 
 class Process:
-    """Starts the program with the control descriptor's number as last argument and sends it its start message.
+    """Starts the program with the control descriptor's number as last argument, or takes one that waits, and sends it its start message.
 
     `on_message(process, message)` gets what it says, `on_exit(process, how)` its end; both on the loop.
     """
@@ -46,8 +48,9 @@ class Process:
         on_exit: Callable[[Process, str], None],
         fds: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
-        first = control.encode({"do": "start", **start})
+        first = control.encode({"do": "start", "fds": list(fds), **start})
         self.state = State.STARTING
         self.started = time.monotonic()
         self.last_status: dict[str, Any] | None = None
@@ -55,17 +58,24 @@ class Process:
         self._on_message, self._on_exit = on_message, on_exit
         self._kill_timer: Timer | None = None
         self._asked: float | None = None  # when it was asked for a sign of life that it has not given
-        self._control, theirs = control.pair()
+        taken = waiting.take(first, fds, self._exited) if waiting is not None else None
+        self.pid, self._control = taken or self._begin(first, argv, fds, environment)
+        loop.watch(self._control.fileno(), IN, self._readable)
+        self._kill_after(_START_SECONDS, self.kill)
+
+    def _begin(
+        self, first: bytes, argv: tuple[str, ...], fds: Sequence[int], environment: Mapping[str, str] | None
+    ) -> tuple[int, socket.socket]:
+        ours, theirs = control.pair()
         try:
-            self._control.send(first)
-            self.pid = children.start((*argv, str(theirs.fileno())), self._exited, (theirs.fileno(), *fds), environment)
+            ours.send(first)
+            pid = self._children.start((*argv, str(theirs.fileno())), self._exited, (theirs.fileno(), *fds), environment)
         except OSError:
-            self._control.close()
+            ours.close()
             raise
         finally:
             theirs.close()
-        loop.watch(self._control.fileno(), IN, self._readable)
-        self._kill_after(_START_SECONDS, self.kill)
+        return pid, ours
 
     def ready(self) -> None:
         """Note that it serves."""

@@ -27,6 +27,7 @@ from wardgate.master.rounds import Rounds
 from wardgate.master.statusport import StatusPort
 from wardgate.master.tokens import Tokens
 from wardgate.master.totals import add
+from wardgate.master.waiting import Waiting
 from wardgate.master.weight import Weight
 from wardgate.master.writer import Writer
 from wardgate.notify import Notifier
@@ -74,6 +75,7 @@ class Supervisor:
         self._parts = Parts()
         self._writer: Writer | WriterApart | None = None
         tools = (self._loop, self._children, self._events)
+        self._waiting = Waiting(*tools, self._programs.worker)
         self._forwarder = Companion(*tools, "hold forwarder", self._programs.forwarder, holds, Code.HOLD_FORWARDER_DIED)
         self._auditing = Auditing(*tools, self._programs.auditor)
         self._forwarder_gone = False
@@ -104,6 +106,7 @@ class Supervisor:
         ):
             self._loop.on_signal(number, call)
         self._resolve(self._on_first_answer)
+        self._waiting.begin()
         self._loop.run()
         return self._exit_status
 
@@ -195,6 +198,7 @@ class Supervisor:
                 self._on_generation_ready,
                 self._on_generation_failed,
                 self._on_generation_gone,
+                self._waiting,
             )
             self._listeners.open(generation.endpoints)
         except (ListenError, OSError) as error:
@@ -204,6 +208,7 @@ class Supervisor:
             return
         self._generations.append(generation)
         generation.start()
+        self._waiting.stop()  # if it could not be taken
 
     def _on_generation_ready(self, generation: Generation) -> None:
         if self._stage is Stage.STARTING:
@@ -349,6 +354,7 @@ class Supervisor:
         last = self._events.last[-1] if self._exit_status and self._events.last else None
         self._notifier.stopping(f"cannot start: {last[1]} {last[2]}" if last else "stopping")
         self._close_listeners()
+        self._waiting.stop()
         for generation in list(self._generations):
             generation.stop()
         if not self._generations:
@@ -380,7 +386,7 @@ class Supervisor:
             self._status.close()
         self._tokens.close()
         self._events.event(Code.STOPPED)
-        self._auditing.stop(self._loop.stop)
+        self._auditing.stop(lambda: self._waiting.stop(self._loop.stop))
 
     # Beside the main work
 

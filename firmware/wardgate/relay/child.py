@@ -9,12 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.codes import Code
-from wardgate.master.control import ControlError, decode, encode
+from wardgate.master.control import MAX_FDS, ControlError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_SECONDS: Final = 30.0
 CONTROL_BYTES: Final = 1 << 20
 
 
@@ -25,7 +24,7 @@ def _freeze() -> None:
 
 
 def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[[], None]], settled: Callable[[], None] = _freeze) -> int:
-    """Take the start message from the descriptor in `sys.argv`, serve, leave; return the exit status.
+    """Take the start message from the descriptor in `sys.argv`, serve, leave; return the exit status. `start["fds"]`: what it may use.
 
     `make(control, start)` returns what serves until the master says stop; when it raises, the master is told and the status is 1.
     `settled` is called in between, when everything that stays for ever is there.
@@ -37,12 +36,17 @@ def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     control = socket.socket(fileno=int(sys.argv[1]))
-    control.settimeout(START_SECONDS)
     try:
-        start = decode(control.recv(CONTROL_BYTES))
+        # As long as it takes: there may be no configuration yet. The end of who started this process ends it.
+        first, fds, _, _ = socket.recv_fds(control, CONTROL_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        if not first:
+            return 0
+        start = decode(first)
     except (OSError, ControlError) as error:
         sys.stderr.write(f"no start message from the master: {error}\n")
         return 2
+    if fds:
+        start["fds"] = fds
     try:
         serve = make(control, start)
     except Exception as error:

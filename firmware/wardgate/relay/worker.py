@@ -57,9 +57,10 @@ class Worker:
         client = CustodyClient(config.writer_socket, f"{self._generation}.{self._number}.{os.getpid()}", time.monotonic)
         self._custodian = Custodian(self._loop, client, config.limits.record_seconds, defect)
         self.gate = Gate(config, self._loop, log, self._custodian, sockets_for(config.plant.ports, str(config.plant.socket)))
-        fd, part = start.get("census", (-1, -1))
+        fds = start["fds"]
+        at, part = start["census"]
         if part >= 0:
-            self.gate.census = Census(fd, part)
+            self.gate.census = Census(fds[at], part)
         self._tokens = Tokens(self.gate)
         self._secure_parties(config, outs_in(start.get("tokens", {})))
         if config.holds:
@@ -73,7 +74,7 @@ class Worker:
         self._told: set[tuple[str, str]] = set()
         self._control = Control(self._loop, control, self._told_by_master, self._drain)  # without a master: room for the next one's workers
         self._loop.each_tick(self._tick)
-        self._listeners = start["listeners"]
+        self._listeners = [(fds[at], endpoint, parties) for at, endpoint, parties in start["listeners"]]
 
     def run(self) -> None:
         """Serve until drained or stopped."""
