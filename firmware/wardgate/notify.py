@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LOOKS = 6  # within the time of the watchdog: a few may be missed on a busy machine
 _STATUS_LENGTH = 200
+_SETTLED_SECONDS = 60.0  # as WatchdogSec= of the other units of ours
 
 
 class Notifier:
@@ -48,8 +49,8 @@ class Notifier:
         """It is about to end."""
         self._say("STOPPING=1", _status(status))
 
-    def watch(self, seconds: float) -> None:
-        """From now on the watchdog waits no longer than this, where there is one (sd_notify(3), `WATCHDOG_USEC=`)."""
+    def settled(self, seconds: float = _SETTLED_SECONDS) -> None:
+        """The long work of a start is done: from now on the watchdog waits no longer than this, where there is one (`WATCHDOG_USEC=`)."""
         if self.interval is not None and self.interval > seconds / _LOOKS:
             self.interval = seconds / _LOOKS
             self._say(f"WATCHDOG_USEC={round(seconds * 1e6)}")

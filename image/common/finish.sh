@@ -7,10 +7,18 @@ common=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=image/common/board.sh
 . "$common/board.sh"
 
-while read -r line; do
-    case $line in
-    /*) install -d -m 0755 "$root$line" ;;
+while read -r place link; do
+    case $place in
+    /*) ;;
+    *) continue ;;
     esac
+    if [ -n "$link" ]; then
+        # Where an older tree was built in the same folder it was a mount point.
+        [ ! -d "$root$place" ] || [ -L "$root$place" ] || rmdir "$root$place"
+        ln -sfn "$link" "$root$place"
+    else
+        install -d -m 0755 "$root$place"
+    fi
 done <"$common/directories"
 
 # A checkout made with another umask would leave them writable for their group.

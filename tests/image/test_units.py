@@ -90,8 +90,9 @@ def test_a_service_that_stays_says_when_it_is_ready_and_is_ended_when_it_hangs(p
         assert "WatchdogSec" not in service
     elif service["ExecStart"][0].startswith("/usr/sbin/sshd "):  # it knows no watchdog
         assert service["Type"] == ["exec"] and "WatchdogSec" not in service and service["Restart"] == ["always"]
-    elif path.stem == "wardgate-custody":  # the gateway starts beside it; it asks for a shorter time when its log is open
-        assert service["Type"] == ["exec"] and service["NotifyAccess"] == ["main"] and service["WatchdogSec"] == ["300"]
+    elif path.stem in ("wardgate-custody", "wardgate-audit"):  # the gateway starts beside them; they ask for a shorter time when they serve
+        assert service["Type"] == ["exec" if path.stem == "wardgate-custody" else "simple"]
+        assert service["NotifyAccess"] == ["main"] and service["WatchdogSec"] == ["300"]
         assert service["Restart"] == ["always"]
     else:
         assert service["Type"] == ["notify"]
@@ -105,7 +106,7 @@ def test_nothing_forwards_before_policy_and_firewall() -> None:
     for needed in ("wardgate-firewall.service", "wardgate-ports.service"):
         assert needed in required
         assert needed in after
-    assert "/etc/wardgate" in unit["RequiresMountsFor"][0].split()
+    assert unit["RequiresMountsFor"] == ["/state /vault"]
     firewall = read_unit(UNITS / "wardgate-firewall.service")["Unit"]
     assert "network-pre.target" in firewall["Before"][0].split()
     networkd = read_unit(UNITS / "systemd-networkd.service.d/wardgate.conf")["Unit"]
@@ -154,8 +155,7 @@ def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records()
     assert writer["Service"]["CPUSchedulingPolicy"] == ["rr"], "it may not choose for itself here: @resources"
     assert writer["Service"]["CPUSchedulingPriority"] == ["1"] and writer["Service"]["CPUSchedulingResetOnFork"] == ["yes"]
     assert members_of("custody") == ["wardgate"]
-    mount = read_unit(UNITS / "var-lib-custody.mount")["Mount"]
-    assert mount["What"] == ["/vault/custody"], "not below a directory of the gateway"
+    assert writer["Service"]["StateDirectory"] == ["vault/custody"], "not below a directory of the gateway"
 
 
 def test_what_the_gateway_waits_for_at_every_start_loads_little() -> None:
@@ -184,7 +184,7 @@ def test_only_the_audit_account_has_the_spool_and_it_sees_who_gives_events() -> 
     assert "PrivateUsers" not in sender and sender["StateDirectoryMode"] == ["0700"] and sender["UMask"] == ["0077"]
     assert sender["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6"] and "PrivateNetwork" not in sender
     assert members_of("audit") == ["wardgate"]
-    assert read_unit(UNITS / "var-lib-audit.mount")["Mount"]["What"] == ["/vault/audit"], "not below a directory of the gateway"
+    assert sender["StateDirectory"] == ["vault/audit"], "not below a directory of the gateway"
     handover = read_unit(UNITS / "wardgate-audit-handover.service")
     assert {path[1:] for path in handover["Unit"]["ConditionPathExists"]} == {"/vault/wardgate/audit", "/vault/audit/handing-over"}
     unit = read_unit(UNITS / "wardgate-audit.service")["Unit"]
@@ -198,10 +198,31 @@ def test_writer_and_sender_end_after_the_gateway_whose_last_word_they_take() -> 
     gateway = read_unit(UNITS / "wardgate.service")
     for name in ("wardgate-custody.service", "wardgate-audit.service"):
         assert name in gateway["Unit"]["Wants"][0].split() and name in gateway["Unit"]["After"][0].split()
-        first = read_unit(UNITS / name)
-        # Who is waited for goes no slower than who waits, and does not wait for what that one needs by itself.
-        assert first["Service"]["StartupCPUWeight"] == gateway["Service"]["StartupCPUWeight"]
-        assert "network.target" not in first["Unit"]["After"][0].split()
+        assert "network.target" not in read_unit(UNITS / name)["Unit"]["After"][0].split(), "the gateway waits for that by itself"
+
+
+def test_what_the_gateway_waits_for_goes_before_what_it_does_not() -> None:
+    weights = {
+        path.stem: service["StartupCPUWeight"] for path in services() if "StartupCPUWeight" in (service := read_unit(path)["Service"])
+    }
+    weights["systemd-networkd"] = read_unit(UNITS / "systemd-networkd.service.d/wardgate.conf")["Service"]["StartupCPUWeight"]
+    gateway = read_unit(UNITS / "wardgate.service")["Unit"]
+    waited = {name.removesuffix(".service") for name in gateway["After"][0].split() if name.endswith(".service")}
+    assert waited - set(weights) == {"wardgate-audit"}, "which is only begun before it"
+    assert set(map(tuple, weights.values())) == {("1000",)}
+
+
+def test_the_names_that_policies_know_are_links_and_no_mounts() -> None:
+    """Each mount costs at every start, and once more for every service that is shut in."""
+    assert {path.name for path in UNITS.glob("*.mount")} == {"state.mount", "vault.mount", "efi.mount", "var.mount", "run-wardstick.mount"}
+    lines = (OVERLAY / "usr/lib/tmpfiles.d/wardgate.conf").read_text().splitlines()
+    links = {line.split()[1]: line.split()[-1] for line in lines if line.startswith("L+ /var/lib/")}
+    assert links.pop("/var/lib/vault") == "/vault"
+    assert links.pop("/var/lib/wardnetd") == "/state/wardnetd"
+    assert links == {f"/var/lib/{name}": f"/vault/{name}" for name in ("wardgate", "custody", "audit", "wardkeys", "wardadmin")}
+    # systemd follows no link as the last part of a StateDirectory=.
+    kept = {read_unit(path)["Service"]["StateDirectory"][0] for path in services() if "StateDirectory" in read_unit(path)["Service"]}
+    assert kept == {f"vault/{name.removeprefix('/var/lib/')}" for name in links}
 
 
 def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
@@ -243,10 +264,10 @@ def test_both_builders_make_the_same_accounts() -> None:
 
 
 def test_every_mount_point_is_made_or_in_memory() -> None:
-    made = {line for line in (COMMON / "directories").read_text().splitlines() if line.startswith("/")}
+    made = {line for line in (COMMON / "directories").read_text().splitlines() if line.startswith("/") and " " not in line}
     for path in UNITS.glob("*.mount"):
         where = read_unit(path)["Mount"]["Where"][0]
-        assert where in made or where == "/var" or where.startswith(("/var/lib/", "/run/"))
+        assert where in made or where == "/var" or where.startswith("/run/")
 
 
 def test_systemd_finds_no_mistake_in_our_units(tmp_path: Path) -> None:

@@ -62,12 +62,12 @@ def test_a_loop_pets_when_it_is_due_and_not_at_every_turn(manager: Manager) -> N
 def test_a_watchdog_that_gave_time_to_begin_is_told_to_be_as_impatient_as_others(manager: Manager) -> None:
     notifier = Notifier({**manager.environment(), "WATCHDOG_USEC": "300000000"})
     assert notifier.interval == 50.0
-    notifier.watch(60.0)
+    notifier.settled(60.0)
     assert notifier.interval == 10.0 and manager.hear(5.0, "WATCHDOG_USEC") == ["WATCHDOG_USEC=60000000"]
-    notifier.watch(120.0)
+    notifier.settled(120.0)
     assert notifier.interval == 10.0 and manager.hear(0.2) == [], "never more patient"
     nobody = Notifier({"NOTIFY_SOCKET": manager.environment()["NOTIFY_SOCKET"]})
-    nobody.watch(60.0)
+    nobody.settled(60.0)
     assert nobody.interval is None and manager.hear(0.2) == []
 
 

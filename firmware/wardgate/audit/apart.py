@@ -41,6 +41,7 @@ class Apart(Sender):
         self._loop.each_tick(self._turn)
 
     def _serves(self) -> None:
+        self._notifier.settled()
         self._notifier.status("serves")
 
     def _turn(self) -> None:

@@ -1,6 +1,6 @@
 """The audit sender under an account of its own: `python -m wardgate.audit.service -c FILE`, by the unit wardgate-audit.
 
-It says that it has begun, reads the policy and becomes `wardgate.audit.apart`, which has none of the reader in its memory and the
+It reads the policy and becomes `wardgate.audit.apart`, which has none of the reader in its memory and the
 `OPENSSL_CONF` that a B.13 repository needs. Exit status 77: the policy has no such sender (`audit.socket`), 2: wrong usage, 3: the
 policy cannot be used, which is told where it is loaded first.
 """
@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from wardgate.notify import Notifier
+from wardgate.mentions import NOT_WANTED, mentions
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
@@ -34,9 +34,9 @@ def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[s
 
 def main(words: list[str]) -> int:
     """Become the sender."""
-    # First: the gateway is started after this unit, and waits for nothing of it. Who has events keeps them until they are taken.
-    Notifier(dict(os.environ)).ready("reads the policy")
-    from wardgate.policy.apart import NOT_WANTED, read
+    if not mentions(words, b"socket"):
+        return NOT_WANTED
+    from wardgate.policy.apart import read
 
     caller, file, config = read("wardgate.audit.service", words)
     if config.audit is None or not config.audit.socket:

@@ -124,6 +124,10 @@ def main() -> int:
         sys.stderr.write("usage: python -m wardgate.custody.handover\n")
         return 2
     gateway, custody = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "custody")))
+    try:
+        os.mkdir("/vault/wardgate", 0o710)
+    except FileExistsError:
+        pass  # every start but a box's first
     os.chown("/vault/wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
     os.chmod("/vault/wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
     take("/vault/wardgate/custody", "/vault/custody/log", gateway, custody, NOTE)

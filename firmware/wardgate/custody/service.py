@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wardgate.custody.arguments import CONTROL, arguments
+from wardgate.mentions import NOT_WANTED, mentions
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
@@ -29,7 +30,9 @@ def command(config: Config, callers: Sequence[str]) -> list[str]:
 
 def main(words: list[str]) -> int:
     """Become the writer."""
-    from wardgate.policy.apart import NOT_WANTED, read
+    if not mentions(words, b"socket"):
+        return NOT_WANTED
+    from wardgate.policy.apart import read
 
     caller, _, config = read("wardgate.custody.service", words)
     if not config.custody.socket:

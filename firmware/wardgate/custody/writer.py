@@ -48,7 +48,6 @@ _BACKLOG: Final = 128
 MAX_EVENTS: Final = 64  # of one turn
 _TERM_SECONDS: Final = 5.0
 _YIELD_SECONDS: Final = 10.0
-_WATCHDOG_SECONDS: Final = 60.0
 
 
 class Writer:
@@ -100,7 +99,7 @@ class Writer:
         self._background.prepare()
         if self._options.control:
             self._control.open(listening(self._options.control, _BACKLOG, self._mode))
-        self._notifier.watch(_WATCHDOG_SECONDS)  # it was longer, for a long log
+        self._notifier.settled()  # it was longer, for a long log
         self._notifier.ready(f"{self._journal.durable} records")
         while not self._leaving:
             if self._notifier.interval is not None:

@@ -16,7 +16,7 @@ class Area(Enum):
     VAULT = "vault"  # the gateway's part of the vault, which may open later, or not
 
 
-ROOTS: Final = {Area.STATE: "/state", Area.VAULT: "/var/lib/wardgate"}
+ROOTS: Final = {Area.STATE: "/state", Area.VAULT: "/vault/wardgate"}
 
 
 class Why(Enum):

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from wardgate.policy.model import Config
 
 GATEWAY: Final = "wardgate"  # whose processes speak to it
-NOT_WANTED: Final = 77  # the policy has no such process: the unit is not started again for it
 UNUSABLE: Final = 3  # the policy cannot be used, which is told where it is loaded first
 
 
