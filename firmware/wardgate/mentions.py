@@ -13,11 +13,11 @@ NOT_WANTED = 77  # exit status: the policy has no such process, and the unit is 
 _MOST = 1 << 20  # bytes; no policy may be larger, and what is behind it does not count
 
 
-def mentions(words: Sequence[str], word: bytes) -> bool:
-    """Tell whether the file behind `-c` in a command line has `word`. True also where nobody can say: who reads the policy says why."""
+def mentions(words: Sequence[str], word: bytes, *, unsure: bool = True) -> bool:
+    """Tell whether the file behind `-c` in a command line has `word`. `unsure`: the answer where nobody can say."""
     try:
         with open(words[words.index("-c") + 1], "rb") as file:
             text = file.read(_MOST)
     except (ValueError, IndexError, OSError):
-        return True
-    return word in text or len(text) == _MOST
+        return unsure
+    return unsure if len(text) == _MOST else word in text

@@ -46,6 +46,7 @@ def test_there_are_the_services_that_the_processes_need() -> None:
         *("wardgate-state", "wardgate-vault", "wardgate-vault-retry", "wardgate-update", "wardgate-stick@"),
         *("wardgate-install@", "wardgate-hawkbit-begin", "wardgate-hawkbit", "wardgate-restart"),
         *("wardgate-custody", "wardgate-custody-prune", "wardgate-custody-witness", "wardgate-audit", "wardgate-audit-handover"),
+        "wardgate-custody-handover",
         *("wardgate-supervisor", "wardgate-migrate", "wardgate-migrate-vault"),
     }
 
@@ -160,12 +161,12 @@ def test_only_the_custody_account_writes_the_log_and_it_sees_who_gives_records()
 
 def test_what_the_gateway_waits_for_at_every_start_loads_little() -> None:
     """The handover of the log: mostly nothing is left to do. In emulation each module costs."""
-    (line,) = read_unit(UNITS / "wardgate-custody.service")["Service"]["ExecStartPre"]
+    (line,) = read_unit(UNITS / "wardgate-custody-handover.service")["Service"]["ExecStart"]
     name = line.split()[-1]
     code = f"import sys; before = set(sys.modules); import {name}; print(*sorted(set(sys.modules) - before))"
     environment = {"PYTHONPATH": str(TREE / "firmware")}
     said = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True)
-    assert set(said.stdout.split()) <= {"__future__", "pwd", "stat", "wardgate", "wardgate.custody", name}
+    assert set(said.stdout.split()) <= {"__future__", "pwd", "stat", "wardgate", "wardgate.custody", "wardgate.mentions", name}
 
 
 def members_of(account: str) -> list[str]:
@@ -187,10 +188,14 @@ def test_only_the_audit_account_has_the_spool_and_it_sees_who_gives_events() -> 
     assert sender["StateDirectory"] == ["vault/audit"], "not below a directory of the gateway"
     handover = read_unit(UNITS / "wardgate-audit-handover.service")
     assert {path[1:] for path in handover["Unit"]["ConditionPathExists"]} == {"/vault/wardgate/audit", "/vault/audit/handing-over"}
-    unit = read_unit(UNITS / "wardgate-audit.service")["Unit"]
-    assert (
-        "wardgate-audit-handover.service" in unit["Requires"][0].split() and "wardgate-audit-handover.service" in unit["After"][0].split()
-    )
+
+
+@pytest.mark.parametrize("name", ["wardgate-custody", "wardgate-audit"])
+def test_what_the_gateway_had_is_handed_over_first_by_a_unit_from_which_it_can_be_moved(name: str) -> None:
+    """A place that a unit may write (StateDirectory=, ReadWritePaths=) is a mount of its own there: rename(2) says EXDEV."""
+    unit, handover = read_unit(UNITS / f"{name}.service")["Unit"], read_unit(UNITS / f"{name}-handover.service")["Service"]
+    assert f"{name}-handover.service" in unit["Requires"][0].split() and f"{name}-handover.service" in unit["After"][0].split()
+    assert handover["ExecStart"][0].startswith("+") and not {"StateDirectory", "ReadWritePaths", "RemainAfterExit"} & set(handover)
 
 
 def test_writer_and_sender_end_after_the_gateway_whose_last_word_they_take() -> None:
@@ -234,7 +239,7 @@ def test_every_enabled_unit_of_ours_is_there_and_can_be_enabled() -> None:
     pulled.add("run-wardstick.mount")  # by wardgate-stick@
     pulled |= {"wardgate-migrate.service", "wardgate-migrate-vault.service"}  # by wardgate-state and wardgate
     pulled |= {"wardgate-custody-prune.service", "wardgate-custody-witness.service"}  # by their timers
-    pulled.add("wardgate-audit-handover.service")  # by wardgate-audit
+    pulled |= {"wardgate-audit-handover.service", "wardgate-custody-handover.service"}  # by wardgate-audit, wardgate-custody
     pulled.add("wardgate-supervisor.service")  # by udev, when the device comes
     ours = there - pulled
     assert ours <= enabled

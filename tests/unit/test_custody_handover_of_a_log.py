@@ -145,3 +145,15 @@ def test_without_such_a_group_the_queue_is_the_gateways_alone(tmp_path: Path) ->
     os.close(Files().create(str(tmp_path / "hold/1")))
     assert stat.S_IMODE((tmp_path / "hold").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "hold/1").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("policy", [None, '[custody]\nlog = "/var/lib/wardgate/custody"\n'])
+def test_where_the_policy_names_no_such_writer_everything_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str | None
+) -> None:
+    monkeypatch.setattr(handover, "POLICY", str(tmp_path / "wardgate.toml"))
+    monkeypatch.setattr(handover.sys, "argv", ["handover"])
+    monkeypatch.setattr(handover.pwd, "getpwnam", lambda _name: pytest.fail("it goes on"))
+    if policy is not None:
+        (tmp_path / "wardgate.toml").write_text(policy)
+    assert handover.main() == 0

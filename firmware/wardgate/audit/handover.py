@@ -10,7 +10,7 @@ import pwd
 import sys
 from pathlib import Path
 
-from wardgate.custody.handover import Owner, take
+from wardgate.custody.handover import Owner, have, take
 
 
 def main() -> int:
@@ -19,6 +19,7 @@ def main() -> int:
         sys.stderr.write("usage: python -m wardgate.audit.handover\n")
         return 2
     gateway, audit = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "audit")))
+    have("/vault/audit", 0o700, audit)
     take(Path("/vault/wardgate/audit"), Path("/vault/audit/spool"), gateway, audit)
     return 0
 

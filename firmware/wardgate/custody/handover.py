@@ -1,6 +1,7 @@
 """Takes over for the account `custody` what the gateway's account had: `python -m wardgate.custody.handover`.
 
-Run with root's rights before the custody writer of that account starts. A log that the gateway's own writer kept is moved, once, to where
+Run with root's rights before the custody writer of that account starts, by a unit of its own: in one that has a directory of the vault for
+itself nothing can be moved in or out. A log that the gateway's own writer kept is moved, once, to where
 the gateway may only read it; in its old place a file stays, so that no gateway, of this release or an older one, begins a second log there
 without a word. The queue of instances in hold becomes readable for the writer's group, which looks in it after a crash. Both lie in a
 directory of the gateway's account, which is not trusted: no link is followed, nothing that is not its own file is touched.
@@ -15,12 +16,15 @@ import pwd
 import stat
 import sys
 
+from wardgate.mentions import mentions
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import Final
 
+POLICY: Final = "/etc/wardgate/wardgate.toml"
 NOTE: Final = b"The custody log was taken over by the account custody: /var/lib/custody/log (docs/custody.md, An account of its own).\n"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -74,6 +78,16 @@ def _sync(directory: str) -> None:
     sync_directory(directory)
 
 
+def have(directory: str, mode: int, owner: Owner) -> None:
+    """Make a directory of the vault, or give it to `owner`, as the StateDirectory= of who has it will. Raises `OSError`."""
+    try:
+        os.mkdir(directory, mode)
+    except FileExistsError:
+        pass  # every start but a box's first
+    os.chown(directory, owner.uid, owner.gid)
+    os.chmod(directory, mode)
+
+
 def open_queue(queue: Path | str, gateway: Owner, custody: Owner) -> None:
     """Let the writer's group read the queue, and what is made in it from now on (g+s). Made if it is not there. Raises `OSError`."""
     try:
@@ -123,13 +137,11 @@ def main() -> int:
     if len(sys.argv) != 1:
         sys.stderr.write("usage: python -m wardgate.custody.handover\n")
         return 2
+    if not mentions(["-c", POLICY], b"wardgate-custody/", unsure=False):
+        return 0  # everything stays where it is
     gateway, custody = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "custody")))
-    try:
-        os.mkdir("/vault/wardgate", 0o710)
-    except FileExistsError:
-        pass  # every start but a box's first
-    os.chown("/vault/wardgate", gateway.uid, gateway.gid)  # as its StateDirectory= would, and then all in it
-    os.chmod("/vault/wardgate", 0o710)  # noqa: S103 - the writer walks through to the queue
+    have("/vault/wardgate", 0o710, gateway)  # as its StateDirectory= would; the writer walks through to the queue
+    have("/vault/custody", 0o750, custody)
     take("/vault/wardgate/custody", "/vault/custody/log", gateway, custody, NOTE)
     open_queue("/vault/wardgate/hold", gateway, custody)
     return 0
