@@ -54,6 +54,7 @@ def box(tmp_path: Path) -> Iterator[HeldBox]:
     made = HeldBox(tmp_path)
     yield made
     below = {pid: started(pid) for pid in children(made.program.pid)} if made.program.running() else {}
+    made.go()  # a reader that nobody waits for any more ends too
     made.program.stop()
     kill_rest(below)
 
