@@ -20,10 +20,11 @@ hash_root() {
 
 # Of slot a or b. The kernel opens the root by itself (CONFIG_DM_INIT). `lockdown`: also where the firmware checks nothing.
 # `import_credentials`: systemd would take files to write, and more, from the firmware's tables (SMBIOS), which nobody signs.
+# `TERM=dumb`: systemd from 258 on asks the console who and how large it is, and waits for answers that a box's serial line does not give.
 command_line() {
     device=PARTLABEL=root_$1
     printf '%s' "root=/dev/dm-0 ro rootwait console=$(word console) $(word command_line) quiet panic=10 lockdown=confidentiality" \
-        " systemd.gpt_auto=0 systemd.import_credentials=no rauc.slot=$(echo "$1" | tr ab AB) dm-mod.waitfor=$device dm-mod.create=\"root,,,ro,0 $((blocks * 8)) verity 1 $device $device" \
+        " systemd.gpt_auto=0 systemd.import_credentials=no TERM=dumb rauc.slot=$(echo "$1" | tr ab AB) dm-mod.waitfor=$device dm-mod.create=\"root,,,ro,0 $((blocks * 8)) verity 1 $device $device" \
         " 4096 4096 $blocks $((blocks + 1)) sha256 $hash $salt 1 panic_on_corruption\""
 }
 

@@ -60,7 +60,7 @@ def _holds(image: Path, line: str, slot: str) -> None:
     sectors, device, blocks, start, root_hash, _salt = found.groups()
     assert (device, int(sectors), int(start)) == (f"PARTLABEL=root_{slot}", int(blocks) * 8, int(blocks) + 1)
     assert f"dm-mod.waitfor={device}" in line and f"rauc.slot={slot.upper()}" in line
-    assert {"lockdown=confidentiality", "systemd.import_credentials=no"} <= set(line.split())
+    assert {"lockdown=confidentiality", "systemd.import_credentials=no", "TERM=dumb"} <= set(line.split())
     _run("veritysetup", "verify", image, image, root_hash, f"--hash-offset={int(blocks) * 4096}")
     assert image.stat().st_size < place_of(f"root_{slot}", X86_64)[1]
 
