@@ -10,3 +10,7 @@ UBOOT_PRE_CONFIGURE_HOOKS += WARDGATE_UBOOT_VERIFIES
 # Buildroot's libffi would make the code of callbacks in memory that is written and executed; Python makes one when ctypes is loaded. Our units
 # forbid such memory (MemoryDenyWriteExecute=). Of what is in the image nothing needs it so. The last word counts.
 LIBFFI_CONF_OPTS += --enable-exec-static-tramp
+
+# Python asks by running a program whether the compiler knows computed gotos, and takes no for an answer where it cannot run one, as when it is built for
+# another machine. Every compiler of ours is gcc, which knows them (docs/decisions/105).
+PYTHON3_CONF_OPTS += --with-computed-gotos

@@ -28,6 +28,8 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "CRYPTSETUP": ("--with-crypto_backend=openssl", "--disable-ssh-token"),
     # No memory that is written and executed (image/buildroot/external.mk).
     "LIBFFI": ("--enable-exec-static-tramp",),
+    # The faster of its two loops; built for another machine it does not find out by itself (the same file).
+    "PYTHON3": ("--with-computed-gotos",),
 }
 
 
