@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ with contextlib.suppress(ImportError):  # an emulated machine runs groups that n
     # Speed is never a test: a busy machine takes its time over an example, and the same one quickly the next time.
     settings.register_profile("wardgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("wardgate")
+
+# In an environment that was activated pynetdicom's programs would come before DCMTK's, whose names some of them have.
+_OWN = Path(sys.prefix, "bin")
+os.environ["PATH"] = os.pathsep.join(place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(place) != _OWN)
 
 if TYPE_CHECKING:
     from typing import Any
