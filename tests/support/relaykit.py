@@ -281,13 +281,12 @@ class Relay:
             Keys(on_removal=on_removal),
             hold,
         )
-        listeners = [
-            [os.dup(self._listen[role].fileno()), f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]]
-            for role, name in ((Role.MODALITY, "modality"), (Role.PEER, "pacs"))
-        ]
+        roles = ((Role.MODALITY, "modality"), (Role.PEER, "pacs"))
+        listeners = [[at, f"{LOOPBACK}:{self.port[role]}", [["ct1", name]]] for at, (role, name) in enumerate(roles)]
+        given = {"listeners": listeners, "fds": [os.dup(self._listen[role].fileno()) for role, _ in roles], "census": [-1, -1]}
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
-        self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "listeners": listeners, "tokens": _out(out)})
+        self.worker = Worker(theirs, {"generation": 1, "worker": 0, "config": as_data(config), "tokens": _out(out), **given})
         self.gate = self.worker.gate
         self.defect: BaseException | None = None
         self._tokens = 0  # messages about them
