@@ -52,7 +52,7 @@ def test_the_ends_of_own_certificates_are_read_without_cryptography(folder: Path
     [
         (lambda _text: "", "no certificate in it"),
         (lambda text: text + text.replace("MII", "MIJ", 1), ""),
-        (lambda text: text.replace("-----BEGIN", "\u2014BEGIN"), "ascii"),
+        (lambda text: text.replace("-----BEGIN", "\u2014BEGIN"), "no certificate in it"),
     ],
 )
 def test_an_own_chain_that_cannot_be_read_whole_is_a_mistake(folder: Path, pki: Pki, damage: Callable[[str], str], says: str) -> None:
@@ -61,6 +61,8 @@ def test_an_own_chain_that_cannot_be_read_whole_is_a_mistake(folder: Path, pki: 
     config = load(str(Plan(folder, (pacs_plan(pki, certificates=((chain, pki.leaf("box-rsa").key),)),), custody_key(pki)).write()))
     mistakes: list[Mistake] = []
     assert len(own_certificates(config, mistakes)) == 1 and not mistakes
+    chain.write_text("subject=O = Universit\u00e4tsklinikum\n" + chain.read_text())
+    assert len(own_certificates(config, mistakes)) == 1 and not mistakes, "what stands beside the certificates is nobody's business"
     chain.write_text(damage(chain.read_text()))
     assert own_certificates(config, mistakes) == []
     (mistake,) = mistakes

@@ -95,7 +95,7 @@ def _end_of(chain: Path) -> int:
     """Return when the first certificate of a chain ends; all of them are read. Raises `OSError`, `ValueError` and `PeerRefused`."""
     from wardgate.transport.chain import pem_certificates, read_facts
 
-    found = [read_facts(der) for der in pem_certificates(chain.read_text("ascii"))]
+    found = [read_facts(der) for der in pem_certificates(chain.read_text("utf-8", "replace"))]
     if not found:
         raise ValueError("no certificate in it")
     return int(found[0].not_after)

@@ -110,7 +110,7 @@ def pem_certificates(text: str) -> list[bytes]:
 def first_certificate(chain: Path) -> Facts:
     """Return the leaf of a chain file (PEM). Raises `ProfileNotMet`."""
     try:
-        return read_facts(pem_certificates(chain.read_text("ascii"))[0])
+        return read_facts(pem_certificates(chain.read_text("utf-8", "replace"))[0])
     except (OSError, ValueError, IndexError, PeerRefused) as error:
         raise ProfileNotMet(Code.OWN_CERTIFICATE_UNREADABLE, f"{chain}: no certificate in it") from error
 

@@ -44,7 +44,7 @@ def completed(chain: Path, anchors: Iterable[Path]) -> Iterator[Path]:
 def _whole(chain: Path, anchors: Iterable[Path]) -> list[bytes]:
     """Return leaf and issuers, DER; empty when there is nothing to complete."""
     try:
-        own = chains.pem_certificates(chain.read_text("ascii"))
+        own = chains.pem_certificates(chain.read_text("utf-8", "replace"))
         if len(own) != 1:
             return []
         leaf = chains.read_facts(own[0])
