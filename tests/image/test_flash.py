@@ -97,7 +97,7 @@ def test_a_disk_is_found_by_the_names_that_do_not_change(tmp_path: Path) -> None
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "wardgate.img"
-    path.write_bytes(os.urandom(5 << 20) + bytes(123))
+    path.write_bytes(bytes(512) + b"EFI PART" + os.urandom(5 << 20) + bytes(123))
     return path
 
 

@@ -6,46 +6,76 @@ DEVICE is a name below /dev/disk/by-id: /dev/sdb may be another disk tomorrow.
 from __future__ import annotations
 
 import argparse
-import lzma
 import os
 import stat
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from flash.copy import Different, flash, measured
+from flash.copy import UNREADABLE, Different, InUse, flash, is_disk, measured
 from flash.disks import BY_ID, ids, read
 from flash.guard import LARGEST, is_confirmed, refusals
+
+_PAGE: Final = "docs/first-boot.md"
+_AFTER: Final = "do not start a box from this disk before it was flashed again"
 
 
 def main(words: Sequence[str]) -> int:
     """Return 0 written and the same, 1 refused or failed, 2 wrongly called."""
     parser = argparse.ArgumentParser(prog="make flash", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", type=Path)
+    parser.add_argument("image")
     parser.add_argument("device")
     parser.add_argument("--largest", type=int, default=LARGEST >> 30, help="GiB; a larger disk is not the one that is meant")
     parser.add_argument("--unsafe-allow-internal", action="store_true", help="also a disk that is not removable")
     options = parser.parse_args(words)
+    for word, given in (("IMAGE=FILE", options.image), (f"DEVICE={BY_ID}/...", options.device)):
+        if not given:
+            return _no(f"{word} is needed ({_PAGE})", 2)
     try:
-        size, digest = measured(options.image)
+        return _ask_and_write(options, Path(options.image))
+    except KeyboardInterrupt:
+        return _no("interrupted; nothing was written")
+
+
+def _ask_and_write(options: argparse.Namespace, image: Path) -> int:
+    try:
+        if not is_disk(image):
+            return _no(f"{image} is no image of a disk: IMAGE= is a wardgate.img, or one packed as .gz or .xz; unpack others first")
+        size, digest = measured(image)
+    except UNREADABLE as error:
+        return _no(f"{image} cannot be read whole: {error}")
+    try:
         name = _name(options.device)
         disk = read(name)
-    except (OSError, ValueError, lzma.LZMAError, EOFError) as error:
+    except (OSError, ValueError) as error:
         return _no(str(error))
-    sys.stdout.write(f"{options.image}: {size} bytes, SHA-256 {digest}\n{disk.shown}\n")
+    sys.stdout.write(f"{image}: {size} bytes, SHA-256 {digest}\n{disk.shown}\n")
     if found := refusals(disk, size, options.largest << 30, options.unsafe_allow_internal):
         return _no("not this disk:\n" + "\n".join(f"  - {reason}" for reason in found))
+    if not os.access(f"/dev/{name}", os.W_OK):
+        return _no(f"/dev/{name} may not be written to by you: run it as root")
     asked = "serial number" if disk.serial else "model" if disk.model else "name"
     sys.stdout.write(f"All data on it will be lost. Type its {asked} to go on: ")
     sys.stdout.flush()
     if not is_confirmed(disk, sys.stdin.readline()):
         return _no("that is another one; nothing was written")
     try:
-        flash(options.image, f"/dev/{name}", size, digest, _Progress(size))
-    except (OSError, Different) as error:
-        return _no(str(error))
-    sys.stdout.write(f"\nwritten and read back, the same: {digest}\nnext: docs/first-boot.md\n")
+        # The question may stand for long: under the same name there may be another disk by now, or somebody may use this one.
+        if _name(options.device) != name or read(name) != disk:
+            return _no("there is another disk now, or it was taken into use; nothing was written")
+    except (OSError, ValueError) as error:
+        return _no(f"{error}; nothing was written")
+    try:
+        flash(image, f"/dev/{name}", size, digest, _Progress(size))
+    except InUse as error:
+        return _no(f"{error}; nothing was written")
+    except (*UNREADABLE, Different) as error:
+        return _no(f"{error}; {_AFTER}")
+    except KeyboardInterrupt:
+        return _no(f"interrupted; {_AFTER}")
+    sys.stdout.write(f"\nwritten and read back, the same: {digest}\nnext: {_PAGE}\n")
     return 0
 
 
@@ -74,9 +104,9 @@ class _Progress:
             sys.stdout.flush()
 
 
-def _no(text: str) -> int:
-    sys.stderr.write(f"flash: {text}\n")
-    return 1
+def _no(text: str, status: int = 1) -> int:
+    sys.stderr.write(f"\nflash: {text}\n")
+    return status
 
 
 if __name__ == "__main__":

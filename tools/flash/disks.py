@@ -20,7 +20,8 @@ class System(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """One disk. `size` in bytes; `mounted`: places where it or a part of it is mounted; `held_by`: device mapper or RAID on it."""
+    """One disk. `size` in bytes; `is_removable`: a stick or a card, not eMMC;
+    `mounted`: places where it or a part of it is mounted; `held_by`: device mapper or RAID on it."""
 
     name: str
     size: int
@@ -50,9 +51,9 @@ def read(name: str, system: System = System()) -> Disk:  # noqa: B008 - a value 
         name,
         size,
         " ".join(filter(None, (_word(folder / "device/vendor"), _word(folder / "device/model") or _word(folder / "device/name")))),
-        _word(folder / "device/serial") or _word(folder / "serial"),
+        _word(folder / "device/serial") or _word(folder / "serial") or _usb_serial(Path(transport)),
         (folder / "partition").exists(),
-        _word(folder / "removable") == "1" or "/usb" in transport or "/mmc_host/" in transport,
+        _word(folder / "removable") == "1" or "/usb" in transport or ("/mmc_host/" in transport and _word(folder / "device/type") != "MMC"),
         _word(folder / "ro") == "1",
         tuple(_mounted(system.mounts, numbers, parts)),
         tuple(_swaps(system.swaps, parts)),
@@ -66,6 +67,11 @@ def ids(name: str, by_id: Path = BY_ID) -> list[str]:
         return sorted(str(path) for path in by_id.iterdir() if os.path.basename(os.path.realpath(path)) == name)
     except OSError:
         return []
+
+
+def _usb_serial(folder: Path) -> str:
+    """Of the device that was plugged in: the SCSI disk that the kernel makes of a stick says none. The hub above it is another device."""
+    return next((_word(above / "serial") for above in folder.parents if (above / "idVendor").exists()), "")
 
 
 def _word(path: Path) -> str:
