@@ -3,42 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from cvereport.feed import FeedError, read
-from cvereport.match import Finding, match, statements_in
+from cvereport.feed import Advisory, FeedError, read
+from cvereport.match import Finding, match, products, statements_in
 
 
 def main(words: Sequence[str]) -> int:
     """Print the report; 0 nothing is open, 1 something is, 2 no report could be made."""
     parser = argparse.ArgumentParser(prog="make cve-report", description=__doc__)
     parser.add_argument("sbom", type=Path)
-    parser.add_argument("feed", type=Path, nargs="+", help="NVD JSON 2.0 or OSV: file, folder, .gz, .zip")
+    parser.add_argument("feed", type=Path, nargs="*", help="NVD JSON 2.0 or OSV: file, folder, .gz, .zip")
     parser.add_argument("--least", type=float, default=0.0, help="only from this CVSS base score on; what has none is always shown")
     options = parser.parse_args(words)
+    if not options.feed:
+        return _no("FEED= is needed: files or folders that were brought along, NVD JSON 2.0 or OSV (docs/sbom.md)")
+    if not options.sbom.is_file():
+        return _no(f"{options.sbom} is not there: make sbom with the same BOARD= makes it")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # summaries have letters that not every terminal has
     try:
-        document = json.loads(options.sbom.read_text())
-        advisories = [advisory for path in options.feed for advisory in read(path)]
-        found = match(document["components"], advisories, statements_in(document))
-    except (OSError, ValueError, KeyError, FeedError) as error:
-        sys.stderr.write(f"cve-report: {error}\n")
-        return 2
+        document = json.loads(options.sbom.read_text(encoding="utf-8"))
+        for component in document["components"]:
+            products(component)
+        statements = statements_in(document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _no(f"{options.sbom} is no bill of materials of make sbom: {type(error).__name__} {error}")
+    read_so_far = Counted(read(*options.feed))
+    try:
+        found = match(document["components"], read_so_far, statements)
+    except FeedError as error:
+        return _no(str(error))
     shown = [finding for finding in found if not 0 < finding.advisory.severity < options.least]
     write(shown, sys.stdout)
     inside = [one for one in document["components"] if one.get("scope") != "excluded"]
     named = sum("cpe" in one or str(one.get("purl", "")).startswith(("pkg:pypi/", "pkg:deb/")) for one in inside)
     open_ones = sum(finding.is_open for finding in shown)
     sys.stdout.write(
-        f"{len(advisories)} advisories against {named} of {len(inside)} components: {open_ones} open, {len(shown) - open_ones} answered\n"
+        f"{read_so_far.count} advisories against {named} of {len(inside)} components: {open_ones} open, {len(shown) - open_ones} answered\n"
     )
     for one in inside:
         if "cpe" not in one and not str(one.get("purl", "")).startswith(("pkg:pypi/", "pkg:deb/", "pkg:generic/")):
             sys.stdout.write(f"not looked for (no CPE, no purl): {one['name']} {one.get('version', '')}\n")
     return 1 if open_ones else 0
+
+
+class Counted:
+    """Counts what passes; nothing is kept: a whole feed is larger than the memory of a small machine."""
+
+    def __init__(self, advisories: Iterable[Advisory]) -> None:
+        self._advisories, self.count = advisories, 0
+
+    def __iter__(self) -> Iterator[Advisory]:
+        for advisory in self._advisories:
+            self.count += 1
+            yield advisory
+
+
+def _no(text: str) -> int:
+    sys.stderr.write(f"cve-report: {text}\n")
+    return 2
 
 
 def write(found: Sequence[Finding], out: TextIO) -> None:
