@@ -3,6 +3,8 @@
 PY := .venv/bin/python
 # Test processes at a time. Most of a test is waiting for a process or a deadline, so more than there are cores.
 JOBS ?= 4
+# A board is written with dashes or without: one document.
+SBOM = build/sbom/$(subst -,_,$(or $(BOARD),qemu_x86_64)).json
 # A file's tests stay in one process; in the order of the folders, the slow ones first.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export JOBS
@@ -102,7 +104,7 @@ fuzz-iscl: setup ## fuzz the ISCL engine and capture reader; SECONDS=60
 
 .PHONY: image-check
 image-check: setup ## our Buildroot tree against the pinned one and a kernel's, without a build; BUILDROOT_DIR= KERNEL_DIR=
-	@PYTHONPATH=tools $(PY) -m imagecheck $(BUILDROOT_DIR)
+	@PYTHONPATH=tools $(PY) -m imagecheck "$(BUILDROOT_DIR)"
 
 .PHONY: image-configs
 image-configs: setup ## write image/buildroot/configs from their parts
@@ -114,15 +116,15 @@ image: setup ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR=
 
 .PHONY: image-kernel
 image-kernel: setup ## compile the kernel of a board by our configuration, without Buildroot; BOARD= KERNEL_DIR=
-	@PYTHONPATH=tools $(PY) -m imagecheck.compile $(BOARD)
+	@PYTHONPATH=tools $(PY) -m imagecheck.compile "$(BOARD)"
 
 .PHONY: image-uboot
 image-uboot: setup ## compile the U-Boot of a board by our configuration, without Buildroot; BOARD= UBOOT_DIR= WARDGATE_FIT_CERTIFICATE=
-	@PYTHONPATH=tools $(PY) -m imagecheck.uboot $(BOARD)
+	@PYTHONPATH=tools $(PY) -m imagecheck.uboot "$(BOARD)"
 
 .PHONY: image-test
 image-test: setup ## every image test: also arm64, hawkBit, the vault, the stick, power cuts (two hours); `make test` has smoke, trust, update, offline, card, cable; IMAGE= or KERNEL=, UBOOT=
-	WARDGATE_IMAGE_TEST=1 IMAGE=$(IMAGE) KERNEL=$(KERNEL) UBOOT=$(UBOOT) $(PY) -m pytest -rs tests/image
+	WARDGATE_IMAGE_TEST=1 IMAGE="$(IMAGE)" KERNEL="$(KERNEL)" UBOOT="$(UBOOT)" $(PY) -m pytest -rs tests/image
 
 .PHONY: supervisor
 supervisor: setup ## build/supervisor/BOARD: what is copied to the board's microcontroller (MicroPython); BOARD=
@@ -134,11 +136,11 @@ flash: setup ## write an image to a disk, with questions and read-back; IMAGE= D
 
 .PHONY: sbom
 sbom: setup ## bill of materials (CycloneDX, validated) in build/sbom; BOARD= with BUILDROOT_DIR=, or DEBIAN_ROOT=
-	@PYTHONPATH=tools $(PY) -m sbom build/sbom/$(or $(BOARD),qemu_x86_64).json --board $(or $(BOARD),qemu_x86_64) $(if $(DEBIAN_ROOT),--debian-root $(DEBIAN_ROOT)) $(if $(BUILDROOT_DIR),--buildroot $(BUILDROOT_DIR))
+	@PYTHONPATH=tools $(PY) -m sbom "$(SBOM)" --board "$(or $(BOARD),qemu_x86_64)" $(if $(DEBIAN_ROOT),--debian-root "$(DEBIAN_ROOT)") $(if $(BUILDROOT_DIR),--buildroot "$(BUILDROOT_DIR)")
 
 .PHONY: cve-report
 cve-report: setup ## known vulnerabilities of that bill of materials, without network; FEED=files or folders (NVD JSON 2.0, OSV) LEAST=7
-	@PYTHONPATH=tools $(PY) -m cvereport build/sbom/$(or $(BOARD),qemu_x86_64).json $(FEED) --least $(or $(LEAST),0)
+	@PYTHONPATH=tools $(PY) -m cvereport "$(SBOM)" $(FEED) --least $(or $(LEAST),0)
 
 .PHONY: codes
 codes: setup ## write docs/codes.md from the table of failure codes

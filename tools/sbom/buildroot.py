@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from imagecheck import pin
 from imagecheck.assemble import target
 from imagecheck.findings import EXTERNAL
 
@@ -18,7 +19,10 @@ _SECONDS = 600
 
 
 def of_tree(tree: Path, board: str) -> dict[str, Any]:
-    """Return the document of `board`. Raises `RuntimeError` with the last words of what failed."""
+    """Return the document of `board`. Raises `RuntimeError` with the last words of what failed, `OSError`, `subprocess.TimeoutExpired`."""
+    there, wanted = pin.version(tree), pin.pinned()["version"]
+    if not there or (there != wanted and os.environ.get("UNPINNED") != "yes"):
+        raise RuntimeError(f"BUILDROOT_DIR={tree} is {f'Buildroot {there}' if there else 'no Buildroot'}; the image is made of {wanted}")
     with tempfile.TemporaryDirectory(prefix="wg-") as folder:
         output = Path(folder, "output")
         _run("make", "-C", tree, f"O={output}", f"BR2_EXTERNAL={EXTERNAL}", f"BR2_DEFCONFIG={target(board)}", "defconfig")

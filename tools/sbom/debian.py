@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 
 def of_root(root: Path) -> list[dict[str, Any]]:
-    """Return a component for each installed package. Raises `OSError`."""
-    return [
-        component(fields)
-        for fields in stanzas((root / "var/lib/dpkg/status").read_text())
-        if fields.get("Status", "").endswith(" installed")
-    ]
+    """Return a component for each installed package. Raises `OSError`, and `ValueError` that names the file."""
+    status = root / "var/lib/dpkg/status"
+    try:
+        found = stanzas(status.read_text(encoding="utf-8"))
+        return [component(fields) for fields in found if fields.get("Status", "").endswith(" installed")]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{status}: {type(error).__name__} {error}") from error
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sbom.vex import Statement
@@ -25,7 +25,9 @@ def merged(name: str, version: str, moment: float, parts: Iterable[dict[str, Any
             dependencies.setdefault(entry["ref"], set()).update(entry.get("dependsOn", []))
         vulnerabilities += part.get("vulnerabilities", [])
     known = {*components, name}
-    vulnerabilities += [_vulnerability(statement, refs) for statement in statements if (refs := _refs(statement, components))]
+    said = [(statement, refs) for statement in statements if (refs := _refs(statement, components))]
+    spoken = {(statement.id, ref) for statement, refs in said for ref in refs}
+    vulnerabilities = [_vulnerability(*one) for one in said] + list(_not_ours(vulnerabilities, spoken))
     document: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -46,6 +48,12 @@ def merged(name: str, version: str, moment: float, parts: Iterable[dict[str, Any
     return document
 
 
+def unused(document: dict[str, Any], statements: Sequence[Statement]) -> list[Statement]:
+    """Return the statements that answer nothing: a name that is mistyped, or a version that the image no longer has."""
+    components = {one["bom-ref"]: one for one in document["components"]}
+    return [statement for statement in statements if not _refs(statement, components)]
+
+
 def validate(document: dict[str, Any]) -> str:
     """Return what the CycloneDX schema finds wrong, empty when nothing."""
     from cyclonedx.schema import SchemaVersion
@@ -53,6 +61,14 @@ def validate(document: dict[str, Any]) -> str:
 
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
     return "" if error is None else str(error)[:2000]
+
+
+def _not_ours(entries: Iterable[dict[str, Any]], spoken: set[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """What Buildroot says where we say nothing: it marks as ignored, we have looked."""
+    for entry in entries:
+        affects = [affected for affected in entry.get("affects", []) if (entry["id"], affected["ref"]) not in spoken]
+        if affects or not entry.get("affects"):
+            yield {**entry, "affects": affects} if affects else entry
 
 
 def _refs(statement: Statement, components: dict[str, dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +15,14 @@ _PARTS: Final = {"wardgate": "firmware/wardgate", "wardkeys": "hsm/wardkeys", "w
 NEEDED: Final = ("cryptography", "cffi", "pycparser")
 
 
+def version() -> str:
+    """Return the version of the image, as image/common/finish.sh has it: that of the release, else the tree's."""
+    return os.environ.get("WARDGATE_VERSION") or str(tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"])
+
+
 def components(known: dict[str, str]) -> list[dict[str, Any]]:
     """Return our parts and the packages of `NEEDED`. `known`: their versions in the image, by name; else those of this environment."""
-    version = str(tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"])
+    number = version()
     found: list[dict[str, Any]] = []
     for name, folder in _PARTS.items():
         found.append(
@@ -24,21 +30,21 @@ def components(known: dict[str, str]) -> list[dict[str, Any]]:
                 "bom-ref": f"ours:{name}",
                 "type": "application",
                 "name": name,
-                "version": version,
-                "purl": f"pkg:generic/{name}@{version}",
+                "version": number,
+                "purl": f"pkg:generic/{name}@{number}",
                 "properties": [{"name": "wardgate:sources:sha256", "value": digest(TREE / folder)}],
             }
         )
     for name in NEEDED:
-        number, where = (known[name], "image") if name in known else (_here(name), "development environment")
-        if number:
+        wanted, where = (known[name], "image") if name in known else (_here(name), "development environment")
+        if wanted:
             found.append(
                 {
                     "bom-ref": f"pypi:{name}",
                     "type": "library",
                     "name": name,
-                    "version": number,
-                    "purl": f"pkg:pypi/{name}@{number}",
+                    "version": wanted,
+                    "purl": f"pkg:pypi/{name}@{wanted}",
                     "properties": [{"name": "wardgate:version-from", "value": where}],
                 }
             )

@@ -47,7 +47,10 @@ def read(folder: Path) -> list[Statement]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            for entry in json.loads(path.read_text()):
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(entries, list):
+                raise VexError("not a list of statements")
+            for entry in entries:
                 found += _statements(entry)
         except (ValueError, KeyError, TypeError, AttributeError, VexError) as error:
             raise VexError(f"{path.name}: {type(error).__name__} {error}") from error
@@ -61,11 +64,15 @@ def _statements(entry: dict[str, Any]) -> list[Statement]:
         raise VexError(f"{entry['id']}: no known state, or no detail")
     if state == "not_affected" and justification not in JUSTIFICATIONS:
         raise VexError(f"{entry['id']}: not_affected needs a justification")
+    if not entry["id"] or not entry["affects"]:
+        raise VexError(f"{entry['id'] or 'no id'}: it names nothing")
     made = []
     for affected in entry["affects"]:
         versions = affected.get("versions", "*")
-        if versions != "*" and not isinstance(versions, list):
-            raise VexError(f"{entry['id']}: versions is * or a list")
+        if not affected["name"]:
+            raise VexError(f"{entry['id']}: a component without name")
+        if versions != "*" and not (isinstance(versions, list) and versions):
+            raise VexError(f"{entry['id']}: versions is * or a list with something in it")
         kept = None if versions == "*" else frozenset(map(str, versions))
         made.append(Statement(str(entry["id"]), str(affected["name"]), kept, state, justification, detail))
     return made
