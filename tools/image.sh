@@ -44,10 +44,24 @@ for word in STATE_ANCHORS WARDGATE_KEYRING WARDGATE_BOOT_KEY WARDGATE_BOOT_CERTI
     esac
 done
 
+for word in TOOLCHAIN EXTRA; do
+    eval "value=\${$word:-}"
+    [ -z "$value" ] || [ -f "$value" ] || fail "$word=$value: no file; it names a fragment of Buildroot's configuration"
+done
+
 out=${O:-build/image/$board}
-case $out in
-*[[:space:]]*) fail "O=$out: Buildroot takes no folder with a space in its name" ;;
-esac
+for pair in "O=$out" "BUILDROOT_DIR=${BUILDROOT_DIR:-}" "BR2_DL_DIR=${BR2_DL_DIR:-}" "this tree is $PWD"; do
+    case $pair in
+    *=*[[:space:]@]* | "this tree is "*[[:space:]@]*) fail "$pair: Buildroot takes no folder with a space or @ in its name" ;;
+    esac
+done
+# What is there already: of this board, by this release, or nothing that is another's.
+if [ -f "$out/.config" ]; then
+    before=$(sed -n 's/^BR2_ROOTFS_POST_SCRIPT_ARGS="\(.*\)"$/\1/p' "$out/.config")
+    [ "$before" = "$board" ] || fail "O=$out was built in for ${before:-no board of ours}, not for $board: name another folder"
+elif [ -n "$(ls -A "$out" 2>/dev/null)" ] && [ ! -f "$out/defconfig" ] && [ ! -f "$out/wardgate.lock" ]; then
+    fail "O=$out is not empty, and no image was built there: name another folder"
+fi
 
 PYTHONPATH=tools:firmware $python -m imagecheck.signers "$board" || exit 1
 
@@ -55,19 +69,40 @@ tree=${BUILDROOT_DIR:-}
 if [ -z "$tree" ]; then
     tree=build/buildroot-$(pinned version)
     if [ ! -d "$tree" ]; then
-        command -v git >/dev/null || fail "git is needed to fetch Buildroot; or give BUILDROOT_DIR="
         mkdir -p build
+        exec 8>build/buildroot.lock
+        flock 8 # one fetches, the other waits for it
+    fi
+    if [ ! -d "$tree" ]; then
+        command -v git >/dev/null || fail "git is needed to fetch Buildroot; or give BUILDROOT_DIR="
         rm -rf "$tree.new"
         git -c advice.detachedHead=false clone --quiet --depth 1 --branch "$(pinned version)" "$(pinned url)" "$tree.new" ||
             fail "Buildroot $(pinned version) cannot be fetched; give BUILDROOT_DIR="
         [ "$(git -C "$tree.new" rev-parse HEAD)" = "$(pinned commit)" ] || fail "what was fetched is not the pinned commit"
         mv "$tree.new" "$tree"
     fi
+    exec 8>&-
 fi
 PYTHONPATH=tools $python -m imagecheck "$tree" || fail "the check above must hold before a build"
+if [ -f "$out/.config" ]; then
+    before=$(sed -n 's/^# Buildroot \(.*\) Configuration$/\1/p' "$out/.config") now=$(sed -n 's/^export BR2_VERSION := //p' "$tree/Makefile")
+    [ "$before" = "$now" ] || fail "O=$out was built in by Buildroot $before, this is $now, and would take what is built there for its own: name another folder"
+fi
 mkdir -p "$out"
+# What it starts has it too: of a build whose script was killed the compilers may still be at work.
+exec 9>"$out/wardgate.lock"
+flock -n 9 || fail "another build is at work in $out: wait for its end, or name another folder (O=)"
 out=$(cd "$out" && pwd)
 PYTHONPATH=tools $python -m imagecheck.assemble "$board" ${TOOLCHAIN:+"$TOOLCHAIN"} >"$out/defconfig"
+# Buildroot builds no package again whose options or patches changed: what comes out is then neither the old configuration nor the new one.
+made=$({ cat "$out/defconfig" ${EXTRA:+"$EXTRA"} image/buildroot/external.mk && find image/buildroot/patches -type f | LC_ALL=C sort | xargs cat; } | sha256sum)
+if [ ! -d "$out/build" ]; then
+    rm -f "$out/wardgate.mixed"
+    printf '%s\n' "$made" >"$out/wardgate.configuration"
+elif [ "$made" != "$(cat "$out/wardgate.configuration" 2>/dev/null)" ]; then
+    : >"$out/wardgate.mixed"
+fi
+[ ! -f "$out/wardgate.mixed" ] || echo "image: $out was begun with another configuration: packages that are built there stay as they are; for a release name a new folder (O=)"
 [ -z "${BR2_PRIMARY_SITE:-}" ] || printf 'BR2_PRIMARY_SITE="%s"\n' "$BR2_PRIMARY_SITE" >>"$out/defconfig"
 [ -z "${EXTRA:-}" ] || cat "$EXTRA" >>"$out/defconfig"
 [ -n "${BR2_DL_DIR:-}" ] || unset BR2_DL_DIR

@@ -3,6 +3,7 @@ called, and it says at the end whose they are. Buildroot is stood in for by a `m
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ while [ $# -gt 0 ]; do
     -C) cd "$2" && shift ;;
     O=*) out=${1#O=} ;;
     BR2_EXTERNAL=*) common=${1#BR2_EXTERNAL=}/../common ;;
-    defconfig) exit 0 ;;
+    defconfig) exec "$CONFIGURE" "$out" ;;
     esac
     shift
 done
@@ -35,6 +36,12 @@ printf 'IMAGE_VERSION=1.2.3\\n%s\\n' "${UNPINNED:+VARIANT_ID=unpinned}" >"$out/t
 "$common/built.sh" "$out/target"
 for name in wardgate.img root.img boot.vfat kernel; do : >"$out/images/$name"; done
 [ -n "${WARDGATE_BOOT_KEY:-}" ] || cp "$DEVELOPMENT" "$out/images/boot-certificate.pem"
+"""
+# Buildroot's configuration of a folder says for which board, and by which release.
+CONFIGURE = """#!/bin/sh
+board=$(sed -n 's/^BR2_ROOTFS_POST_SCRIPT_ARGS=//p' "$1/defconfig")
+printf '# Buildroot 2026.02.3 Configuration\nBR2_ROOTFS_POST_SCRIPT_ARGS=%s\n' "$board" >"$1/.config"
+mkdir -p "$1/build"
 """
 
 
@@ -67,12 +74,13 @@ def tree(tmp_path: Path) -> Path:
     (made / "programs").mkdir()
     (made / ".venv/bin").mkdir(parents=True)
     (made / "buildroot").mkdir()
+    (made / "buildroot/Makefile").write_text("export BR2_VERSION := 2026.02.3\n")
     for name in ("image", "board", "firmware", "pyproject.toml", "tools/imagecheck", "tools/mcu.py"):
         (made / name).symlink_to(TREE / name)
     shutil.copy(TREE / "tools/image.sh", made / "tools/image.sh")
     # The check of a whole Buildroot tree is a test of its own.
     passing = f'#!/bin/sh\n[ "$*" != "-m imagecheck buildroot" ] || exit 0\nexec {sys.executable} "$@"\n'
-    for place, text in ((".venv/bin/python", passing), ("programs/make", MAKE)):
+    for place, text in ((".venv/bin/python", passing), ("programs/make", MAKE), ("programs/configure", CONFIGURE)):
         (made / place).write_text(text)
         (made / place).chmod(0o755)
     certificate(made, "boot", "Example Hospital boot key")
@@ -86,6 +94,7 @@ def build(tree: Path, board: str = "qemu_x86_64", **words: str) -> subprocess.Co
     """`make image` in that tree, with relative names as the pages have them."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("WARDGATE_", "STATE_", "BR2_", "UNPINNED"))}
     environment = {**clean, "PATH": f"{tree}/programs:{os.environ['PATH']}", "DEVELOPMENT": str(tree / "development.pem")}
+    environment["CONFIGURE"] = str(tree / "programs/configure")
     argv = ["sh", "tools/image.sh", board]
     words = {"O": "out", "BUILDROOT_DIR": "buildroot", **words}
     return subprocess.run(argv, cwd=tree, env={**environment, **words}, capture_output=True, text=True, timeout=60, check=False)
@@ -163,6 +172,13 @@ def test_anchors_of_an_earlier_build_do_not_stay_in_the_image(tree: Path) -> Non
         ({**RELEASE, "WARDGATE_BOOT_CERTIFICATE": "releases.pem"}, "is not of the key WARDGATE_BOOT_KEY="),
         ({"WARDGATE_BOOT_KEY": "pkcs11:token=x"}, "WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY="),
         ({"WARDGATE_FIT_KEY": "fit"}, "this board does not start by U-Boot"),
+        # RAUC 1.15 reads no configuration with such a version: the box would take no update.
+        ({**RELEASE, "WARDGATE_VERSION": "v1.2.3"}, "WARDGATE_VERSION=v1.2.3: "),
+        ({**RELEASE, "WARDGATE_VERSION": "2026.12.1.1"}, "WARDGATE_VERSION=2026.12.1.1: "),
+        ({**RELEASE, "WARDGATE_VERSION": "1.2.3-rc1"}, "WARDGATE_VERSION=1.2.3-rc1: "),
+        ({"TOOLCHAIN": "nowhere"}, "TOOLCHAIN=nowhere: no file"),
+        ({"EXTRA": "nowhere"}, "EXTRA=nowhere: no file"),
+        ({"BUILDROOT_DIR": "two words"}, "BUILDROOT_DIR=two words: "),
     ],
 )
 def test_a_word_that_would_fail_at_the_end_is_refused_before_anything_is_built(tree: Path, words: dict[str, str], said: str) -> None:
@@ -225,3 +241,62 @@ def test_buildroots_hook_finishes_the_root_with_the_version_that_was_given_and_n
     subprocess.run(["sh", hook, tmp_path / "target", "a_board"], env={**os.environ, **words}, check=True, timeout=60)
     assert (tmp_path / "target/told").read_text() == f"{version} a_board"
     assert not (tmp_path / "target/boot").exists()
+
+
+def test_a_tree_that_lies_in_a_folder_with_a_blank_is_refused_before_anything_is_built(tree: Path) -> None:
+    moved = tree.rename(tree.parent / "two words")
+    done = build(moved)
+    assert done.returncode == 1 and f"{moved}" in done.stderr and "a space" in done.stderr
+    assert not (moved / "out").exists()
+
+
+def test_a_folder_that_another_board_was_built_in_is_refused(tree: Path) -> None:
+    assert build(tree, "pc_x86_64_efi").returncode == 0
+    before = (tree / "out/defconfig").read_bytes()
+    done = build(tree)
+    assert done.returncode == 1 and "O=out" in done.stderr and "pc_x86_64_efi" in done.stderr, done.stderr
+    assert (tree / "out/defconfig").read_bytes() == before
+    assert build(tree, "pc-x86_64-efi").returncode == 0
+
+
+def test_a_folder_that_another_release_of_buildroot_built_in_is_refused(tree: Path) -> None:
+    assert build(tree).returncode == 0
+    (tree / "buildroot/Makefile").write_text("export BR2_VERSION := 2026.05.1\n")
+    done = build(tree)
+    assert done.returncode == 1 and "2026.02.3" in done.stderr and "2026.05.1" in done.stderr and "O=out" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("folder", [".", "photographs"])
+def test_a_folder_that_holds_something_else_is_not_built_in(tree: Path, folder: str) -> None:
+    (tree / "photographs").mkdir()
+    (tree / "photographs/one.jpg").touch()
+    done = build(tree, O=folder)
+    assert done.returncode == 1 and f"O={folder}" in done.stderr and "not empty" in done.stderr, done.stderr
+    assert [path.name for path in (tree / "photographs").iterdir()] == ["one.jpg"] and not (tree / "defconfig").exists()
+
+
+def test_a_build_that_was_interrupted_before_it_was_configured_is_begun_again(tree: Path) -> None:
+    assert build(tree).returncode == 0
+    (tree / "out/.config").unlink()
+    assert build(tree).returncode == 0
+
+
+def test_a_second_build_in_the_same_folder_does_not_begin_beside_the_first(tree: Path) -> None:
+    assert build(tree).returncode == 0
+    before = (tree / "out/environment").read_bytes()
+    with (tree / "out/wardgate.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = build(tree, WARDGATE_VERSION="4.5.6")
+    assert done.returncode == 1 and "another build" in done.stderr and "O=" in done.stderr, done.stderr
+    assert (tree / "out/environment").read_bytes() == before
+    assert build(tree).returncode == 0
+
+
+def test_an_image_of_a_folder_whose_configuration_was_another_is_no_release(tree: Path) -> None:
+    (tree / "more").write_text("BR2_PACKAGE_STRACE=y\n")
+    assert "image: a release" in build(tree, **RELEASE).stdout
+    assert "image: a release" in build(tree, **RELEASE, BR2_PRIMARY_SITE="http://mirror.example.org").stdout
+    for extra in ("more", ""):  # also back again: what was built between is there
+        told = build(tree, **RELEASE, EXTRA=extra).stdout
+        assert "NO RELEASE" in told and "another configuration" in told, told
+    assert "image: a release" in build(tree, **RELEASE, EXTRA="more", O="new").stdout

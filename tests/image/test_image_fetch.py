@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -55,16 +57,21 @@ class Place:
             text = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', text, flags=re.M)
         path.write_text(text)
 
-    def make(self) -> tuple[int, str]:
-        """Return exit status and what was said. It ends at the check, whose Python is a stand-in."""
+    def begin(self) -> subprocess.Popen[str]:
+        """Start the command. It ends at the check, whose Python is a stand-in."""
         environment = {name: value for name, value in os.environ.items() if name not in ("BUILDROOT_DIR", "O")}
         words = [self.tree / "tools/image.sh", "nanopi_r2s"]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        return done.returncode, done.stdout + done.stderr
+        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def make(self) -> tuple[int, str]:
+        """Return exit status and what was said."""
+        process = self.begin()
+        said, _ = process.communicate(timeout=60)
+        return process.returncode, said
 
     def fetched(self) -> list[str]:
         """What lies where trees are fetched to."""
-        return sorted(path.name for path in (self.tree / "build").glob("*"))
+        return sorted(path.name for path in (self.tree / "build").glob("*") if path.is_dir())
 
 
 @pytest.fixture
@@ -93,3 +100,19 @@ def test_where_nothing_can_be_fetched_the_way_out_is_named(place: Place) -> None
     status, said = place.make()
     assert status == 1 and "cannot be fetched; give BUILDROOT_DIR=" in said
     assert place.fetched() == []
+
+
+def test_who_comes_while_another_fetches_waits_and_takes_what_was_fetched(place: Place) -> None:
+    lock = place.tree / "build/buildroot.lock"
+    lock.parent.mkdir()
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        shutil.rmtree(place.release)  # nothing can be fetched twice
+        second = place.begin()
+        # A line of one that waits for a lock begins with an arrow (proc_locks(5)).
+        waits = f":{os.fstat(file.fileno()).st_ino} "
+        while second.poll() is None and not any("->" in line and waits in line for line in Path("/proc/locks").read_text().splitlines()):
+            time.sleep(0.01)
+        (place.tree / "build/buildroot-2026.02.3").mkdir()
+    said, _ = second.communicate(timeout=60)
+    assert "python -m imagecheck build/buildroot-2026.02.3\n" in said, said

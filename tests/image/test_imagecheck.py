@@ -144,6 +144,13 @@ def test_a_changed_tree_is_refused_and_taken_only_where_that_was_asked_for(tmp_p
     assert f"skipped  {tree}: UNPINNED=yes" in told
 
 
+def test_a_folder_that_is_no_buildroot_is_one_mistake_that_says_what_is_wanted(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        status, told = _run(TREE, str(folder))
+        (line,) = (line for line in told.splitlines() if line.startswith("MISTAKE"))
+        assert status == 1 and f"{folder}: is no Buildroot" in line and f"BUILDROOT_DIR= the pinned {pinned()['version']}" in line
+
+
 def test_the_digest_of_a_tree_tells_content_name_and_mode(tmp_path: Path) -> None:
     tree = _buildroot(tmp_path / "one")
     first = digest(tree)

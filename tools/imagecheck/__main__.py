@@ -34,14 +34,17 @@ def run(tree: Path | None) -> Findings:
             findings.skip(what, "BUILDROOT_DIR= is not given")
         return findings
     pinned = pin.pinned()
+    if not pin.version(tree):
+        findings.mistake(str(tree), f"is no Buildroot: BUILDROOT_DIR= the pinned {pinned['version']}, unpacked ({pinned['url']})")
+        return findings
     if pin.version(tree) != pinned["version"]:
-        findings.mistake(str(tree), f"is Buildroot {pin.version(tree) or 'no Buildroot'}, pinned is {pinned['version']}")
+        findings.mistake(str(tree), f"is Buildroot {pin.version(tree)}, pinned is {pinned['version']}")
     elif pin.digest(tree) != pinned["files"]:
         text = f"says {pinned['version']}, but its files are not those of the pinned release"
         if os.environ.get("UNPINNED") == "yes":
             findings.skip(str(tree), f"UNPINNED=yes, and it {text}")
         else:
-            findings.mistake(str(tree), text)
+            findings.mistake(str(tree), f"{text} (for trying, UNPINNED=yes takes it)")
     else:
         findings.hold(f"{tree} is the pinned {pinned['version']}, file for file")
     symbols.check(tree, findings)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from imagecheck.assemble import settings
 from wardgate.provision.state import StateRefused, read_anchors
+from wardgate.update.version import parse as parse_version
 
 # Word -> what its file is.
 FILES: Final = {
@@ -54,6 +55,7 @@ def mistakes(board: str, said: Mapping[str, str]) -> Iterator[str]:
             yield f"WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY= ({_PAGE})"
     else:
         yield from _pair(there)
+    yield from _version(said.get("WARDGATE_VERSION", ""))
     yield from _loader(board, said)
     yield from _stub(board, there.get("WARDGATE_STUB"))
 
@@ -73,6 +75,15 @@ def _pair(there: Mapping[str, Path]) -> Iterator[str]:
         return
     if (found := _certificates(certificate)) and found[0].public_key() != public:
         yield f"WARDGATE_BOOT_CERTIFICATE={certificate} is not of the key WARDGATE_BOOT_KEY={key}"
+
+
+def _version(version: str) -> Iterator[str]:
+    """It stands in RAUC's configuration, which is not read at all with one that RAUC cannot compare: the box would take no update."""
+    try:
+        if version:
+            parse_version(version)
+    except ValueError as error:
+        yield f"WARDGATE_VERSION={version}: {error} ({_PAGE})"
 
 
 def _loader(board: str, said: Mapping[str, str]) -> Iterator[str]:
@@ -127,6 +138,8 @@ def told(board: str, said: Mapping[str, str], out: Path) -> Iterator[str]:
     release = (out / "target/usr/lib/os-release").read_text().splitlines()
     if "VARIANT_ID=unpinned" in release:
         reasons.append("not the pinned Buildroot (UNPINNED)")
+    if (out / "wardgate.mixed").exists():
+        reasons.append("built on where another configuration was built (O=)")
     version = next((line.partition("=")[2] for line in release if line.startswith("IMAGE_VERSION=")), "?")
     if reasons:
         yield f"NO RELEASE, version {version}: {'; '.join(reasons)} ({_PAGE})"
