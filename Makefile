@@ -22,9 +22,13 @@ menu: ## print this menu
 setup: ## packages and .venv (done by every target that needs it)
 	@tools/setup.sh
 
+.PHONY: venv
+venv: ## .venv alone, without packages of the system (done by every target that needs no more)
+	@tools/setup.sh venv
+
 .PHONY: provider
 provider: ## build/provider/wardkeys.so: the OpenSSL module for keys in a token
-	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+	@$(MAKE) -s -C hsm/provider
 
 .PHONY: demo
 demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the box, the custody log verified
@@ -32,7 +36,7 @@ demo: setup ## a test PKI, a DCMTK PACS with mutual TLS, real files through the 
 
 .PHONY: demo-card
 demo-card: setup ## the main job with its keys on a virtual card, pulled and returned in mid-study
-	@$(MAKE) -s -C hsm/provider OUT=$(CURDIR)/build/provider
+	@$(MAKE) -s -C hsm/provider
 	@PYTHONPATH=firmware:hsm:tools:tests $(PY) -m demo.card
 
 .PHONY: demo-iscl
@@ -107,7 +111,7 @@ image-check: setup ## our Buildroot tree against the pinned one and a kernel's, 
 	@PYTHONPATH=tools $(PY) -m imagecheck "$(BUILDROOT_DIR)"
 
 .PHONY: image-configs
-image-configs: setup ## write image/buildroot/configs from their parts
+image-configs: venv ## write image/buildroot/configs from their parts
 	@PYTHONPATH=tools $(PY) -m imagecheck.assemble
 
 .PHONY: image
@@ -127,11 +131,11 @@ image-test: setup ## every image test: also arm64, hawkBit, the vault, the stick
 	WARDGATE_IMAGE_TEST=1 IMAGE="$(IMAGE)" KERNEL="$(KERNEL)" UBOOT="$(UBOOT)" $(PY) -m pytest -rs tests/image
 
 .PHONY: supervisor
-supervisor: setup ## build/supervisor/BOARD: what is copied to the board's microcontroller (MicroPython); BOARD=
+supervisor: venv ## build/supervisor/BOARD: what is copied to the board's microcontroller (MicroPython); BOARD=
 	@$(PY) tools/mcu.py "$(BOARD)" "build/supervisor/$(BOARD)"
 
 .PHONY: flash
-flash: setup ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB
+flash: venv ## write an image to a disk, with questions and read-back; IMAGE= DEVICE=/dev/disk/by-id/... LARGEST=GiB
 	@PYTHONPATH=tools $(PY) -m flash "$(IMAGE)" "$(DEVICE)" $(if $(LARGEST),--largest $(LARGEST)) $(if $(UNSAFE_ALLOW_INTERNAL),--unsafe-allow-internal)
 
 .PHONY: sbom
@@ -139,15 +143,15 @@ sbom: setup ## bill of materials (CycloneDX, validated) in build/sbom; BOARD= wi
 	@PYTHONPATH=tools $(PY) -m sbom "$(SBOM)" --board "$(or $(BOARD),qemu_x86_64)" $(if $(DEBIAN_ROOT),--debian-root "$(DEBIAN_ROOT)") $(if $(BUILDROOT_DIR),--buildroot "$(BUILDROOT_DIR)")
 
 .PHONY: cve-report
-cve-report: setup ## known vulnerabilities of that bill of materials, without network; FEED=files or folders (NVD JSON 2.0, OSV) LEAST=7
+cve-report: venv ## known vulnerabilities of that bill of materials, without network; FEED=files or folders (NVD JSON 2.0, OSV) LEAST=7
 	@PYTHONPATH=tools $(PY) -m cvereport "$(SBOM)" $(FEED) --least $(or $(LEAST),0)
 
 .PHONY: codes
-codes: setup ## write docs/codes.md from the table of failure codes
+codes: venv ## write docs/codes.md from the table of failure codes
 	@PYTHONPATH=firmware $(PY) -m wardgate.codes_page >docs/codes.md
 
 .PHONY: configuration
-configuration: setup ## write docs/configuration.md from the schema
+configuration: venv ## write docs/configuration.md from the schema
 	@PYTHONPATH=firmware $(PY) tools/configuration.py docs/configuration.md
 
 .PHONY: clean

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes the development environment: Debian packages and .venv. Safe to run again; silent when nothing is to be done.
+# `setup.sh venv`: .venv alone, for what works on any system and without its packages.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -45,6 +46,8 @@ PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv
 PYTHON=${PYTHON:-/usr/bin/python3}
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || PYTHON=python3
 
+[ "${1:-}" != venv ] || exec tools/venv.sh "$PYTHON" .venv
+
 say() { printf 'setup: %s\n' "$*"; }
 
 missing=""
@@ -58,6 +61,7 @@ if [ -n "$missing" ]; then
         mkdir -p build
         { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } >build/setup.log 2>&1 || {
             tail -n 20 build/setup.log >&2
+            say "these were not installed (build/setup.log): without network install them beforehand:$missing" >&2
             exit 1
         }
         # Tests start their own Orthanc; the packaged service would listen on every address.
@@ -84,7 +88,7 @@ fi
 
 # The OpenSSL module for keys in a token; without it the gateway serves keys in files, and the tests of the others are skipped.
 mkdir -p build
-make -s -C hsm/provider OUT="$PWD/build/provider" >build/provider.log 2>&1 || {
+make -s -C hsm/provider >build/provider.log 2>&1 || {
     tail -n 5 build/provider.log >&2
     say "hsm/provider was not built (see build/provider.log); tests with keys in a token are skipped" >&2
 }

@@ -1,0 +1,172 @@
+"""`tools/setup.sh` and `tools/venv.sh`: the environment is that of the tree it lies in, one that was begun is finished, what needs no package
+asks for none. Python and its package manager are stood in for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sbom.ours import TREE
+
+PYTHON = """#!/bin/sh
+own=$(dirname "$0")/..
+case "$1 $2" in
+"--version "*) echo Python 3.11.2 ;;
+"-m venv")
+    for venv; do :; done
+    [ "$3" != --clear ] || rm -rf "$venv"
+    mkdir -p "$venv/bin" "$venv/lib/python${MINOR:-3.11}/site-packages"
+    cp "$0" "$venv/bin/python" && : >"$venv/pip" && echo venv >>"$LOG"
+    ;;
+"-m pip")
+    [ -f "$own/pip" ] || { echo "No module named pip" >&2; exit 1; }
+    [ "$3" != --version ] || exit 0
+    echo install >>"$LOG"
+    [ -z "${OFFLINE:-}" ] || { echo "ERROR: No matching distribution found" >&2; exit 1; }
+    for site in "$own"/lib/python3*/site-packages; do : >"$site/__editable__.wardgate-0.1.0.pth"; done
+    ;;
+"-c "*) echo "${MINOR:-3.11}" ;;
+esac
+"""
+
+
+class Place:
+    """A tree of its own with the scripts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree, self.log, self.python = folder / "tree", folder / "log", folder / "python"
+        (self.tree / "tools").mkdir(parents=True)
+        for name in ("venv.sh", "setup.sh"):
+            shutil.copy(TREE / "tools" / name, self.tree / "tools" / name)
+        (self.tree / "pyproject.toml").write_text("[project]\n")
+        self.python.write_text(PYTHON)
+        self.python.chmod(0o755)
+
+    def begin(self, **words: str) -> subprocess.Popen[str]:
+        argv = [self.tree / "tools/venv.sh", self.python, ".venv"]
+        environment = {**os.environ, "LOG": str(self.log), **words}
+        return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def make(self, **words: str) -> tuple[int, str]:
+        process = self.begin(**words)
+        said, _ = process.communicate(timeout=60)
+        return process.returncode, said
+
+    @property
+    def done(self) -> list[str]:
+        """What Python was asked for."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def paths(self) -> list[str]:
+        (path,) = self.tree.glob(".venv/lib/python3*/site-packages/__editable__.wardgate-*.pth")
+        return path.read_text().splitlines()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_it_is_made_once(place: Place) -> None:
+    assert place.make()[0] == 0
+    assert place.make() == (0, "")
+    assert place.done == ["venv", "install"]
+    assert place.paths() == [f"{place.tree}/{name}" for name in ("firmware", "hsm", "tools")]
+
+
+def test_the_environment_of_a_tree_that_was_copied_has_not_the_modules_of_the_one_it_was_copied_from(place: Place, tmp_path: Path) -> None:
+    assert place.make()[0] == 0
+    place.tree = Path(shutil.copytree(place.tree, tmp_path / "copy"))
+    status, _ = place.make(OFFLINE="yes")
+    assert status == 0 and place.paths()[0] == f"{tmp_path}/copy/firmware"
+    assert place.done == ["venv", "install"], "nothing is fetched for it"
+
+
+def test_one_behind_a_link_is_another_trees_and_left_as_it_is(place: Place, tmp_path: Path) -> None:
+    assert place.make()[0] == 0
+    first = place.tree
+    place.tree = Path(shutil.copytree(place.tree, tmp_path / "copy", ignore=shutil.ignore_patterns(".venv")))
+    (place.tree / "pyproject.toml").write_text("[project]\nname = 'newer'\n")
+    (place.tree / ".venv").symlink_to(first / ".venv")
+    assert place.make() == (0, "")
+    assert place.paths()[0] == f"{first}/firmware" and place.done == ["venv", "install"]
+
+
+def test_one_that_was_interrupted_before_it_had_a_package_manager_is_made_anew(place: Place) -> None:
+    (place.tree / ".venv/bin").mkdir(parents=True)
+    shutil.copy(place.python, place.tree / ".venv/bin/python")
+    status, said = place.make()
+    assert status == 0, said
+    assert place.done == ["venv", "install"]
+
+
+def test_one_whose_python_is_another_by_now_is_made_anew(place: Place) -> None:
+    assert place.make()[0] == 0
+    assert place.make(MINOR="3.13")[0] == 0
+    assert place.done == ["venv", "install"] * 2
+    (place.tree / ".venv/bin/python").unlink()
+    (place.tree / ".venv/bin/python").symlink_to("/usr/bin/python3.gone")
+    assert place.make()[0] == 0
+    assert place.done == ["venv", "install"] * 3
+
+
+def test_without_network_it_says_what_it_would_have_fetched_and_from_where(place: Place) -> None:
+    status, said = place.make(OFFLINE="yes")
+    assert status == 1 and "No matching distribution" in said
+    assert "setup: .venv was not made" in said and "PIP_INDEX_URL" in said
+    assert place.make()[0] == 0
+
+
+def test_who_comes_while_another_makes_it_waits_and_takes_it(place: Place) -> None:
+    lock = place.tree / "build/venv.lock"
+    lock.parent.mkdir()
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = place.begin()
+        # A line of one that waits for a lock begins with an arrow (proc_locks(5)).
+        waits = f":{os.fstat(file.fileno()).st_ino} "
+        while second.poll() is None and not any("->" in line and waits in line for line in Path("/proc/locks").read_text().splitlines()):
+            time.sleep(0.01)
+        assert place.done == []
+    assert second.wait(60) == 0
+    assert place.done == ["venv", "install"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["flash", "cve-report", "supervisor", "codes", "configuration", "image-configs"])
+def test_what_needs_no_package_of_the_system_installs_none(target: str) -> None:
+    done = subprocess.run(["make", "-n", target], cwd=TREE, capture_output=True, text=True, timeout=60, check=True)
+    assert "tools/setup.sh venv\n" in done.stdout and "tools/setup.sh\n" not in done.stdout
+
+
+def test_for_those_no_package_is_asked_for_and_nothing_compiled(place: Place, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("dpkg-query", "apt-get", "make"):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} >>"$LOG"\nexit 1\n')
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "LOG": str(place.log), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(place.python)}
+    words = [place.tree / "tools/setup.sh", "venv"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert place.done == ["venv", "install"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None or shutil.which("cc") is None, reason="make or a compiler is not installed")
+def test_the_module_for_keys_in_a_token_is_built_in_a_tree_whose_folder_has_a_blank(tmp_path: Path) -> None:
+    tree = tmp_path / "two words"
+    shutil.copytree(TREE / "hsm/provider", tree / "hsm/provider")
+    shutil.copy(TREE / "Makefile", tree / "Makefile")
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n: >"$2"\n')
+    compiler.chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")} | {"CC": str(compiler)}
+    done = subprocess.run(["make", "provider"], cwd=tree, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tree / "build/provider/wardkeys.so").is_file() and not (tmp_path / "two").exists()
