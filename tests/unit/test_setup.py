@@ -1,5 +1,5 @@
-"""`tools/setup.sh` and `tools/venv.sh`: the environment is that of the tree it lies in, one that was begun is finished, what needs no package
-asks for none. Python and its package manager are stood in for."""
+"""`tools/setup.sh` and `tools/venv.sh`: the environment is that of the tree it lies in, one that was begun is finished, what needs no
+package asks for none. Python and its package manager are stood in for."""
 
 from __future__ import annotations
 
