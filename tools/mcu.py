@@ -51,6 +51,12 @@ def pins(words: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def boards() -> list[str]:
+    """Return the boards that have a supervisor."""
+    maps = sorted((TREE / "board").glob("*/supervisor.toml"))
+    return [path.parent.name for path in maps if tomllib.loads(path.read_text()).get("link") != "none"]
+
+
 def lay_out(board: str, folder: Path) -> None:
     """Make `folder` anew. Raises `PinError`, `OSError`."""
     made = pins(tomllib.loads((TREE / "board" / board / "supervisor.toml").read_text()))
@@ -65,6 +71,9 @@ def lay_out(board: str, folder: Path) -> None:
 def main() -> int:
     """Do it, and say how it goes on."""
     board, folder = sys.argv[1].replace("-", "_"), Path(sys.argv[2])
+    if board not in boards():
+        sys.stderr.write(f"supervisor: no supervisor of BOARD={sys.argv[1]}; BOARD= one of {' '.join(boards())}\n")
+        return 1
     try:
         lay_out(board, folder)
     except (PinError, OSError) as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -131,6 +134,19 @@ def test_a_file_known_by_an_unsigned_record_alone_is_told_so(made: MadeLog, tmp_
 def test_an_instance_is_proved_by_a_record_of_it_and_not_by_one_that_has_its_uid_elsewhere(made: MadeLog) -> None:
     assert run(made, "prove", "--instance", UID) == 0
     assert run(made, "prove", "--instance", "1.2.840.10008.1.2.1") == 1  # a transfer syntax
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-15", "cp1252", "utf-8"])
+def test_a_proof_is_the_same_bytes_whatever_letters_the_terminal_of_whoever_makes_it_has(
+    made: MadeLog, tmp_path: Path, encoding: str
+) -> None:
+    # The line of a signature begins with a dash that some of them have elsewhere, and some not at all.
+    argv = [sys.executable, "-m", "wardtools.main", "custody", "prove", made.path, "--key", made.path / "vkey", "--index", "1"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    made_by_it = subprocess.run(argv, env=environment, capture_output=True, timeout=60, check=False)
+    assert made_by_it.returncode == 0, made_by_it.stderr
+    (tmp_path / "x.tlog-proof").write_bytes(made_by_it.stdout)
+    assert main(["check-proof", str(tmp_path / "x.tlog-proof"), "--key", str(made.path / "vkey")]) == 0
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from demo.needs import dcmtk
 from demo.report import Report
 from support import datasets
 from support.netns import Namespace, can
@@ -26,8 +27,8 @@ CONTEXT_NAME = b"1.2.840.10008.3.1.1.1"  # DICOM application context, in every A
 def main() -> int:
     """Run it and return the exit status."""
     report = Report()
-    if can() is not None:
-        report.check(False, str(can()))
+    if reason := can() or dcmtk():
+        report.check(False, reason)
         return report.verdict()
     report.step("What this kernel has")
     report.quote("\n".join(lines(probe())))

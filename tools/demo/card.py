@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from demo.cards import on_cards
+from demo.needs import dcmtk
 from demo.report import Report
 from demo.run import MODALITY, PACS
 from support import datasets
@@ -27,8 +28,8 @@ LONG, SHORT = 400, 6  # images: the first association must still run when the ca
 def main() -> int:
     """Run the demo and return the exit status."""
     report = Report()
-    if reason := missing():
-        report.check(False, f"a private pcscd can run here ({reason})")
+    if reason := missing() or dcmtk():
+        report.check(False, f"a private pcscd and DCMTK can run here ({reason})")
         return report.verdict()
     on_cards(report, _demo)
     return report.verdict()

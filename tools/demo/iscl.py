@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from demo.cards import on_cards
+from demo.needs import dcmtk
 from demo.report import Report
-from support import datasets, peers
+from support import datasets
 from support.gateway import tool
 from support.isclboxes import TwoBoxes
 from support.isclcards import MASTERS, NAMES, URIS, TwoCards
@@ -26,9 +27,8 @@ _COUNT = 8
 def main() -> int:
     """Run the demo and return the exit status."""
     report = Report()
-    reason = missing() or ("" if peers.have("storescp", "storescu", "echoscu") else "DCMTK is not installed")
-    if reason:
-        report.check(False, f"a private pcscd and DCMTK can run here ({reason}; make setup)")
+    if reason := missing() or dcmtk():
+        report.check(False, f"a private pcscd and DCMTK can run here ({reason})")
         return report.verdict()
     on_cards(report, _demo)
     report.note("Legacy ISCL-style channel, reconstruction profile R1: no claim of conformance, no independent peer tried (docs/iscl.md)")

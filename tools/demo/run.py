@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from demo import files
+from demo.needs import dcmtk
 from demo.report import Report
 from support import certs, datasets, peers
 from support.config import Plan
@@ -23,6 +24,9 @@ MODALITY, PACS = "CT1", "PACS"
 def main() -> int:
     """Run the demo and return the exit status."""
     report = Report()
+    if reason := dcmtk():
+        report.check(False, reason)
+        return report.verdict()
     with tempfile.TemporaryDirectory(prefix="wg-demo-") as name:
         try:
             _demo(Path(name), report)

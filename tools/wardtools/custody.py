@@ -186,7 +186,9 @@ def _prove(options: argparse.Namespace) -> int:
     log, key = LogDirectory(options.log), read_key(options.key)
     open_checkpoint(log.note(), key)
     place = last_store(log, options.instance) if options.index is None else options.index
-    sys.stdout.write(make_proof(log, key, place, read_witnesses(options.witness)).decode())
+    # A file for others, in UTF-8 (C2SP signed-note), not in the letters of this terminal.
+    sys.stdout.buffer.write(make_proof(log, key, place, read_witnesses(options.witness)))
+    sys.stdout.buffer.flush()
     return 0
 
 
