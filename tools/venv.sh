@@ -20,6 +20,14 @@ paths() {
         [ ! -f "$pth" ] || printf '%s\n' "$PWD/firmware" "$PWD/hsm" "$PWD/tools" | cmp -s - "$pth" ||
             printf '%s\n' "$PWD/firmware" "$PWD/hsm" "$PWD/tools" >"$pth"
     done
+    # The commands too: pip writes the whole path of its Python into them, `venv` its own into what is read by a shell.
+    for name in wardgate:wardgate.main wardtool:wardtools.main; do
+        # shellcheck disable=SC2016 # for the command
+        printf '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" -P -m %s "$@"\n' "${name#*:}" >"$venv/bin/${name%%:*}.new"
+        chmod 0755 "$venv/bin/${name%%:*}.new"
+        mv "$venv/bin/${name%%:*}.new" "$venv/bin/${name%%:*}"
+    done
+    [ ! -f "$venv/bin/activate" ] || grep -qF "$PWD/$venv" "$venv/bin/activate" || "$python" -m venv --without-pip "$venv"
 }
 
 stamp=$venv/.stamp

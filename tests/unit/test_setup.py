@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -86,6 +87,36 @@ def test_the_environment_of_a_tree_that_was_copied_has_not_the_modules_of_the_on
     status, _ = place.make(OFFLINE="yes")
     assert status == 0 and place.paths()[0] == f"{tmp_path}/copy/firmware"
     assert place.done == ["venv", "install"], "nothing is fetched for it"
+
+
+def test_the_commands_of_a_tree_that_was_copied_are_its_own(tmp_path: Path) -> None:
+    """With a real environment, less what is fetched."""
+    place = Place(tmp_path)
+    for name in ("first", "two words"):
+        tree = tmp_path / name
+        if name == "first":
+            place.tree.rename(tree)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", tree / ".venv"], check=True, timeout=60)
+            # As pip leaves them.
+            for command in ("wardgate", "wardtool"):
+                (tree / ".venv/bin" / command).write_text(f"#!{tree}/.venv/bin/python\nprint('of the first')\n")
+                (tree / ".venv/bin" / command).chmod(0o755)
+            stamp = subprocess.run(
+                "cat pyproject.toml tools/venv.sh | sha256sum", shell=True, cwd=tree, capture_output=True, text=True, check=True
+            )
+            (tree / ".venv/.stamp").write_text(stamp.stdout)
+        else:
+            shutil.copytree(tmp_path / "first", tree, symlinks=True)
+        for module in ("tools/wardtools/main.py", "firmware/wardgate/main.py"):
+            (tree / module).parent.mkdir(parents=True, exist_ok=True)
+            (tree / module).write_text(f"import sys\nprint({name!r}, sys.prefix)\n")
+        (site,) = (tree / ".venv/lib").glob("python3*/site-packages")
+        (site / "__editable__.wardgate-0.1.0.pth").touch()
+        subprocess.run([tree / "tools/venv.sh", sys.executable, ".venv"], check=True, timeout=60)
+        for command in ("wardgate", "wardtool"):
+            for line in (f"'{tree}/.venv/bin/{command}'", f". '{tree}/.venv/bin/activate'; {command}"):
+                done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+                assert done.stdout == f"{name} {tree}/.venv\n", (line, done.stderr)
 
 
 def test_one_behind_a_link_is_another_trees_and_left_as_it_is(place: Place, tmp_path: Path) -> None:
