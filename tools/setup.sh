@@ -50,6 +50,10 @@ PYTHON=${PYTHON:-/usr/bin/python3}
 
 say() { printf 'setup: %s\n' "$*"; }
 
+mkdir -p build
+exec 9>build/setup.lock
+flock -n 9 || { say "another one is at work here; waiting for it" && flock 9; }
+
 missing=""
 for package in $PACKAGES; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -58,7 +62,6 @@ if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ]; then
         say "installing Debian packages:$missing"
         export DEBIAN_FRONTEND=noninteractive
-        mkdir -p build
         { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } >build/setup.log 2>&1 || {
             tail -n 20 build/setup.log >&2
             say "these were not installed (build/setup.log): without network install them beforehand:$missing" >&2
@@ -87,7 +90,6 @@ if [ -n "$missing" ]; then
 fi
 
 # The OpenSSL module for keys in a token; without it the gateway serves keys in files, and the tests of the others are skipped.
-mkdir -p build
 make -s -C hsm/provider >build/provider.log 2>&1 || {
     tail -n 5 build/provider.log >&2
     say "hsm/provider was not built (see build/provider.log); tests with keys in a token are skipped" >&2

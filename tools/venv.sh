@@ -8,7 +8,8 @@ python=$1 venv=$2
 
 mkdir -p build
 exec 8>"build/${venv#.}.lock"
-flock 8 # one makes it, who comes meanwhile waits
+# One makes it, who comes meanwhile waits.
+flock -n 8 || { echo "setup: another one is at work on $venv; waiting for it" && flock 8; }
 
 minor() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 # One that was interrupted has no pip yet; one whose Python went or is another has modules that it does not find.

@@ -3,12 +3,14 @@ package asks for none. Python and its package manager are stood in for."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -154,19 +156,40 @@ def test_without_network_it_says_what_it_would_have_fetched_and_from_where(place
     assert place.make()[0] == 0
 
 
-def test_who_comes_while_another_makes_it_waits_and_takes_it(place: Place) -> None:
-    lock = place.tree / "build/venv.lock"
-    lock.parent.mkdir()
+@contextlib.contextmanager
+def _held(lock: Path, begin: Callable[[], subprocess.Popen[str]]) -> Iterator[subprocess.Popen[str]]:
+    """Hold a lock while something is begun, until that waits for it or ends."""
+    lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        second = place.begin()
+        second = begin()
         # A line of one that waits for a lock begins with an arrow (proc_locks(5)).
         waits = f":{os.fstat(file.fileno()).st_ino} "
         while second.poll() is None and not any("->" in line and waits in line for line in Path("/proc/locks").read_text().splitlines()):
             time.sleep(0.01)
+        yield second
+
+
+def test_who_comes_while_another_makes_it_waits_and_takes_it(place: Place) -> None:
+    with _held(place.tree / "build/venv.lock", place.begin) as second:
         assert place.done == []
-    assert second.wait(60) == 0
-    assert place.done == ["venv", "install"]
+    said, _ = second.communicate(timeout=60)
+    assert "another one is at work" in said
+    assert second.returncode == 0 and place.done == ["venv", "install"]
+
+
+def test_two_set_ups_do_not_install_packages_at_once(place: Place, tmp_path: Path) -> None:
+    environment = _programs(place, tmp_path / "programs", status=0)
+
+    def begin() -> subprocess.Popen[str]:
+        words = [place.tree / "tools/setup.sh"]
+        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    with _held(place.tree / "build/setup.lock", begin) as second:
+        assert place.done == [], "what is installed is asked when the other one has ended"
+    said, _ = second.communicate(timeout=60)
+    assert "another one is at work" in said
+    assert second.returncode == 0 and {"dpkg-query", "make", "install"} <= set(place.done), said
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -176,13 +199,17 @@ def test_what_needs_no_package_of_the_system_installs_none(target: str) -> None:
     assert "tools/setup.sh venv\n" in done.stdout and "tools/setup.sh\n" not in done.stdout
 
 
-def test_for_those_no_package_is_asked_for_and_nothing_compiled(place: Place, tmp_path: Path) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
+def _programs(place: Place, folder: Path, status: int) -> dict[str, str]:
+    """Stand in for what installs and builds; return the environment that has them first."""
+    folder.mkdir()
     for name in ("dpkg-query", "apt-get", "make"):
-        (programs / name).write_text(f'#!/bin/sh\necho {name} >>"$LOG"\nexit 1\n')
-        (programs / name).chmod(0o755)
-    environment = {**os.environ, "LOG": str(place.log), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(place.python)}
+        (folder / name).write_text(f'#!/bin/sh\necho {name} >>"$LOG"\necho install ok installed\nexit {status}\n')
+        (folder / name).chmod(0o755)
+    return {**os.environ, "LOG": str(place.log), "PATH": f"{folder}:{os.environ['PATH']}", "PYTHON": str(place.python)}
+
+
+def test_for_those_no_package_is_asked_for_and_nothing_compiled(place: Place, tmp_path: Path) -> None:
+    environment = _programs(place, tmp_path / "programs", status=1)
     words = [place.tree / "tools/setup.sh", "venv"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
