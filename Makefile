@@ -156,6 +156,6 @@ configuration: venv ## write docs/configuration.md from the schema
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf .venv .venv313 build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf --one-file-system .venv .venv313 build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -11,6 +11,10 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$here/../.." && pwd)
 common=$tree/image/common
+[ $# = 1 ] || {
+    echo "debian: build.sh OUT, the folder to make the image in" >&2
+    exit 2
+}
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 base=${WARDGATE_BASE:-$out}
@@ -59,7 +63,12 @@ fi
 for file in "$stub" "$shim"; do [ -f "$file" ] || fail "$file is not there (systemd-boot-efi, shim-unsigned)"; done
 
 root=$out/root
+[ ! -e "$root" ] || [ -f "$out/root.made" ] || [ -f "$root/usr/lib/sysusers.d/wardgate.conf" ] || fail "$root is there, and no image was made in it: name another folder"
+# As after somebody looked into an earlier image with chroot: what is mounted there is another's, this machine's /dev for one.
+mounted=$(ROOT=$(printf '%s/' "$root" | sed 's/ /\\040/g') awk 'index($5 "/", ENVIRON["ROOT"]) == 1 { print $5 }' /proc/self/mountinfo)
+[ -z "$mounted" ] || fail "umount $(echo "$mounted" | sort -r | tr '\n' ' ')first: it would be removed with the earlier image"
 rm -rf "$root"
+: >"$out/root.made"
 mkdir "$root"
 tar -C "$root" -xf "$base/base.tar"
 mv "$root"/boot/vmlinuz-* "$out/kernel"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,13 @@ def test_a_path_with_a_blank_stays_one(target: str, word: str) -> None:
 def test_the_bill_of_a_board_is_found_by_the_report_whichever_way_the_board_is_written(board: str) -> None:
     for target in ("sbom", "cve-report"):
         assert '"build/sbom/pc_x86_64_efi.json"' in _says(target, f"BOARD={board}", "FEED=feed.json")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting needs root")
+def test_clean_does_not_empty_what_is_mounted_in_an_image(tmp_path: Path) -> None:
+    shutil.copy(TREE / "Makefile", tmp_path / "Makefile")
+    place = tmp_path / "build/image/debian/root/dev"
+    place.mkdir(parents=True)
+    script = f"mount -t tmpfs none '{place}' && touch '{place}/null' && make clean; ls '{place}'"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split()[-1:] == ["null"] and str(place.relative_to(tmp_path)) in done.stderr, done.stderr
