@@ -87,6 +87,29 @@ def test_nvd_ranges(tmp_path: Path, words: dict, hit: bool) -> None:
     assert _hit(tmp_path, _nvd("CVE-2026-1", words)) == ([("CVE-2026-1", "libopenssl")] if hit else [])
 
 
+OPENSSH = "cpe:2.3:a:openbsd:openssh:{}:{}:*:*:*:*:*:*"
+
+
+@pytest.mark.parametrize(
+    "words, hit",
+    [
+        # The bounds of a range are versions; `p1` is the update of one, and CPE's `*` is any of them.
+        ({"criteria": OPENSSH.format("*", "*"), "versionEndIncluding": "10.2"}, True),
+        ({"criteria": OPENSSH.format("*", "*"), "versionEndExcluding": "10.2"}, False),
+        ({"criteria": OPENSSH.format("*", "*"), "versionStartExcluding": "10.2"}, True),
+        ({"criteria": OPENSSH.format("*", "*"), "versionEndExcluding": "10.3"}, True),
+        ({"criteria": OPENSSH.format("10.2", "*")}, True),
+        ({"criteria": OPENSSH.format("10.2", "p1")}, True),
+        ({"criteria": OPENSSH.format("10.2", "p2")}, False),
+        ({"criteria": OPENSSH.format("10.1", "p1")}, False),
+    ],
+)
+def test_the_update_of_a_version_hides_nothing(tmp_path: Path, words: dict, hit: bool) -> None:
+    openssh = {"bom-ref": "s", "type": "library", "name": "openssh", "version": "10.2p1", "cpe": OPENSSH.format("10.2", "p1")}
+    found = match([openssh], read(_write(tmp_path, _nvd("CVE-2026-1", words))), [])
+    assert [(one.component, one.version) for one in found] == ([("openssh", "10.2p1")] if hit else [])
+
+
 def test_what_only_builds_the_image_and_what_was_rejected_are_left_out(tmp_path: Path) -> None:
     words = {"criteria": OPENSSL.format("*")}
     assert _hit(tmp_path, _nvd("CVE-2026-1", words), _nvd("CVE-2026-2", words, vulnStatus="Rejected")) == [("CVE-2026-1", "libopenssl")]

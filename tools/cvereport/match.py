@@ -42,8 +42,10 @@ def products(component: dict[str, Any]) -> list[Product]:
     found = []
     if "cpe" in component:
         parts = split_cpe(component["cpe"])
-        number = parts[5] + ("" if parts[6] in ("*", "-") else parts[6])
-        found.append(Product("cpe", ":".join(parts[2:5]), version if number in ("*", "-") else number, name, version))
+        number = version if parts[5] in ("*", "-") else parts[5]
+        # With its update and without: a range is one of versions, and a name with `*` for the update means each (NISTIR 7696, 6.2).
+        for update in {"", "" if parts[6] in ("*", "-") else parts[6]}:
+            found.append(Product("cpe", ":".join(parts[2:5]), number + update, name, version))
     purl = component.get("purl", "")
     if purl.startswith("pkg:pypi/"):
         package, _, number = purl.removeprefix("pkg:pypi/").partition("@")
