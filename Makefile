@@ -58,7 +58,7 @@ test-fast: setup ## what needs no machine and no peer: unit, vectors, pair, and 
 	$(PY) -m pytest -rs -x $(PARALLEL) -m "not slow" tests/image
 
 .PHONY: test-py313
-test-py313: setup ## unit, vectors and pair under the product's Python 3.13, where it is present
+test-py313: setup ## unit, vectors and pair under Python 3.13, where it is present (development has 3.11 on, the pinned release 3.14)
 	@tools/py313.sh
 
 .PHONY: lint

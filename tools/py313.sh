@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the groups that need nothing but Python under 3.13, the product's version; says why when it cannot.
+# Runs the groups that need nothing but Python under 3.13, nearer to the pinned release's 3.14 than what most machines have; says why when it cannot.
 set -eu
 cd "$(dirname "$0")/.."
 
