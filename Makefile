@@ -114,8 +114,12 @@ image-check: setup ## our Buildroot tree against the pinned one and a kernel's, 
 image-configs: venv ## write image/buildroot/configs from their parts
 	@PYTHONPATH=tools $(PY) -m imagecheck.assemble
 
+.PHONY: setup-image
+setup-image: ## packages and .venv, and what Buildroot builds with (done by `make image`)
+	@tools/setup.sh image
+
 .PHONY: image
-image: setup ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes; a release: STATE_ANCHORS= WARDGATE_KEYRING= WARDGATE_VERSION= WARDGATE_BOOT_KEY= WARDGATE_BOOT_CERTIFICATE= or WARDGATE_FIT_KEY= (docs/image.md)
+image: setup-image ## build the image; BOARD= (about an hour); O=folder BUILDROOT_DIR= BR2_DL_DIR= BR2_PRIMARY_SITE= TOOLCHAIN=fragment EXTRA=fragment JOBS= UNPINNED=yes; a release: STATE_ANCHORS= WARDGATE_KEYRING= WARDGATE_VERSION= WARDGATE_BOOT_KEY= WARDGATE_BOOT_CERTIFICATE= or WARDGATE_FIT_KEY= (docs/image.md)
 	@tools/image.sh "$(BOARD)"
 
 .PHONY: image-kernel

@@ -41,6 +41,8 @@ PACKAGES="$PACKAGES device-tree-compiler u-boot-qemu qemu-system-arm libubootenv
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] || PACKAGES="$PACKAGES gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross busybox fdisk kmod"
 [ "${WARDGATE_IMAGE_TEST:-}" != 1 ] ||
     PACKAGES="$PACKAGES libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-device0"
+# Only for `make image` (setup.sh image): what Buildroot asks of the machine that builds; the rest of it Debian always has.
+[ "${1:-}" != image ] || PACKAGES="$PACKAGES g++ patch perl bzip2 bc cpio file rsync unzip wget git ca-certificates"
 # Debian's own interpreter where it is new enough: it is built with profile-guided optimisation, one compiled by hand seldom is, and
 # that is a fifth of the gateway's speed.
 PYTHON=${PYTHON:-/usr/bin/python3}

@@ -203,9 +203,21 @@ def _programs(place: Place, folder: Path, status: int) -> dict[str, str]:
     """Stand in for what installs and builds; return the environment that has them first."""
     folder.mkdir()
     for name in ("dpkg-query", "apt-get", "make"):
-        (folder / name).write_text(f'#!/bin/sh\necho {name} >>"$LOG"\necho install ok installed\nexit {status}\n')
+        (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>"$LOG"\necho install ok installed\nexit {status}\n')
         (folder / name).chmod(0o755)
     return {**os.environ, "LOG": str(place.log), "PATH": f"{folder}:{os.environ['PATH']}", "PYTHON": str(place.python)}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_an_image_is_built_after_what_buildroot_builds_with_was_installed(place: Place, tmp_path: Path) -> None:
+    # support/dependencies/dependencies.sh of the pinned release asks for these; what Debian always has is left out.
+    wanted = {"file", "make", "gcc", "g++", "perl", "wget", "cpio", "unzip", "rsync", "bc", "patch", "bzip2"}
+    said = subprocess.run(["make", "-n", "image"], cwd=TREE, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "tools/setup.sh image\n" in said
+    words = [place.tree / "tools/setup.sh", "image"]
+    subprocess.run(words, env=_programs(place, tmp_path / "programs", status=0), capture_output=True, timeout=60, check=True)
+    assert wanted <= set(place.done), wanted - set(place.done)
+    assert "rsync" not in subprocess.run(["grep", "^PACKAGES=", TREE / "tools/setup.sh"], capture_output=True, text=True, check=True).stdout
 
 
 def test_for_those_no_package_is_asked_for_and_nothing_compiled(place: Place, tmp_path: Path) -> None:
