@@ -141,7 +141,8 @@ if [ -d "$out/build/wardgate-local" ]; then
 else
     echo "image: the first build in $out: about an hour on two cores"
 fi
-buildroot ${jobs:+"$jobs"}
+buildroot ${jobs:+"$jobs"} ||
+    fail "Buildroot did not come to its end, for what stands above. Archives that cannot be fetched: BR2_DL_DIR= a folder with them, or BR2_PRIMARY_SITE= a mirror. The same command goes on from there"
 seconds=$(($(date +%s) - began))
 printf 'image: built for %s in %d min %d s, in %s (%s)\n' "$board" $((seconds / 60)) $((seconds % 60)) "$out" "$(du -sh "$out" | cut -f1)"
 for name in wardgate.img root.img boot.vfat kernel; do

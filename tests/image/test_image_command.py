@@ -300,3 +300,11 @@ def test_an_image_of_a_folder_whose_configuration_was_another_is_no_release(tree
         told = build(tree, **RELEASE, EXTRA=extra).stdout
         assert "NO RELEASE" in told and "another configuration" in told, told
     assert "image: a release" in build(tree, **RELEASE, EXTRA="more", O="new").stdout
+
+
+def test_where_buildroot_does_not_come_to_its_end_the_way_on_is_named(tree: Path) -> None:
+    (tree / "programs/make").write_text(MAKE.replace("env >", "echo cannot download >&2; exit 2\nenv >"))
+    done = build(tree)
+    assert done.returncode == 1 and "cannot download" in done.stderr and "image: built" not in done.stdout
+    for word in ("BR2_DL_DIR=", "BR2_PRIMARY_SITE=", "goes on"):
+        assert word in done.stderr.splitlines()[-1], done.stderr
