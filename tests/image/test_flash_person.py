@@ -89,6 +89,25 @@ def test_a_stick_that_was_exchanged_while_the_question_stood_is_not_written_to(
     assert "another disk" in capsys.readouterr().err
 
 
+def test_what_is_called_written_is_on_the_disk_and_not_in_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A stick takes minutes for what the kernel takes in a second: all of it would be "written", and then nothing moves.
+    image = disk_image(tmp_path / "wardgate.img", 150 << 20)
+    size, digest = measured(image)
+    target = tmp_path / "stick"
+    target.write_bytes(b"")
+    there = 0
+
+    def on_the_disk(fd: int) -> None:
+        nonlocal there
+        there = os.lseek(fd, 0, os.SEEK_CUR)
+
+    monkeypatch.setattr("os.fsync", on_the_disk)
+    monkeypatch.setattr("os.fdatasync", on_the_disk)
+    ahead = []
+    flash(image, str(target), size, digest, lambda what, done: ahead.append(done - there) if what == "written" else None)
+    assert max(ahead) <= 32 << 20 and len(ahead) > 30
+
+
 def test_an_image_that_grew_while_it_was_written_is_not_called_the_same(tmp_path: Path) -> None:
     image = disk_image(tmp_path / "wardgate.img")
     size, digest = measured(image)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 CHUNK: Final = 4 << 20
+_AHEAD: Final = 32 << 20  # of what is not on the disk yet, so that progress is that of the disk
 _BLKFLSBUF: Final = 0x1261  # linux/fs.h: forget what is cached of the device
 _BLKRRPART: Final = 0x125F  # read its partition table again
 
@@ -92,6 +93,8 @@ def _write(fd: int, image: Path, size: int, progress: Progress) -> str:
         while view:
             view = view[os.write(fd, view) :]
         done += len(chunk)
+        if done // _AHEAD > (done - len(chunk)) // _AHEAD:
+            os.fdatasync(fd)
         progress("written", done)
     return total.hexdigest()
 
