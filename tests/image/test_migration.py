@@ -31,7 +31,8 @@ for path in ("/state/wardtest", FILES):
     os.chown(path, who.pw_uid, who.pw_gid)
 """
 MAKE = boxwords.script(_MAKE.replace("FILES", f'"{STATE_FILE}", "{VAULT_FILE}"'))
-_LOOK = f"for f in {STATE_FILE} {VAULT_FILE}; do ls -ln $f | cut -d ' ' -f 1,3,4; cat $f; done"
+# As words of the shell: busybox puts more than one blank between columns.
+_LOOK = f"for f in {STATE_FILE} {VAULT_FILE}; do set -- $(ls -ln $f); echo $1 $3 $4; cat $f; done"
 _OWN = "ls /state/migration /var/lib/wardgate/migration 2>/dev/null | tr '\\n' ' '"
 _STATUS = "wardgate update status -c /etc/wardgate/wardgate.toml"
 
