@@ -33,11 +33,24 @@ LOOPBACK_ROWS = {
 ALL_ROWS = [*(str(number) for number in range(1, 11)), "13"]
 
 
+def _rows(text: str) -> list[str]:
+    rows = text.split(",")
+    if set(rows) - set(ALL_ROWS):
+        raise argparse.ArgumentTypeError(f"numbers of rows with commas between: {', '.join(ALL_ROWS)} (for 13 to 17); 11 is --icount")
+    return rows
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return int(text)
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="tools/bench/run", description="Wardgate beside stunnel and HAProxy, in ratios.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", default=",".join(ALL_ROWS), help="numbers, with commas between")
+    parser.add_argument("--rounds", type=_rounds, default=5)
+    parser.add_argument("--rows", type=_rows, default=ALL_ROWS, help="numbers, with commas between")
     parser.add_argument("--records", type=int, default=10_000_000, help="in the custody log of rows 13 to 17 (13 stands for all)")
     parser.add_argument(
         "--icount", action="store_true", help="row 11 too: arm64 instructions under qemu; takes minutes and 300 MB of packages"
@@ -52,7 +65,7 @@ def arguments() -> argparse.Namespace:
 def measure(args: argparse.Namespace, places: Places, tally: Tally) -> list[Line]:
     """Measure all rows asked for."""
     settings = Settings(args.rounds, args.patience)
-    rows = args.rows.split(",")
+    rows = args.rows
     lines: list[Line] = []
     if {"1", "5"} & set(rows):
         with network.line() as between:
