@@ -38,6 +38,15 @@ class HeldBox(Box):
     def _early(self) -> list[int]:
         return [pid for pid in children(self.program.pid) if b"fake_child.py\0worker" in _command(pid)]
 
+    def reader(self) -> int:
+        """The process id of the child that reads the configuration."""
+        until(self._reader, "a reader")
+        (found,) = self._reader()
+        return found
+
+    def _reader(self) -> list[int]:
+        return [pid for pid in children(self.program.pid) if b"/go" in _command(pid)]
+
     def go(self) -> None:
         (self.plan.folder / "go").touch()
 
@@ -113,6 +122,24 @@ def test_a_stop_while_the_configuration_is_read_ends_the_early_worker(box: HeldB
     box.program.signal(signal.SIGTERM)
     assert box.program.wait() == 0
     assert not alive(early) and not box.has("WG207")
+
+
+def test_a_stop_while_the_configuration_is_read_ends_the_reader_without_a_word_about_it(box: HeldBox) -> None:
+    reader = box.reader()
+    box.program.signal(signal.SIGTERM)
+    assert box.program.wait() == 0
+    assert not alive(reader) and not box.has("WG216")
+
+
+def test_a_stop_while_the_configuration_is_read_again_ends_the_reader(box: HeldBox) -> None:
+    box.go()
+    box.wait_ready()
+    (box.plan.folder / "go").unlink()
+    box.program.signal(signal.SIGHUP)
+    reader = box.reader()
+    box.program.signal(signal.SIGTERM)
+    assert box.program.wait() == 0
+    assert not alive(reader) and not box.has("WG206")
 
 
 def test_an_early_worker_ends_when_the_master_is_killed(box: HeldBox) -> None:

@@ -29,6 +29,8 @@ class Resolving:
         self._loop, self._children, self._done = loop, children, done
         self._output = bytearray()
         self._ended: str | None = None
+        self._stopped = False
+        self._gone: list[Callable[[], None]] = []  # whom to tell when it has ended after `stop`
         self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writer, True)
         try:
@@ -41,6 +43,16 @@ class Resolving:
         self._open = True
         loop.watch(self._reader, IN, self._on_output)
         self._timer: Timer = loop.after(_SECONDS, self._give_up)
+
+    def stop(self, done: Callable[[], None] | None = None) -> None:
+        """End it at once: nobody wants its answer any more, which does not come. `done()` follows, when it has ended."""
+        self._stopped = True
+        self._timer.cancel()
+        self._children.signal(self._pid, signal.SIGKILL)
+        if done is not None and self._ended is not None:
+            self._loop.after(0, done)
+        elif done is not None:
+            self._gone.append(done)
 
     def _on_output(self, _events: int) -> None:
         try:
@@ -59,13 +71,15 @@ class Resolving:
     def _on_exit(self, how: str) -> None:
         self._ended = how
         self._finish()
+        for done in self._gone:
+            done()
 
     def _give_up(self) -> None:
         self._output.clear()
         self._children.signal(self._pid, signal.SIGKILL)
 
     def _finish(self) -> None:
-        if self._ended is None or self._open:
+        if self._ended is None or self._open or self._stopped:
             return
         self._timer.cancel()
         answer = None

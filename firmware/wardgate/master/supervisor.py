@@ -83,7 +83,7 @@ class Supervisor:
         self._generations: list[Generation] = []
         self._numbers = 0
         self._past: dict[str, Any] = {}
-        self._resolving = False
+        self._reader: Resolving | None = None  # while the configuration is read
         self._reload_wanted = False
         self._crls = Rounds(
             *tools,
@@ -113,10 +113,8 @@ class Supervisor:
     # Configuration
 
     def _resolve(self, use: Callable[[dict[str, Any]], None]) -> None:
-        self._resolving = True
-
         def done(answer: dict[str, Any] | None) -> None:
-            self._resolving = False
+            self._reader = None
             if answer is None:
                 self._events.event(Code.CHILD_FAILED, what="resolver")
                 answer = {"ok": False, "mistakes": []}
@@ -125,9 +123,8 @@ class Supervisor:
             use(answer)
 
         try:
-            Resolving(self._loop, self._children, (*self._programs.resolve, self._path), done)
+            self._reader = Resolving(self._loop, self._children, (*self._programs.resolve, self._path), done)
         except OSError as error:
-            self._resolving = False
             self._events.event(Code.START_FAILED, what="resolver", detail=error.strerror)
             self._loop.after(0, lambda: use({"ok": False, "mistakes": []}))
 
@@ -270,7 +267,7 @@ class Supervisor:
 
     def _reload_if_wanted(self) -> None:
         starting = any(generation.phase in (Phase.STARTING, Phase.FAILED) for generation in self._generations)
-        if self._reload_wanted and self._stage is Stage.SERVING and not self._resolving and not starting:
+        if self._reload_wanted and self._stage is Stage.SERVING and self._reader is None and not starting:
             self._reload_wanted = False
             self._notifier.reloading("reading the configuration again")
             self._resolve(self._on_reload_answer)
@@ -320,7 +317,7 @@ class Supervisor:
         return [*workers, *self._forwarder.processes, *self._auditing.processes]
 
     def _on_heavy(self, pid: int, size: int) -> bool:
-        if self._stage is not Stage.SERVING or self._resolving or any(g.phase is Phase.STARTING for g in self._generations):
+        if self._stage is not Stage.SERVING or self._reader is not None or any(g.phase is Phase.STARTING for g in self._generations):
             return False
         self._events.event(Code.WORKER_GREW, pid=pid, mebibytes=size >> 20)
         answer = {**self._answer}
@@ -338,6 +335,7 @@ class Supervisor:
             self._events.event(Code.STOPPING)
             self._notifier.stopping("associations run to their end")
             self._close_listeners()
+            self._end_reader()
             for generation in list(self._generations):
                 generation.drain()
 
@@ -354,6 +352,7 @@ class Supervisor:
         last = self._events.last[-1] if self._exit_status and self._events.last else None
         self._notifier.stopping(f"cannot start: {last[1]} {last[2]}" if last else "stopping")
         self._close_listeners()
+        self._end_reader()
         self._waiting.stop()
         for generation in list(self._generations):
             generation.stop()
@@ -386,7 +385,14 @@ class Supervisor:
             self._status.close()
         self._tokens.close()
         self._events.event(Code.STOPPED)
-        self._auditing.stop(lambda: self._waiting.stop(self._loop.stop))
+        self._auditing.stop(lambda: self._waiting.stop(lambda: self._end_reader(self._loop.stop)))
+
+    def _end_reader(self, done: Callable[[], None] | None = None) -> None:
+        """Who reads the configuration for nobody would go on for up to a minute. `done()` follows, when there is none any more."""
+        if self._reader is not None:
+            self._reader.stop(done)
+        elif done is not None:
+            self._loop.after(0, done)
 
     # Beside the main work
 
