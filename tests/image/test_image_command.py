@@ -187,12 +187,34 @@ def test_a_word_that_would_fail_at_the_end_is_refused_before_anything_is_built(t
     assert not (tree / "out/environment").exists()
 
 
+def fit_key(tree: Path, name: str, key: str, certificate_: str) -> None:
+    """A folder as U-Boot's mkimage wants it, of a key and a certificate that were made by `certificate`."""
+    (tree / name).mkdir()
+    shutil.copy(tree / key, tree / name / "boot.key")
+    shutil.copy(tree / certificate_, tree / name / "boot.crt")
+
+
+def test_a_key_that_signs_for_uboot_is_held_against_the_certificate_that_is_compiled_in(tree: Path) -> None:
+    fit_key(tree, "other", "boot.key", "releases.pem")
+    for words in ({"WARDGATE_FIT_KEY": "other"}, {"WARDGATE_FIT_KEY": "other", "WARDGATE_FIT_CERTIFICATE": "development.pem"}):
+        done = build(tree, "nanopi_r2s", **words)
+        assert done.returncode == 1 and "is not of the key" in done.stderr and "boot.key" in done.stderr, done.stderr
+    elliptic = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=boot"]
+    subprocess.run([*elliptic, "-keyout", tree / "ec.key", "-out", tree / "ec.pem"], check=True, capture_output=True, timeout=60)
+    fit_key(tree, "elliptic", "ec.key", "ec.pem")
+    for words in ({"WARDGATE_FIT_KEY": "elliptic"}, {"WARDGATE_FIT_KEY": "pkcs11:token=x", "WARDGATE_FIT_CERTIFICATE": "ec.pem"}):
+        done = build(tree, "nanopi_r2s", **words)
+        assert done.returncode == 1 and "RSA with 2048 bits" in done.stderr, done.stderr
+    assert not (tree / "out").exists()
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
         ({"WARDGATE_FIT_KEY": "nowhere"}, "WARDGATE_FIT_KEY=@/nowhere: no folder with boot.key and boot.crt"),
         ({"WARDGATE_FIT_KEY": "pkcs11:token=x"}, "WARDGATE_FIT_CERTIFICATE= is needed"),
         ({"WARDGATE_BOOT_KEY": "boot.key", "WARDGATE_BOOT_CERTIFICATE": "boot.pem"}, "this board does not start by UEFI"),
+        ({"WARDGATE_FIT_CERTIFICATE": "boot.pem"}, "WARDGATE_FIT_KEY= is needed with WARDGATE_FIT_CERTIFICATE="),
         ({"UBOOT_DIR": "nowhere"}, "UBOOT_DIR=@/nowhere: no folder"),
     ],
 )

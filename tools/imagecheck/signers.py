@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -98,8 +99,31 @@ def _loader(board: str, said: Mapping[str, str]) -> Iterator[str]:
             yield "WARDGATE_FIT_CERTIFICATE= is needed with a WARDGATE_FIT_KEY= in a token"
     elif key and not all(Path(key, name).is_file() for name in ("boot.key", "boot.crt")):
         yield f"WARDGATE_FIT_KEY={key}: no folder with boot.key and boot.crt ({_PAGE})"
+    elif not uefi and key:
+        yield from _fit_key(Path(key, "boot.key"), Path(said.get("WARDGATE_FIT_CERTIFICATE") or Path(key, "boot.crt")))
+    if not uefi and (named := said.get("WARDGATE_FIT_CERTIFICATE")):
+        if not key:  # a development key would sign, and U-Boot start nothing of it
+            yield f"WARDGATE_FIT_KEY= is needed with WARDGATE_FIT_CERTIFICATE= ({_PAGE})"
+        elif key.startswith("pkcs11:"):
+            yield from _fit_key(None, Path(named))
     if tree and not Path(tree).is_dir():
         yield f"UBOOT_DIR={tree}: no folder"
+
+
+def _fit_key(key: Path | None, certificate: Path) -> Iterator[str]:
+    """The certificate's key is compiled into U-Boot, which then starts nothing that another one signed."""
+    if not (found := _certificates(certificate)):
+        yield f"{certificate}: no certificate in PEM; it is of the key that signs for U-Boot ({_PAGE})"
+        return
+    public = found[0].public_key()
+    if not isinstance(public, RSAPublicKey) or public.key_size != 2048:
+        yield f"{certificate}: not of a key of RSA with 2048 bits, and U-Boot takes no other ({_PAGE})"
+        return
+    try:
+        if key is not None and load_pem_private_key(key.read_bytes(), None).public_key() != public:
+            yield f"{certificate} is not of the key {key}"
+    except (ValueError, TypeError):
+        yield f"{key}: no private key in PEM without a pass phrase"
 
 
 def _stub(board: str, stub: Path | None) -> Iterator[str]:
