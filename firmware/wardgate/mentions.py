@@ -1,6 +1,7 @@
 """Whether a policy's text has a word at all: asked before the policy is read, which costs a small board a second.
 
-A leaf without a library. Only a shortcut: what the policy means is judged where it is loaded.
+A leaf without a library. Only a shortcut: what the policy means is judged where it is loaded. TOML spells a letter in one other way, by an
+escape ("\\u0073ocket"): where there is a backslash, a word that is not found may be there all the same.
 """
 
 from __future__ import annotations
@@ -20,4 +21,4 @@ def mentions(words: Sequence[str], word: bytes, *, unsure: bool = True) -> bool:
             text = file.read(_MOST)
     except (ValueError, IndexError, OSError):
         return unsure
-    return unsure if len(text) == _MOST else word in text
+    return word in text or (unsure and (len(text) == _MOST or b"\\" in text))

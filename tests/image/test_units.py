@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -81,6 +83,36 @@ def test_what_a_service_starts_is_in_the_tree(path: Path) -> None:
         for word in words[1:]:
             if word.startswith("/usr/share/"):
                 assert (OVERLAY / word[1:]).is_file()
+
+
+SPELLINGS = {
+    "wardgate-audit-handover": ["audit.socket = '/run/wardgate-audit/a.sock'", 'audit.socket = "/run/wardgate\\u002daudit/a.sock"'],
+    "wardgate-custody-prune": ["custody = { retention_days = 9 }", 'custody = { "retention\\u005fdays" = 9 }'],
+    "wardgate-custody-witness": [
+        *("[[custody.witness]]", "[[custody . witness]]", "[[custody.'witness']]", '[["custody".witness]]', "custody = { witness = [] }"),
+        *("[custody]\nwitness = []", '[[custody."\\u0077itness"]]'),
+    ],
+    "wardgate-management": ["[plant.management]", '["\\u0070lant".management]'],
+    "wardgate-netd": ["[plant]", "plant.ports = 'all'", '["pl\\U00000061nt"]'],
+}
+
+
+def _looks() -> list[tuple[str, str]]:
+    """The looks for a word in the policy, before a program is asked that can read it."""
+    found = [(path.stem, line) for path in services() for line in read_unit(path)["Service"].get("ExecCondition", [])]
+    return [(name, line) for name, line in found if line.startswith("/usr/bin/grep ")]
+
+
+@pytest.mark.parametrize(("name", "line"), _looks(), ids=[name for name, _ in _looks()])
+def test_a_look_for_a_word_finds_it_however_toml_spells_it(tmp_path: Path, name: str, line: str) -> None:
+    policy = tmp_path / "wardgate.toml"
+    words = [str(policy) if word == "/etc/wardgate/wardgate.toml" else word for word in shlex.split(line)]
+    for text, status in [(text, 0) for text in SPELLINGS[name]] + [("[box]\nname = 'x'", 1)]:
+        tomllib.loads(text)
+        policy.write_text(text)
+        for program in filter(None, (shutil.which("grep"), shutil.which("busybox") and "busybox")):
+            command = [program, *(["grep"] if program == "busybox" else []), *words[1:]]
+            assert subprocess.run(command, check=False, timeout=60).returncode == status, (program, text)
 
 
 @pytest.mark.parametrize("path", services(), ids=lambda path: path.stem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,7 +148,17 @@ def test_without_such_a_group_the_queue_is_the_gateways_alone(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "hold/1").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("policy", [None, '[custody]\nlog = "/var/lib/wardgate/custody"\n'])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        None,
+        '[custody]\nlog = "/var/lib/wardgate/custody"\n',
+        '[custody]\nlog = "/var/lib/wardgate/custody"\n# socket = "/run/wardgate-custody/custody.sock"\n',
+        '[box]\nname = "not wardgate-custody/"\n',
+        'custody = "/run/wardgate-custody/custody.sock"\n',
+        '[custody]\nsocket = "/run/wardgate-custody/custody.sock"\nno policy\n',
+    ],
+)
 def test_where_the_policy_names_no_such_writer_everything_stays_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str | None
 ) -> None:
@@ -157,3 +168,44 @@ def test_where_the_policy_names_no_such_writer_everything_stays_where_it_is(
     if policy is not None:
         (tmp_path / "wardgate.toml").write_text(policy)
     assert handover.main() == 0
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        'custody.socket = "/run/wardgate-custody/custody.sock"\n',
+        '[custody]\nsocket = "/run/wardgate\\u002dcustody/custody.sock"\n',
+        '[custody]\nsocket = """/run/wardgate-\\\n  custody/custody.sock"""\n',
+    ],
+)
+def test_where_the_policy_names_it_in_any_spelling_it_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str) -> None:
+    asked: list[str] = []
+
+    def account(name: str) -> None:
+        asked.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr(handover, "POLICY", str(tmp_path / "wardgate.toml"))
+    monkeypatch.setattr(handover.sys, "argv", ["handover"])
+    monkeypatch.setattr(handover.pwd, "getpwnam", account)
+    (tmp_path / "wardgate.toml").write_text(policy)
+    with pytest.raises(KeyError, match="wardgate"):
+        handover.main()
+    assert asked == ["wardgate"]
+
+
+def test_a_start_that_has_nothing_to_hand_over_does_not_read_the_policy_as_toml(
+    vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(vault)
+    open_queue(vault / "wardgate/hold", GATEWAY, CUSTODY)
+    monkeypatch.setattr(handover, "LOG", str(vault / "custody/log"))
+    monkeypatch.setattr(handover, "QUEUE", str(vault / "wardgate/hold"))
+    monkeypatch.setattr(handover, "POLICY", str(tmp_path / "wardgate.toml"))
+    monkeypatch.setattr(handover, "has_account", lambda *_: pytest.fail("it is read"))
+    monkeypatch.setattr(handover.sys, "argv", ["handover"])
+    done: list[str] = []
+    monkeypatch.setattr(handover.pwd, "getpwnam", lambda _name: SimpleNamespace(pw_uid=GATEWAY.uid, pw_gid=CUSTODY.gid))
+    monkeypatch.setattr(handover, "have", lambda place, *_: done.append(place))
+    (tmp_path / "wardgate.toml").write_text('[custody]\nsocket = "/run/wardgate-custody/custody.sock"\n')
+    assert handover.main() == 0 and done == ["/vault/wardgate", "/vault/custody"]

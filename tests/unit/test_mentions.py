@@ -28,6 +28,24 @@ def test_what_is_too_long_to_look_through_is_left_to_it_too(tmp_path: Path) -> N
     assert mentions(["-c", str(policy)], b"socket") and not mentions(["-c", str(policy)], b"socket", unsure=False)
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ('custody."socket" = "/run/x.sock"', True),
+        ("custody = { 'socket' = \"/run/x.sock\" }", True),
+        ('\ufeff[custody]\r\nsocket="/run/x.sock"\r\n', True),
+        ('[custody]\n"\\u0073ocket" = "/run/x.sock"', False),
+        ('[custody]\n"sock\\U00000065t" = "/run/x.sock"', False),
+        ('[box]\nname = "a\\tb"', False),
+    ],
+)
+def test_a_word_is_found_however_toml_spells_it(tmp_path: Path, text: str, known: bool) -> None:
+    """An escape may be of another word: who has to read it says so."""
+    policy = tmp_path / "wardgate.toml"
+    policy.write_bytes(text.encode())
+    assert mentions(["-c", str(policy)], b"socket") and mentions(["-c", str(policy)], b"socket", unsure=False) is known
+
+
 @pytest.mark.parametrize("name", ["wardgate.custody.service", "wardgate.audit.service"])
 def test_a_process_that_the_policy_does_not_name_leaves_before_it_loads_what_reads_policies(tmp_path: Path, name: str) -> None:
     (tmp_path / "wardgate.toml").write_text('[box]\nname = "x"\n')

@@ -6,7 +6,8 @@ the gateway may only read it; in its old place a file stays, so that no gateway,
 without a word. The queue of instances in hold becomes readable for the writer's group, which looks in it after a crash. Both lie in a
 directory of the gateway's account, which is not trusted: no link is followed, nothing that is not its own file is touched.
 
-It runs at every start and the gateway waits for it, so it loads only what it needs: mostly there is nothing left to do.
+It runs at every start and the gateway waits for it, so it loads only what it needs: mostly there is nothing left to do. Where there is,
+the policy is read as TOML first: a word in a comment moves nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 POLICY: Final = "/etc/wardgate/wardgate.toml"
 NOTE: Final = b"The custody log was taken over by the account custody: /var/lib/custody/log (docs/custody.md, An account of its own).\n"
+LOG: Final = "/vault/custody/log"
+QUEUE: Final = "/vault/wardgate/hold"
+_MARK: Final = "handing-over"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -40,6 +44,18 @@ class Owner:
         self.gid = gid
 
 
+def has_account(part: str, place: str) -> bool:
+    """Tell whether the policy's `part.socket` is in the directory `place`, which is that of a process with an account of its own."""
+    import tomllib
+
+    try:
+        with open(POLICY, "rb") as file:
+            found = tomllib.load(file).get(part)
+    except (OSError, ValueError, RecursionError):
+        return False  # no such policy is served; everything stays where it is
+    return isinstance(found, dict) and place in str(found.get("socket", ""))
+
+
 def take(old: Path | str, new: Path | str, gateway: Owner, owner: Owner, note: bytes = b"") -> bool:
     """Move the directory at `old` to `new`, on the same file system, and give it to `owner`; return whether there was one.
 
@@ -47,7 +63,7 @@ def take(old: Path | str, new: Path | str, gateway: Owner, owner: Owner, note: b
     has the gateway's files is given again. Raises `OSError`.
     """
     parent = os.path.dirname(new)
-    mark = os.path.join(parent, "handing-over")
+    mark = os.path.join(parent, _MARK)
     moved = False
     if not os.path.lexists(new) and os.path.isdir(old) and not os.path.islink(old):
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
@@ -114,6 +130,15 @@ def open_queue(queue: Path | str, gateway: Owner, custody: Owner) -> None:
         os.close(top)
 
 
+def _is_done() -> bool:
+    """Was everything handed over at an earlier start?"""
+    try:
+        shared = os.stat(QUEUE, follow_symlinks=False).st_mode & stat.S_ISGID
+    except OSError:
+        return False
+    return bool(shared) and os.path.lexists(LOG) and not os.path.lexists(os.path.join(os.path.dirname(LOG), _MARK))
+
+
 def _each(top: int, owner: Owner, give: Callable[[int, bool], None]) -> None:
     """Call `give(descriptor, is_folder)` for each file and folder of `owner` below an open directory."""
     for _place, folders, files, at in os.fwalk(".", dir_fd=top, topdown=False, follow_symlinks=False):
@@ -137,13 +162,13 @@ def main() -> int:
     if len(sys.argv) != 1:
         sys.stderr.write("usage: python -m wardgate.custody.handover\n")
         return 2
-    if not mentions(["-c", POLICY], b"wardgate-custody/", unsure=False):
+    if not mentions(["-c", POLICY], b"wardgate-custody/") or not (_is_done() or has_account("custody", "wardgate-custody/")):
         return 0  # everything stays where it is
     gateway, custody = (Owner(each.pw_uid, each.pw_gid) for each in map(pwd.getpwnam, ("wardgate", "custody")))
     have("/vault/wardgate", 0o710, gateway)  # as its StateDirectory= would; the writer walks through to the queue
     have("/vault/custody", 0o750, custody)
-    take("/vault/wardgate/custody", "/vault/custody/log", gateway, custody, NOTE)
-    open_queue("/vault/wardgate/hold", gateway, custody)
+    take("/vault/wardgate/custody", LOG, gateway, custody, NOTE)
+    open_queue(QUEUE, gateway, custody)
     return 0
 
 

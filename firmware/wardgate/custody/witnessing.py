@@ -240,7 +240,9 @@ def main(arguments: list[str]) -> int:
     from wardgate.policy import load
 
     custody = load(arguments[-1], check_files=False).custody
-    if apart and (not custody.socket or not is_due(read_status(os.fspath(custody.log)), custody.witness_seconds, time.time())):
+    if apart and (
+        not custody.socket or not custody.witness or not is_due(read_status(os.fspath(custody.log)), custody.witness_seconds, time.time())
+    ):
         return 0
     return 0 if run(custody.log, custody.witness, Log("witness")) else 1
 
