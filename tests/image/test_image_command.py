@@ -140,7 +140,22 @@ def test_keys_named_from_where_it_was_called_are_found_by_buildroots_hooks_and_a
     assert "image: a release, version 1.2.3, by its keys" in told and "NO RELEASE" not in told
 
 
+def engine(tree: Path, status: int) -> None:
+    """Stand in for an OpenSSL that has the engine for tokens, or has not."""
+    program = tree / "programs/openssl"
+    program.write_text(f'#!/bin/sh\n[ "$1 $2" != "engine pkcs11" ] || exit {status}\nexec {shutil.which("openssl")} "$@"\n')
+    program.chmod(0o755)
+
+
+def test_a_boot_key_in_a_token_is_refused_where_nothing_could_sign_by_it(tree: Path) -> None:
+    engine(tree, 1)
+    done = build(tree, **{**RELEASE, "WARDGATE_BOOT_KEY": "pkcs11:token=boot;object=boot"})
+    assert done.returncode == 1 and "apt-get install libengine-pkcs11-openssl" in done.stderr, done.stderr
+    assert not (tree / "out/environment").exists()
+
+
 def test_a_boot_key_in_a_token_goes_to_the_last_step_as_it_is_named(tree: Path) -> None:
+    engine(tree, 0)
     done = build(tree, **{**RELEASE, "WARDGATE_BOOT_KEY": "pkcs11:token=boot;object=boot"})
     assert done.returncode == 0 and "image: a release" in done.stdout, done.stderr[-1000:]
     assert "WARDGATE_BOOT_KEY=pkcs11:token=boot;object=boot\n" in (tree / "out/environment").read_text()

@@ -7,6 +7,7 @@ end, or would mean another thing than was meant. With OUT, Buildroot's folder af
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,8 @@ def mistakes(board: str, said: Mapping[str, str]) -> Iterator[str]:
     if said.get("WARDGATE_BOOT_KEY", "").startswith("pkcs11:"):
         if not said.get("WARDGATE_BOOT_CERTIFICATE"):
             yield f"WARDGATE_BOOT_CERTIFICATE= is needed with WARDGATE_BOOT_KEY= ({_PAGE})"
+        if subprocess.run(["openssl", "engine", "pkcs11"], capture_output=True, timeout=60, check=False).returncode:
+            yield "WARDGATE_BOOT_KEY=pkcs11:...: OpenSSL has no engine pkcs11 for sbsign (apt-get install libengine-pkcs11-openssl)"
     else:
         yield from _pair(there)
     yield from _version(said.get("WARDGATE_VERSION", ""))
