@@ -53,6 +53,7 @@ class Notifier:
         """The long work of a start is done: from now on the watchdog waits no longer than this, where there is one (`WATCHDOG_USEC=`)."""
         if self.interval is not None and self.interval > seconds / _LOOKS:
             self.interval = seconds / _LOOKS
+            self._due = 0.0  # it was reckoned with the patience of before
             self._say(f"WATCHDOG_USEC={round(seconds * 1e6)}")
 
     def status(self, text: str) -> None:

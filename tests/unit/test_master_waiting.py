@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -123,3 +124,45 @@ def test_a_worker_that_hears_nothing_from_a_master_that_ended_leaves_without_a_w
     done = subprocess.run(argv, pass_fds=(theirs.fileno(),), env=environment, capture_output=True, timeout=60, check=False)
     theirs.close()
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_a_worker_that_has_no_room_for_its_descriptors_does_not_use_others_of_the_same_numbers(room: int) -> None:
+    """The kernel gives it as many as fit, and says so (MSG_CTRUNC)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    code = (
+        "import os, resource, sys; from wardgate.relay.child import begin; free = os.dup(0); os.close(free);"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (free + {room},) * 2);"
+        "sys.exit(begin('x', lambda control, start: lambda: print('served with', start['fds'])))"
+    )
+    fds = [os.dup(0) for _ in range(3)]
+    try:
+        socket.send_fds(ours, [control.encode({"do": "start", "fds": fds})], fds)
+        environment = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("firmware", "hsm"))}
+        argv = (sys.executable, "-P", "-c", code, str(theirs.fileno()))
+        done = subprocess.run(argv, pass_fds=(theirs.fileno(),), env=environment, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        for fd in fds:
+            os.close(fd)
+        ours.close()
+        theirs.close()
+    assert (done.returncode, done.stdout) == (2, "") and f"{room} descriptors of the 3" in done.stderr
+
+
+def test_one_that_is_refused_its_start_message_and_hears_nothing_is_ended(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses for other reasons too than that nobody reads: too many descriptors are on their way, no memory."""
+
+    def refused(*_: object) -> int:
+        raise OSError(errno.ETOOMANYREFS, "too many")
+
+    waiting = tools.waiting("import time; time.sleep(300)")
+    pid = waiting.pid
+    monkeypatch.setattr(socket, "send_fds", refused)
+    assert waiting.take(b"start", [0], lambda _how: pytest.fail("not taken")) is None
+    waiting.stop(tools.loop.stop)
+    tools.loop.after(20.0, tools.loop.stop)
+    tools.loop.run()
+    try:
+        assert not len(tools.children)
+    finally:
+        tools.children.signal(pid, signal.SIGKILL)

@@ -71,6 +71,17 @@ def test_a_watchdog_that_gave_time_to_begin_is_told_to_be_as_impatient_as_others
     assert nobody.interval is None and manager.hear(0.2) == []
 
 
+def test_a_loop_that_has_settled_pets_by_its_new_patience_at_once(manager: Manager) -> None:
+    """What was due within 50 seconds leaves 10 of a patience of 60: a few looks may be missed, not all but one."""
+    notifier = Notifier({**manager.environment(), "WATCHDOG_USEC": "300000000"})
+    notifier.turned(100.0)
+    notifier.settled(60.0)
+    assert manager.hear(5.0, "WATCHDOG_USEC")[-1] == "WATCHDOG_USEC=60000000"
+    for now in (101.0, 110.0, 111.0):
+        notifier.turned(now)
+    assert manager.hear(0.3) == ["WATCHDOG=1"] * 2
+
+
 def test_without_a_manager_and_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:
     Notifier({}).ready("serving")
     Notifier({"NOTIFY_SOCKET": "relative", "WATCHDOG_USEC": "1000000"}).alive()

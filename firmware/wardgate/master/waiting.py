@@ -79,6 +79,8 @@ class Waiting:
             self._leaves = True
             self._close()
             self._children.signal(self.pid, signal.SIGKILL)
+        elif self.pid and done is not None:  # one that was refused its start message leaves by itself, if it does not hang
+            self._children.signal(self.pid, signal.SIGKILL)
 
     def _exited(self, how: str) -> None:
         if self._taken is not None:

@@ -38,10 +38,12 @@ def begin(module: str, make: Callable[[socket.socket, dict[str, Any]], Callable[
     control = socket.socket(fileno=int(sys.argv[1]))
     try:
         # As long as it takes: there may be no configuration yet. The end of who started this process ends it.
-        first, fds, _, _ = socket.recv_fds(control, CONTROL_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        first, fds, flags, _ = socket.recv_fds(control, CONTROL_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
         if not first:
             return 0
         start = decode(first)
+        if flags & socket.MSG_CTRUNC:  # numbers in the message are the master's then, not ours
+            raise OSError(f"{len(fds)} descriptors of the {len(start['fds'])} that belong to it: no room for more (RLIMIT_NOFILE)")
     except (OSError, ControlError) as error:
         sys.stderr.write(f"no start message from the master: {error}\n")
         return 2
