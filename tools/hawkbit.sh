@@ -13,6 +13,9 @@ fail() {
     exit 1
 }
 
+mkdir -p build
+exec 8>build/hawkbit.lock
+flock 8 # several test processes may ask at once
 made=$(cat "$pin" tools/hawkbit.sh | sha256sum)
 if [ "$(cat "$out/made" 2>/dev/null)" = "$made" ]; then
     echo "$out"

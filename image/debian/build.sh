@@ -41,6 +41,8 @@ for tool in mmdebstrap mksquashfs systemd-sysusers cpio zstd veritysetup sbsign 
 done
 [ "$debian" != arm64 ] || [ "$(uname -m)" = aarch64 ] || grep -q ^enabled /proc/sys/fs/binfmt_misc/qemu-aarch64 2>/dev/null ||
     fail "this machine runs no arm64 programs (qemu-user-static, binfmt_misc mounted, qemu-aarch64 registered)"
+exec 9>"$out/build.lock"
+flock -n 9 || fail "another build is at work in $out: wait for its end, or name another folder"
 packages=$(grep -v '^#' "$here/packages" | sed "s|^linux-image-amd64|linux-image-$debian$suite|" | paste -sd ,)
 if [ ! -f "$base/base.tar" ] || ! cmp -s "$here/packages" "$base/base.packages"; then
     mirror=$("$here/mirror.sh" 2>&1) || fail "$mirror"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -59,3 +60,11 @@ def test_the_root_of_an_earlier_image_is_made_anew(place: Path) -> None:
     _build(place, ":")
     told = _build(place, f"touch '{place}/out/root/stale'")
     assert "stale" not in told, told
+
+
+def test_a_second_build_in_the_same_folder_does_not_begin_beside_the_first(place: Path) -> None:
+    _build(place, ":")
+    with (place / "out/build.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        told = _build(place, f"touch '{place}/out/root/of-the-first'")
+    assert "of-the-first" in told and "another build" in told, told
