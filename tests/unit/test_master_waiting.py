@@ -18,6 +18,8 @@ import pytest
 from wardgate.codes import Code
 from wardgate.master import control
 from wardgate.master.children import Children
+from wardgate.master.generation import Generation
+from wardgate.master.listeners import Listeners
 from wardgate.master.loop import Loop
 from wardgate.master.waiting import Waiting
 
@@ -166,3 +168,29 @@ def test_one_that_is_refused_its_start_message_and_hears_nothing_is_ended(tools:
         assert not len(tools.children)
     finally:
         tools.children.signal(pid, signal.SIGKILL)
+
+
+def test_a_master_that_has_no_descriptor_for_it_goes_on_without(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(control, "pair", refused)
+    waiting = tools.waiting(ANSWERS)
+    assert not waiting.pid and waiting.take(b"start", [], lambda _how: None) is None and tools.told == []
+
+
+def test_a_generation_whose_worker_cannot_be_started_is_gone_once(tools: Tools) -> None:
+    """It stops itself, and so does the master that gives up for it: the end of the box is told once."""
+    answer = {"config": {"links": [], "box": {"workers": 1}, "limits": {"drain_seconds": 1}}}
+    gone: list[str] = []
+    parts: Any = SimpleNamespace(fd=0, take=lambda: -1, give_back=lambda _part: None)
+    tokens: Any = SimpleNamespace(refusals={})
+    listeners = Listeners(lambda _endpoint: socket.socket())
+    generation = Generation(
+        *(1, answer, tools.loop, tools.children, tools.events, listeners, ("/not/there",), tokens, parts),
+        *(lambda _: None, lambda failed: failed.stop(), lambda _: gone.append("gone")),
+    )
+    generation.start()
+    tools.loop.after(0.1, tools.loop.stop)
+    tools.loop.run()
+    assert gone == ["gone"] and [code for code, _ in tools.told] == [Code.START_FAILED]

@@ -71,6 +71,7 @@ class Generation:
         self._loop, self._children, self._events, self._listeners, self._argv = loop, children, events, listeners, argv
         self._on_ready, self._on_failed, self._on_gone = on_ready, on_failed, on_gone
         self._backoffs: dict[int, Backoff] = {}
+        self._is_gone = False
         self._waiting = waiting
         self._environment = environment()
         if answer.get("openssl_conf_path"):
@@ -115,7 +116,8 @@ class Generation:
             self.phase = Phase.DRAINING
         for worker in list(self.workers.values()):
             tell(worker)
-        if not self.workers:
+        if not self.workers and not self._is_gone:  # it may be told to stop by itself and by the master
+            self._is_gone = True
             self._loop.after(0, lambda: self._on_gone(self))
 
     def _late(self, worker: Process) -> None:

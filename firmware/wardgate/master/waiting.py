@@ -43,7 +43,10 @@ class Waiting:
 
     def begin(self) -> None:
         """Start it. When that fails nothing is lost: whoever wants a worker starts one, and tells what comes of it."""
-        ours, theirs = control.pair()
+        try:
+            ours, theirs = control.pair()
+        except OSError:
+            return
         try:
             self.pid = self._children.start((*self._argv, str(theirs.fileno())), self._exited, (theirs.fileno(),), environment())
         except OSError:
