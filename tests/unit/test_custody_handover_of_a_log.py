@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +71,31 @@ def test_a_move_that_was_cut_short_is_gone_on_with(vault: Path, monkeypatch: pyt
     take(vault)
     assert {path.stat().st_uid for path in (vault / "custody/log").rglob("*")} == {CUSTODY.uid}
     assert (vault / "wardgate/custody").read_bytes() == NOTE
+
+
+@pytest.mark.parametrize("steps", range(32))
+def test_whatever_step_is_the_last_before_a_cut_the_next_start_goes_on(vault: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    left = [steps]
+
+    def until_cut(call: Callable[..., object]) -> Callable[..., object]:
+        def step(*words: object, **more: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, "cut")
+            return call(*words, **more)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in ("open", "rename", "fchown", "fdopen", "fsync", "sync", "unlink"):
+            patch.setattr(os, name, until_cut(getattr(os, name)))
+        with contextlib.suppress(OSError):
+            take(vault)
+    take(vault)
+    assert {path.stat().st_uid for path in (vault / "custody/log", *(vault / "custody/log").rglob("*"))} == {CUSTODY.uid}
+    assert (vault / "wardgate/custody").read_bytes() == NOTE and os.listdir(vault / "custody") == ["log"]
+    assert (vault / "custody/log/tile/0").read_text() == "wardgate/custody/tile/0"
+    assert steps < 31 or left[0] >= 0, "the last of these is not cut: all steps were tried"
 
 
 def test_two_logs_are_never_made_one(vault: Path) -> None:

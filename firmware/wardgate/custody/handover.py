@@ -77,6 +77,8 @@ def take(old: Path | str, new: Path | str, gateway: Owner, owner: Owner, note: b
             os.fchown(top, owner.uid, owner.gid)
         finally:
             os.close(top)
+        if note and _is_cut(old, note):
+            os.unlink(old)
         if note and not os.path.lexists(old):
             fd = os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             with os.fdopen(fd, "wb") as file:
@@ -86,6 +88,15 @@ def take(old: Path | str, new: Path | str, gateway: Owner, owner: Owner, note: b
         os.unlink(mark)
         _sync(parent)
     return moved
+
+
+def _is_cut(path: Path | str, note: bytes) -> bool:
+    """Is this the file of `note`, whose writing was cut short?"""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_size < len(note)
 
 
 def _sync(directory: str) -> None:
