@@ -170,6 +170,14 @@ def test_what_a_feed_costs_in_memory_is_its_largest_file_and_not_all_of_it(
     assert peaks[1] < 1.5 * peaks[0], peaks
 
 
+def test_what_names_no_product_yet_is_counted_as_not_looked_for(tmp_path: Path, sbom: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # NVD gives each one out before somebody has said which products it is in ("Awaiting Analysis"); OSV knows other ecosystems.
+    waiting = {"cve": {"id": "CVE-2026-5", "vulnStatus": "Awaiting Analysis", "descriptions": []}}
+    (tmp_path / "feed.json").write_text(json.dumps({"vulnerabilities": [_cve(1, "cpe:2.3:a:other:other:1:*:*:*:*:*:*:*"), waiting]}))
+    assert main([str(sbom), str(tmp_path / "feed.json")]) == 0
+    assert "not looked for: 1 of them names no product, or none of these schemes" in capsys.readouterr().out
+
+
 def test_what_was_left_out_is_asked_for_by_its_name(tmp_path: Path, sbom: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sbom)]) == 2
     assert "FEED=" in capsys.readouterr().err

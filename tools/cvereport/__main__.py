@@ -47,6 +47,10 @@ def main(words: Sequence[str]) -> int:
     sys.stdout.write(
         f"{read_so_far.count} advisories against {named} of {len(inside)} components: {open_ones} open, {len(shown) - open_ones} answered\n"
     )
+    if read_so_far.nameless:
+        sys.stdout.write(
+            f"not looked for: {read_so_far.nameless} of them names no product, or none of these schemes (NVD has not analysed it)\n"
+        )
     for one in inside:
         if "cpe" not in one and not str(one.get("purl", "")).startswith(("pkg:pypi/", "pkg:deb/", "pkg:generic/")):
             sys.stdout.write(f"not looked for (no CPE, no purl): {one['name']} {one.get('version', '')}\n")
@@ -57,11 +61,12 @@ class Counted:
     """Counts what passes; nothing is kept: a whole feed is larger than the memory of a small machine."""
 
     def __init__(self, advisories: Iterable[Advisory]) -> None:
-        self._advisories, self.count = advisories, 0
+        self._advisories, self.count, self.nameless = advisories, 0, 0
 
     def __iter__(self) -> Iterator[Advisory]:
         for advisory in self._advisories:
             self.count += 1
+            self.nameless += not advisory.affected
             yield advisory
 
 
