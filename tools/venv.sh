@@ -28,7 +28,7 @@ paths() {
         chmod 0755 "$venv/bin/${name%%:*}.new"
         mv "$venv/bin/${name%%:*}.new" "$venv/bin/${name%%:*}"
     done
-    [ ! -f "$venv/bin/activate" ] || grep -qF "$PWD/$venv" "$venv/bin/activate" || "$python" -m venv --without-pip "$venv"
+    [ ! -f "$venv/bin/activate" ] || grep -qF "$(pwd -P)/$venv" "$venv/bin/activate" || "$python" -m venv --without-pip "$venv"
 }
 
 stamp=$venv/.stamp

@@ -25,6 +25,8 @@ case "$1 $2" in
     for venv; do :; done
     [ "$3" != --clear ] || rm -rf "$venv"
     mkdir -p "$venv/bin" "$venv/lib/python${MINOR:-3.11}/site-packages"
+    (cd "$venv" && echo "VIRTUAL_ENV=$(pwd -P)" >bin/activate)
+    [ "$3" != --without-pip ] || { echo activate >>"$LOG" && exit; }
     cp "$0" "$venv/bin/python" && : >"$venv/pip" && echo venv >>"$LOG"
     ;;
 "-m pip")
@@ -83,12 +85,20 @@ def test_it_is_made_once(place: Place) -> None:
     assert place.paths() == [f"{place.tree}/{name}" for name in ("firmware", "hsm", "tools")]
 
 
+def test_it_is_made_once_in_a_tree_behind_a_link(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(place.tree)
+    place.tree = tmp_path / "link"
+    for _ in range(2):
+        assert place.make(PWD=str(place.tree))[0] == 0
+    assert place.done == ["venv", "install"]
+
+
 def test_the_environment_of_a_tree_that_was_copied_has_not_the_modules_of_the_one_it_was_copied_from(place: Place, tmp_path: Path) -> None:
     assert place.make()[0] == 0
     place.tree = Path(shutil.copytree(place.tree, tmp_path / "copy"))
     status, _ = place.make(OFFLINE="yes")
     assert status == 0 and place.paths()[0] == f"{tmp_path}/copy/firmware"
-    assert place.done == ["venv", "install"], "nothing is fetched for it"
+    assert place.done == ["venv", "install", "activate"], "nothing is fetched for it"
 
 
 def test_the_commands_of_a_tree_that_was_copied_are_its_own(tmp_path: Path) -> None:
