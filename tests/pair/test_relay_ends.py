@@ -17,6 +17,22 @@ from wardgate.custody.wire import Op
 USER_ABORT = pdu(ABORT, bytes((0, 0, 0, 0)))
 
 
+# --- no A-ASSOCIATE-RQ
+
+
+@pytest.mark.parametrize(
+    "first",
+    [pdv(1, 3, echo_rq()), RELEASE_RQ_PDU, RELEASE_RP_PDU, pdu(ASSOCIATE_AC, bytes(100)), pdu(1, bytes(40))],
+    ids=["P-DATA-TF", "A-RELEASE-RQ", "A-RELEASE-RP", "A-ASSOCIATE-AC", "an A-ASSOCIATE-RQ that cannot be read"],
+)
+def test_what_comes_in_place_of_the_associate_request_is_aborted_as_a_user_does_with_reason_0(folder: Path, first: bytes) -> None:
+    """PS3.8 9.2, AA-1: source 0. 9.3.8: its reason is not significant, and 0."""
+    with Relay(folder) as relay, relay.dial() as near:
+        near.send(first)
+        assert near.whole() == USER_ABORT
+        relay.settled()
+
+
 # --- refused
 
 

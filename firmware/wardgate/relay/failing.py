@@ -95,8 +95,10 @@ def fail(
             leg.close()
         elif a.machines[leg.side].state not in (Sta.Sta1, Sta.Sta4, Sta.Sta13):
             # PS3.8 9.2: in Sta2 nobody is there yet who could be a provider's user, so the source is the user's (AA-1).
-            source = AbortSource.USER if a.machines[leg.side].state is Sta.Sta2 else AbortSource.PROVIDER
-            _send_abort(a, leg, Abort(source, reason if leg is at else AbortReason.NOT_SPECIFIED).encode())
+            # A user's reason is not significant, and 0 (9.3.8).
+            by_user = a.machines[leg.side].state is Sta.Sta2
+            why = reason if leg is at and not by_user else AbortReason.NOT_SPECIFIED
+            _send_abort(a, leg, Abort(AbortSource.USER if by_user else AbortSource.PROVIDER, why).encode())
     a.opened()
     a.over(str(code))
 
