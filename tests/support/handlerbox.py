@@ -38,7 +38,7 @@ esac
 class HandlerBox(StandIn):
     """A box of which slots and log are stand-ins, and RAUC is not."""
 
-    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
+    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "", ident: bytes | None = None) -> None:
         with (Path(self._state) / "records").open("a") as file:
             file.write(f"{event} {new.slot} {new.version} {code} {detail}\n")
 

@@ -19,6 +19,7 @@ class StandIn(Box):
         self.now, self.running, self.brings, self.start = slot, running, bundle, "boot-1"
         self.done: list[str] = []
         self.detail = ""  # of the last record
+        self.idents: list[bytes | None] = []  # of the records, over every start
         self.breaks = ""
         self.busy = 0  # how often RAUC says that it installs; then it has ended
 
@@ -54,9 +55,10 @@ class StandIn(Box):
             raise RaucError("broken")
         self.done.append(what)
 
-    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
+    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "", ident: bytes | None = None) -> None:
         self.done.append(f"record {event} {old.version}>{new.version} {code}")
         self.detail = detail
+        self.idents.append(ident)
 
     def restarted(self, slot: str, version: str) -> StandIn:
         self.now, self.running, self.start = slot, version, self.start + "x"

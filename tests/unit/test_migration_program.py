@@ -179,7 +179,7 @@ class Back(Box):
     def mark(self, *, good: bool) -> None:
         assert good
 
-    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
+    def record(self, config: Any, event: str, old: Side, new: Side, code: Code, detail: str = "", ident: bytes | None = None) -> None:
         self.told.append((event, detail))
 
 

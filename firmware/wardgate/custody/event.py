@@ -70,8 +70,8 @@ def _number(value: object) -> int:
 def append(path: str | os.PathLike[str], record: bytes, seconds: float, ident: bytes | None = None) -> int:
     """Have the writer at `path` make an event record durable; return its index. Blocks at most `seconds`.
 
-    Raises `WriterGone` when it does not answer, `OSError` when it cannot (disk full, broken). Asked again after a lost answer, the
-    record may stand in the log twice, unless `ident` (16 random bytes) is the same: the writer knows the last 1024.
+    Raises `WriterGone` when it does not answer as it should, `OSError` when it cannot (disk full, broken). Asked again after a lost answer,
+    the record may stand in the log twice, unless `ident` (16 random bytes) is the same: the writer knows the last 1024.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as sock:
         sock.settimeout(seconds)
@@ -83,7 +83,10 @@ def append(path: str | os.PathLike[str], record: bytes, seconds: float, ident: b
             raise WriterGone(f"no answer from the custody writer at {os.fspath(path)}: {error}") from error
     if not packet:
         raise WriterGone("the custody writer closed its socket")
-    ((_, status, index),) = wire.decode_answers(packet)
+    try:
+        ((_, status, index),) = wire.decode_answers(packet)
+    except (wire.WireError, ValueError) as error:  # of another release, on trial
+        raise WriterGone(f"the custody writer speaks otherwise: {error}") from error
     if status is not Status.OK:
         raise OSError(28 if status is Status.NO_SPACE else 5, f"the custody writer answered {status.name}")
     return index

@@ -258,16 +258,19 @@ class Box:
 
     # --- the custody log
 
-    def record(self, config: Config, event: str, old: Side, new: Side, code: Code, detail: str = "") -> None:
-        """Record what became of an update, and have it audited. A log that does not take it in time, as while the vault is closed, gets it
-        later: it is kept on the state partition (`provision.kept`). Where that has no room either it is told, and no reason to fail."""
+    def record(self, config: Config, event: str, old: Side, new: Side, code: Code, detail: str = "", ident: bytes | None = None) -> None:
+        """Record what became of an update, and have it audited; under the same 16 bytes `ident` once.
+
+        A log that does not take it in time, as while the vault is closed, gets it later: it is kept on the state partition
+        (`provision.kept`). Where that has no room either it is told, and no reason to fail.
+        """
         from wardgate.audit.once import outbox_of, tell  # most starts record nothing
 
         time_ns, quality = Clock().now()
         sides = {"from": f"{old.slot} {old.version}", "to": f"{new.slot} {new.version}"}
         text = detail[:200].encode("ascii", "replace").decode("ascii")
         fields = {"event": event, "box": config.box.name, **sides, "code": str(code), "detail": text}
-        record, ident = event_record(KIND, time_ns, quality, fields), os.urandom(16)
+        record, ident = event_record(KIND, time_ns, quality, fields), ident or os.urandom(16)
         words = f"{sides['from']} > {sides['to']} {text}".rstrip()
         deadline = time.monotonic() + self._record_seconds
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import Enum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wardgate.update.judge import Seen
 
 _PAUSE_SECONDS: Final = 3.0
+UNREADABLE: Final = "unknown"  # the start of a trial that cannot be read
 
 
 class Result(Enum):
@@ -41,7 +43,7 @@ def after_start(box: Box, config: Config | None, log: Log, look: Callable[[], Se
         trial = _kept(box, side)
     except TrialError as error:
         log.event(Code.UPDATE_TRIAL_DAMAGED, detail=error)
-        trial = Trial(Phase.INSTALLED, "unknown", side, side, frozenset({SERVICE}))
+        trial = Trial(Phase.INSTALLED, UNREADABLE, side, side, frozenset({SERVICE}))
     match situation(trial, side.slot, box.boot()):
         case Situation.NONE:
             box.mark(good=True)
@@ -86,18 +88,15 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
         time.sleep(_PAUSE_SECONDS)
     if judgement.verdict is Verdict.GOOD:
         box.mark(good=True)
-        box.want_whole(trial.new.version)
-        _owe(box, trial, Ending.GOOD)
-        box.forget()
         log.event(Code.UPDATE_GOOD, slot=trial.new.slot, version=trial.new.version, seconds=int(waited))
-        if config is not None:
-            box.record(config, "good", trial.old, trial.new, Code.UPDATE_GOOD)
+        _record(box, config, "good", trial, Code.UPDATE_GOOD)
+        _end(box, log, trial)
         return Result.NEWLY_GOOD
     if judgement.verdict is Verdict.UNPROVEN:
         return _leave_open(box, config, log, trial)
     missing = " ".join(judgement.missing)
     log.event(Code.UPDATE_BAD, slot=trial.new.slot, version=trial.new.version, missing=missing)
-    box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing))
+    _tried(log, lambda: box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing)))  # without room it is left all the same
     try:
         box.mark(good=False)
     except RaucError as error:  # the loader's tries run out by themselves
@@ -110,9 +109,8 @@ def _leave_open(box: Box, config: Config | None, log: Log, trial: Trial) -> Resu
     box.mark(good=True)
     log.event(Code.UPDATE_UNPROVEN, slot=trial.new.slot, version=trial.new.version)
     if trial.phase is not Phase.UNPROVEN:
-        box.keep(trial._replace(phase=Phase.UNPROVEN))
-        if config is not None:
-            box.record(config, "unproven", trial.old, trial.new, Code.UPDATE_UNPROVEN)
+        _record(box, config, "unproven", trial, Code.UPDATE_UNPROVEN)
+        _tried(log, lambda: box.keep(trial._replace(phase=Phase.UNPROVEN)))
     return Result.STAYS
 
 
@@ -124,12 +122,41 @@ def _conclude(box: Box, config: Config | None, log: Log, trial: Trial, which: Si
         detail = "missing: " + " ".join(trial.missing) if trial.missing else "the new slot did not start, or did not come so far"
         if put_back := box.put_back():
             detail = f"files put back: {put_back}; {detail}"
+    log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)
+    # Before the trial is forgotten: a power cut in between would leave no record of it.
+    _record(box, config, event, trial, code, detail)
+    if which is Situation.ROLLED_BACK:
+        # Without room for these the trial stays: what was rolled back must not be installed again by who only brings what is newer.
         box.remember_rolled_back(trial.new.version)
         _owe(box, trial, Ending.ROLLED_BACK, detail)
-    log.event(code, slot=trial.new.slot, version=trial.new.version, detail=detail)
     box.forget()
+
+
+def _end(box: Box, log: Log, trial: Trial) -> None:
+    """Forget the trial of a slot that is marked good, when what outlives it is on the disk. A disk that takes nothing is told and sends no
+    box back: the loader's tries began anew with the mark, so it would start again for ever."""
+    left = [keep for keep in (lambda: box.want_whole(trial.new.version), lambda: _owe(box, trial, Ending.GOOD)) if not _tried(log, keep)]
+    _tried(log, box.forget)
+    for keep in left:
+        _tried(log, keep)  # the trial that is gone has given its room back
+
+
+def _tried(log: Log, keep: Callable[[], None]) -> bool:
+    try:
+        keep()
+    except OSError as error:
+        log.event(Code.UPDATE_FAILED, detail=error)
+        return False
+    return True
+
+
+def _record(box: Box, config: Config | None, event: str, trial: Trial, code: Code, detail: str = "") -> None:
+    """Record an end, once: who is cut off before the trial is forgotten comes here again, with the same id."""
     if config is not None:
-        box.record(config, event, trial.old, trial.new, code, detail)
+        words = (event, trial.boot, *trial.old, *trial.new)
+        # Trials that could not be read look all alike.
+        ident = sha256("\n".join(words).encode("ascii", "replace")).digest()[:16] if trial.boot != UNREADABLE else None
+        box.record(config, event, trial.old, trial.new, code, detail, ident)
 
 
 def _owe(box: Box, trial: Trial, ending: Ending, detail: str = "") -> None:
