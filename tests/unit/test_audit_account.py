@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from unit.test_custody_handover_of_a_log import CUSTODY, GATEWAY, give
 from unit.test_policy_audit import AUDIT
 from unit.test_policy_config import GOOD
+from wardgate.audit import apart, service
 from wardgate.audit.apart import look
 from wardgate.audit.lists import Lists
 from wardgate.audit.outbox import Outbox, socket_of
@@ -25,6 +28,7 @@ from wardgate.master.children import Children
 from wardgate.master.events import Events
 from wardgate.master.loop import Loop
 from wardgate.master.show import lines
+from wardgate.policy import apart as policy_apart
 from wardgate.policy.files import check_files
 from wardgate.policy.keycheck import _named
 from wardgate.policy.loader import config_from
@@ -124,6 +128,36 @@ def test_it_leaves_when_the_policy_or_a_file_of_its_repositories_is_another_one(
     assert later != before
     policy.write_text("22")
     assert look(config, policy) != later
+
+
+def test_a_policy_that_changes_after_it_was_read_and_before_the_sender_is_there_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One program reads it and becomes another, which looks at the file when it begins."""
+    policy = tmp_path / "wardgate.toml"
+    policy.write_text(GOOD + APART)
+    read, became, senders = policy_apart.load, list[list[str]](), list[apart.Apart]()
+
+    def load(path: str, check_files: bool) -> Config:
+        config = read(path, check_files=check_files)
+        if change:
+            policy.write_text(GOOD + APART + "# another\n")
+        return config
+
+    def begun(self: Any, config: Config, *_: object) -> None:
+        nothing = SimpleNamespace(each_tick=lambda _call: None, event=lambda *_: None)
+        self._config, self._loop, self._log = config, nothing, nothing
+
+    monkeypatch.setattr(policy_apart, "load", load)
+    monkeypatch.setattr(service.os, "execve", lambda _program, argv, _environment: became.append(argv))
+    monkeypatch.setattr(apart.Sender, "__init__", begun)
+    monkeypatch.setattr(apart.Sender, "run", lambda sender: senders.append(sender))
+    monkeypatch.setattr(apart.Sender, "stop", lambda _self: None)
+    monkeypatch.setattr(apart.signal, "signal", lambda *_: None)
+    for change in (False, True):
+        service.main(["--caller", getpass.getuser(), "-c", str(policy)])
+        apart.main(became[-1][became[-1].index("wardgate.audit.apart") + 1 :])
+        assert senders[-1]._answer({"do": "policy"}) == {"ok": True, "leaves": change}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files to other accounts needs root")

@@ -7,7 +7,6 @@ the policy is another one: nobody but the service manager ends it. When the poli
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardgate.audit.lists import Lists
 from wardgate.audit.sender import Sender
+from wardgate.audit.stamp import stamp
 from wardgate.codes import Code
 from wardgate.notify import Notifier
 from wardgate.pairs import pairs
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 class Apart(Sender):
     """One that the service manager keeps."""
 
-    def __init__(self, config: Config, policy: Path, uids: Sequence[int]) -> None:
-        """`policy`: the file of `config`; `uids`: accounts that may call."""
+    def __init__(self, config: Config, policy: Path, uids: Sequence[int], was: tuple[int, ...]) -> None:
+        """`policy`: the file of `config`, which `was` so before it was read; `uids`: accounts that may call."""
+        self._began = was, *look(config, policy)[1:]  # before anything else is read
         lists = config.audit_socket.parent / "crl"
         super().__init__(config, lists, uids)
         self._notifier = Notifier()
         self._fetching = Lists(config, policy)
         self._policy = policy
-        self._began = look(config, policy)
         self._loop.each_tick(self._turn)
 
     def _serves(self) -> None:
@@ -67,27 +67,21 @@ def look(config: Config, policy: Path) -> tuple[tuple[int, ...], ...]:
         tls = repository.tls
         keys = [Path(pair.key) for pair in tls.certificates if isinstance(pair.key, Path)]
         paths += [*(pair.chain for pair in tls.certificates), *keys, tls.anchors, *tls.crls]
-    return tuple(_stamp(path) for path in paths)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return tuple(stamp(path) for path in paths)
 
 
 def main(words: list[str]) -> int:
     """Serve until SIGTERM, or until the policy is another one.
 
-    `--config-fd`: the checked policy, JSON; `--policy`: the file that it came from; `--uids`: accounts that may call, numbers with commas.
+    `--config-fd`: the checked policy, JSON; `--policy`: the file that it came from; `--policy-was`: its `stamp` before that;
+    `--uids`: accounts that may call; numbers with commas.
     """
-    options = pairs("wardgate.audit.apart", words, ("--config-fd", "--policy", "--uids"))
+    options = pairs("wardgate.audit.apart", words, ("--config-fd", "--policy", "--policy-was", "--uids"))
     with open(int(options["--config-fd"]), "rb") as file:
         file.seek(0)
         config = build(json.load(file))
-    sender = Apart(config, Path(options["--policy"]), [int(word) for word in options["--uids"].split(",")])
+    uids, was = ([int(word) for word in options[name].split(",") if word] for name in ("--uids", "--policy-was"))
+    sender = Apart(config, Path(options["--policy"]), uids, tuple(was))
     signal.signal(signal.SIGTERM, lambda *_: sender.stop())
     sender.run()
     return 0

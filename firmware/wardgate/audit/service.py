@@ -11,13 +11,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from wardgate.audit.stamp import stamp
 from wardgate.mentions import NOT_WANTED, mentions
 
 if TYPE_CHECKING:
     from wardgate.policy.model import Config
 
 
-def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[str, str]]:
+def command(config: Config, policy: str, was: tuple[int, ...], caller: str) -> tuple[list[str], dict[str, str]]:
     """Return command line and environment of the sender. Raises `KeyError` for an account that is not there."""
     import pwd
 
@@ -29,7 +30,15 @@ def command(config: Config, policy: str, caller: str) -> tuple[list[str], dict[s
     if text is not None:
         environment["OPENSSL_CONF"] = f"/proc/self/fd/{in_memory('openssl.cnf', text)}"
     words = [sys.executable, "-P", "-m", "wardgate.audit.apart", "--config-fd", str(in_memory("policy", to_json(config)))]
-    return [*words, "--policy", os.path.abspath(policy), "--uids", str(pwd.getpwnam(caller).pw_uid)], environment
+    return [
+        *words,
+        "--policy",
+        os.path.abspath(policy),
+        "--policy-was",
+        ",".join(map(str, was)),
+        "--uids",
+        str(pwd.getpwnam(caller).pw_uid),
+    ], environment
 
 
 def main(words: list[str]) -> int:
@@ -38,10 +47,12 @@ def main(words: list[str]) -> int:
         return NOT_WANTED
     from wardgate.policy.apart import read
 
+    # Before it is read: what changes from here on, also while this becomes another program, is seen when the master asks.
+    was = stamp(words[words.index("-c") + 1]) if "-c" in words[:-1] else ()
     caller, file, config = read("wardgate.audit.service", words)
     if config.audit is None or not config.audit.socket:
         return NOT_WANTED
-    argv, environment = command(config, file, caller)
+    argv, environment = command(config, file, was, caller)
     os.execve(argv[0], argv, environment)  # noqa: S606 - it is this program's own interpreter
     return 3
 
