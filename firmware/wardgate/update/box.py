@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STATE: Final = "/state/update"
 KIND: Final = "update"
 _RAUC_SECONDS: Final = 1800.0
-_RECORD_SECONDS: Final = 20.0
+RECORD_SECONDS: Final = 20.0
 _BUS_SECONDS: Final = 25.0
 _INSTALLER: Final = ("de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer")
 
@@ -53,7 +53,7 @@ class Box:
         state: str = STATE,
         proc: str = "/proc",
         os_release: str = release.PATH,
-        record_seconds: float = _RECORD_SECONDS,
+        record_seconds: float = RECORD_SECONDS,
         verdicts: str = standing.VERDICTS,
     ) -> None:
         self._log = log
