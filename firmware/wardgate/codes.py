@@ -1663,6 +1663,13 @@ class Code(metaclass=_Table):
         "the gateway's status is malformed where the check of an update reads it; what it does not say counts as not there",
         "report it with the detail: a defect of the release that runs",
     )
+    UPDATE_NO_WAY_BACK = _row(
+        971,
+        Side.BOX,
+        Level.ERROR,
+        "the new slot is bad and the other one does not start either; this one stays, so that the box can be mended",
+        "mend what is missing, or install a release that does without it; the box has no slot to go back to",
+    )
     UPDATE_NOT_MARKED = _row(
         913, Side.BOX, Level.ERROR, "the loader could not be told that a slot is bad", "nothing: its tries run out by themselves"
     )

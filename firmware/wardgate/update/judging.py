@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from wardgate.codes import Code
 from wardgate.update.box import Box, RaucError
+from wardgate.update.grubenv import TRIES
 from wardgate.update.installing import running
 from wardgate.update.judge import SERVICE, Verdict, judge
 from wardgate.update.owed import Ending, Owed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from wardgate.update.judge import Seen
 
 _PAUSE_SECONDS: Final = 3.0
+_BAD_AT_MOST: Final = TRIES  # as often it may come again because it could not be marked (`grubenv`, U-Boot's environment)
 UNREADABLE: Final = "unknown"  # the start of a trial that cannot be read
 
 
@@ -95,13 +97,28 @@ def _judge(box: Box, config: Config | None, log: Log, look: Callable[[], Seen], 
     if judgement.verdict is Verdict.UNPROVEN:
         return _leave_open(box, config, log, trial)
     missing = " ".join(judgement.missing)
+    if trial.bad >= _BAD_AT_MOST:
+        return _no_way_back(box, config, log, trial, missing)
     log.event(Code.UPDATE_BAD, slot=trial.new.slot, version=trial.new.version, missing=missing)
-    _tried(log, lambda: box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing)))  # without room it is left all the same
+    _tried(
+        log, lambda: box.keep(trial._replace(phase=Phase.FAILED, missing=judgement.missing, bad=trial.bad + 1))
+    )  # without room it is left all the same
     try:
         box.mark(good=False)
     except RaucError as error:  # the loader's tries run out by themselves
         log.event(Code.UPDATE_NOT_MARKED, detail=error)
     return Result.START_AGAIN
+
+
+def _no_way_back(box: Box, config: Config | None, log: Log, trial: Trial, missing: str) -> Result:
+    """The loader had every try, and brings this slot again: the other one does not start. Better without what is missing than a box that
+    starts again for ever, serves nobody and lets no stick or server mend it."""
+    box.mark(good=True)
+    log.event(Code.UPDATE_NO_WAY_BACK, slot=trial.new.slot, version=trial.new.version, missing=missing)
+    _record(box, config, "unproven", trial, Code.UPDATE_NO_WAY_BACK, f"missing: {missing}")
+    _tried(log, lambda: _owe(box, trial, Ending.ROLLED_BACK, f"stays, as slot {trial.old.slot} does not start; missing: {missing}"))
+    _tried(log, box.forget)
+    return Result.STAYS
 
 
 def _leave_open(box: Box, config: Config | None, log: Log, trial: Trial) -> Result:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 MAX_BYTES: Final = 65536
 MAX_CHECKS: Final = 256
+MAX_BAD: Final = 1000
 MAX_MISSING: Final = 64  # written; with MAX_CHECKS names of the longest kind the file is within MAX_BYTES
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:/+-]{1,160}")
 _SLOT: Final = re.compile(r"[AB]")
@@ -45,7 +46,8 @@ class Side(NamedTuple):
 
 class Trial(NamedTuple):
     """One update. `boot`: the kernel's id of the start in which it was installed; `worked`: what worked before, by name;
-    `records`: how long the custody log was then; `missing`: what the judge missed; `fetched`: see `owed.Owed.bundle`."""
+    `records`: how long the custody log was then; `missing`: what the judge missed; `fetched`: see `owed.Owed.bundle`; `bad`: how
+    often the new slot was judged bad."""
 
     phase: Phase
     boot: str
@@ -55,6 +57,7 @@ class Trial(NamedTuple):
     records: int = 0
     missing: tuple[str, ...] = ()
     fetched: str = ""
+    bad: int = 0
 
 
 class TrialError(ValueError):
@@ -88,6 +91,7 @@ def write(trial: Trial) -> bytes:
         "records": trial.records,
         "missing": list(trial.missing[:MAX_MISSING]),
         "fetched": trial.fetched,
+        "bad": trial.bad,
     }
     return json.dumps(table, indent=1).encode("ascii") + b"\n"
 
@@ -98,6 +102,9 @@ def read(data: bytes) -> Trial:
         table = json.loads(data[:MAX_BYTES].decode("ascii"))
         if not isinstance(table, dict) or table.get("v") != 1 or type(table.get("records")) is not int or table["records"] < 0:
             raise TrialError("not a trial of version 1")
+        bad = table.get("bad", 0)  # releases before 0.3 wrote none, and skip it
+        if type(bad) is not int or not 0 <= bad <= MAX_BAD:
+            raise TrialError("a count that cannot be")
         return Trial(
             Phase(table["phase"]),
             _text(_WORD, table["boot"]),
@@ -107,6 +114,7 @@ def read(data: bytes) -> Trial:
             table["records"],
             tuple(_words(table["missing"])),
             _text(_FETCHED, table.get("fetched", "")),  # releases before 0.2 wrote none
+            bad,
         )
     except (KeyError, ValueError, RecursionError) as error:
         raise error if isinstance(error, TrialError) else TrialError(f"not a trial: {error}") from error
