@@ -19,8 +19,8 @@ for size, name, words in sorted(rows, reverse=True):
     if words:
         print(name, size, words)
 """
-# The image has no tar. A checkpoint removes files while we read: then all again.
-_LOG: Final = """
+# The image has no tar. A checkpoint removes files while we read, and a file can be shorter than it was said to be: then all again.
+LOG_PROGRAM: Final = """
 import base64, io, tarfile
 for _ in range(10):
     packed = io.BytesIO()
@@ -28,8 +28,10 @@ for _ in range(10):
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
             tar.add("/var/lib/custody/log", "custody")
         break
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        problem = error
+else:
+    raise SystemExit(f"the log is not read: {problem}")
 print(base64.encodebytes(packed.getvalue()).decode())
 """
 _OWNERS: Final = """
@@ -70,7 +72,7 @@ def script(text: str) -> str:
 # Account, resident KiB and words of each process that has words, the largest first.
 PROCESSES: Final = script(_PROCESSES)
 # The custody log as a tar file, packed with gzip, in base64.
-LOG: Final = script(_LOG)
+LOG: Final = script(LOG_PROGRAM)
 
 
 def owners(*paths: str) -> str:
