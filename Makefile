@@ -131,7 +131,7 @@ image-uboot: setup ## compile the U-Boot of a board by our configuration, withou
 	@PYTHONPATH=tools $(PY) -m imagecheck.uboot "$(BOARD)"
 
 .PHONY: image-test
-image-test: setup ## every image test: also arm64, hawkBit, the vault, the stick, power cuts (two hours); `make test` has smoke, trust, update, offline, card, cable; IMAGE= or KERNEL=, UBOOT=
+image-test: setup ## every image test: also arm64, hawkBit, the vault, the stick, power cuts (two hours); `make test` has smoke, trust, update, offline, signed state, card, cable; IMAGE= or KERNEL=, UBOOT=
 	WARDGATE_IMAGE_TEST=1 IMAGE="$(IMAGE)" KERNEL="$(KERNEL)" UBOOT="$(UBOOT)" $(PY) -m pytest -rs tests/image
 
 .PHONY: supervisor

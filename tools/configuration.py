@@ -15,9 +15,10 @@ _HEAD: Final = """\
 
 One TOML file. `wardgate check -c FILE` names every mistake with its place, what was expected and what was found;
 `wardgate run` refuses a file with a mistake. After a change: `wardgate check`, then SIGHUP. A running gateway keeps its old
-configuration when the new one has a mistake. Relative paths count from the folder of the file.
-Changes of `[custody]`, `box.name`, `box.run_dir`, `plant.ports`, `plant.socket`, of a queue's `directory` and `key`,
-of `audit.socket`, and of `keys.socket` while a key is in a token need a restart.
+configuration when the new one has a mistake. Relative paths count from the folder of the file,
+so a policy that names its files so is the same on a workstation and on a box.
+Changes of `[custody]`, `box.name`, `box.run_dir`, `plant.ports`, `plant.socket`, of a queue's `directory` and `key`
+(or an end of `[hold]`), of `audit.socket`, and of `keys.socket` while a key is in a token need a restart.
 
 `format = 1`, before all tables, says which form the file has; without it, 1. A release with a newer form translates an older one as it
 reads it, and never writes the file: the release in the other slot reads it too (docs/update.md, *Migrations*).
@@ -59,10 +60,10 @@ transport = "tls"
 
 [link.peer.tls]
 profile = "B.12"
-certificates = [{ chain = "/etc/wardgate/box.pem", key = "pkcs11:token=ward-ct1;object=tls-ec;type=private" }]
-anchors = "/etc/wardgate/pacs-ca.pem"
+certificates = [{ chain = "box.pem", key = "pkcs11:token=ward-ct1;object=tls-ec;type=private" }]
+anchors = "pacs-ca.pem"
 names = ["pacs.example.org"]
-crls = ["/etc/wardgate/pacs-ca.crl"]
+crls = ["pacs-ca.crl"]
 ```
 
 This page is made from `firmware/wardgate/policy/schema.py` by `tools/configuration.py`.
